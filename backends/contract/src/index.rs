@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::head::Head;
 use crate::key::RunKey;
-use crate::limits::CLAIM_RUNS_MAX;
+use crate::limits::{CLAIM_RUNS_MAX, PAGE_ITEMS_MAX};
 use crate::query::{Claim, Cursor, Order, Page, Query};
 
 /// Heads by key, by age and by when they are due.
@@ -175,7 +175,7 @@ impl Index {
         if self.ready.is_empty() { self.later.first().map(|(at, _)| *at) } else { Some(Timestamp(i64::MIN)) }
     }
 
-    /// A page of the heads that fit the query, in its order.
+    /// A page of the heads that fit the query, in its order; a `limit` over [`PAGE_ITEMS_MAX`] is read as it.
     #[must_use]
     pub fn scan(&self, query: &Query, after: Option<&Cursor>, limit: usize, now: Timestamp) -> Page<Head> {
         let mark =
@@ -187,6 +187,7 @@ impl Index {
         let mut found = places
             .filter_map(|(_, key)| self.entries.get(key))
             .filter(|entry| query.fits(&entry.head, entry.has_mail, now));
+        let limit = limit.min(PAGE_ITEMS_MAX);
         let items: Vec<Head> = found.by_ref().take(limit).map(|entry| Head::clone(&entry.head)).collect();
         let next = if found.next().is_some() { items.last().map(Cursor::of) } else { None };
         Page { items, next }

@@ -31,7 +31,7 @@ pub struct Query {
     pub tag: Option<(Name, String)>,
     /// Runs whose lease, live or not, names this worker.
     pub leased_by: Option<WorkerId>,
-    /// Only runs with something in their inbox.
+    /// Only unfinished runs with something in their inbox.
     pub with_mail: bool,
     /// Only runs that a worker may claim now, by the store's clock ([`Head::is_due`]).
     pub due: bool,
@@ -54,7 +54,7 @@ impl Query {
                 .leased_by
                 .as_ref()
                 .is_none_or(|by| head.lease.as_ref().is_some_and(|lease| lease.worker == *by))
-            && (!self.with_mail || has_mail)
+            && (!self.with_mail || (has_mail && !head.status.is_finished()))
             && (!self.due || head.is_due(has_mail, now))
             && self.finished_before.is_none_or(|before| head.finished_at.is_some_and(|at| at < before))
     }

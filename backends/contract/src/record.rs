@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
@@ -79,9 +79,17 @@ pub enum PayloadError {
 }
 
 /// JSON text on one line, opaque to every store. Clones share the text.
-#[derive(Clone, Serialize, Deserialize)]
+///
+/// Checked when made, also when read from JSON: it is within the limit and on one line.
+#[derive(Clone, Serialize)]
 #[serde(transparent)]
 pub struct Payload(Arc<RawValue>);
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::on_one_line(Box::<RawValue>::deserialize(from)?).map_err(serde::de::Error::custom)
+    }
+}
 
 impl Payload {
     /// The value as JSON text.
@@ -89,8 +97,11 @@ impl Payload {
     /// # Errors
     /// [`PayloadError::Json`] when the value has no JSON form, [`PayloadError::TooLarge`] over the limit.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
-        let raw = serde_json::value::to_raw_value(value)?;
         // A value may itself hold raw JSON with line breaks.
+        Self::on_one_line(serde_json::value::to_raw_value(value)?)
+    }
+
+    fn on_one_line(raw: Box<RawValue>) -> Result<Self, PayloadError> {
         if raw.get().bytes().any(|b| b == b'\n' || b == b'\r') {
             return Self::from_text(raw.get());
         }
@@ -216,6 +227,15 @@ mod tests {
     fn a_payload_over_the_limit_is_refused() {
         let error = Payload::encode(&"x".repeat(PAYLOAD_BYTES_MAX)).expect_err("too large");
         assert!(matches!(error, PayloadError::TooLarge { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_payload_read_from_json_is_on_one_line_and_within_the_limit_too() {
+        let payload: Payload = serde_json::from_str("{\n  \"a\": [\r\n1]\n}").expect("json");
+        assert!(!payload.text().contains(['\n', '\r']), "{payload:?}");
+        let large = format!("\"{}\"", "x".repeat(PAYLOAD_BYTES_MAX));
+        let error = serde_json::from_str::<Payload>(&large).expect_err("too large");
+        assert!(error.to_string().contains("over the limit"), "{error}");
     }
 
     #[test]

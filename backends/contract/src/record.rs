@@ -118,6 +118,21 @@ impl Payload {
         Self::checked(Arc::from(raw))
     }
 
+    /// Takes raw JSON that was already parsed, of any size.
+    #[must_use]
+    pub fn from_raw(raw: &RawValue) -> Self {
+        Self(Arc::from(raw.to_owned()))
+    }
+
+    /// The JSON list of the given JSON texts, of any size: what is derived from stored records is not itself stored.
+    ///
+    /// # Errors
+    /// [`PayloadError::Json`] when a part is not JSON.
+    pub fn from_parts(parts: &[String]) -> Result<Self, PayloadError> {
+        let raw = RawValue::from_string(format!("[{}]", parts.join(",")))?;
+        Ok(Self(Arc::from(raw)))
+    }
+
     fn checked(raw: Arc<RawValue>) -> Result<Self, PayloadError> {
         let bytes = raw.get().len();
         if bytes > PAYLOAD_BYTES_MAX {

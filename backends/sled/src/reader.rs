@@ -1,0 +1,187 @@
+//! The thread that reads from sled, so that no runtime thread ever waits for the disk.
+
+use std::sync::Arc;
+
+use stepwell_contract::query::{Cursor, Order, Page, Query};
+use stepwell_contract::record::Seq;
+use stepwell_contract::{BackendError, Head, Message, Record, RunKey, Timestamp};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::codec::{Damage, Reader as Decoder};
+use crate::failure::{closed, corrupt, sled};
+use crate::frame::Extent;
+use crate::parts;
+use crate::run::{Aged, Run};
+use crate::shared::Shared;
+use crate::trees::{Trees, age_key, read_age_key};
+
+/// What to do with the open trees.
+type Task = Box<dyn FnOnce(&Reader) + Send>;
+
+/// Most finished runs that one page looks at. A page may be short and still have a next one.
+const LOOKED_AT_MAX: usize = 5_000;
+
+/// The reading side of an open store.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) trees: Trees,
+}
+
+/// Runs tasks until the last sender is gone.
+pub(crate) fn run(reader: &Reader, mut tasks: mpsc::Receiver<Task>) {
+    while let Some(task) = tasks.blocking_recv() {
+        task(reader);
+    }
+}
+
+/// The way to the reading thread.
+#[derive(Debug)]
+pub(crate) struct Desk(pub(crate) mpsc::Sender<Task>);
+
+impl Desk {
+    /// Has `read` run on the reading thread.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, BackendError> + Send + 'static,
+    ) -> Result<T, BackendError> {
+        let (reply, answer) = oneshot::channel();
+        // Whoever asked may be gone.
+        let task: Task = Box::new(move |reader| drop(reply.send(read(reader))));
+        self.0.send(task).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+}
+
+impl Reader {
+    /// What `look` finds in a run, in memory or in the trees.
+    pub(crate) fn run<T>(&self, key: &RunKey, look: impl Fn(&Run) -> T) -> Result<Option<T>, BackendError> {
+        if let Some(run) = self.shared.state().runs.get(key) {
+            return Ok(Some(look(run)));
+        }
+        Ok(self.trees.run(key, self.shared.opened_at)?.as_ref().map(look))
+    }
+
+    pub(crate) fn inbox(&self, key: &RunKey, limit: usize) -> Result<Vec<Message>, BackendError> {
+        let inbox = self.run(key, |run| run.inbox.iter().take(limit).cloned().collect())?;
+        Ok(inbox.unwrap_or_default())
+    }
+
+    pub(crate) fn journal(&self, key: &RunKey, from: Seq, limit: usize) -> Result<Vec<Record>, BackendError> {
+        // An extent holds one record or more, so this many reach to the end of the page.
+        let extents = |run: &Run| -> Vec<Extent> {
+            run.extents_from(from).iter().take(limit.saturating_add(1)).copied().collect()
+        };
+        let mut known = self.run(key, extents)?.unwrap_or_default();
+        let mut records: Vec<Record> = Vec::new();
+        let mut at = 0;
+        while at < known.len() && records.len() < limit {
+            let extent = known[at];
+            let Some(bytes) = self.trees.extent(&extent)? else {
+                // It was moved or removed since its place was looked up.
+                let again = self.run(key, extents)?.unwrap_or_default();
+                if again == known {
+                    return Err(corrupt(format!("log group {}", extent.group), format!("{key} needs it")));
+                }
+                (known, at) = (again, 0);
+                records.clear();
+                continue;
+            };
+            read_records(&bytes, from, limit, &mut records).map_err(|damage| {
+                corrupt(format!("records of {key} in log group {}", extent.group), damage)
+            })?;
+            at += 1;
+        }
+        Ok(records)
+    }
+
+    /// A page of all runs: those in memory and those in the trees, in one order.
+    pub(crate) fn scan(
+        &self,
+        query: &Query,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<Head>, BackendError> {
+        loop {
+            let revivals = self.shared.revivals();
+            // Memory first: a run that ends meanwhile is then met twice, never missed.
+            let live = self.shared.state().index.scan(query, after, limit, self.shared.clock.now());
+            let ended = self.ended(query, after, limit)?;
+            if self.shared.revivals() == revivals {
+                return Ok(merge(query.order, live, ended, limit));
+            }
+        }
+    }
+
+    fn ended(&self, query: &Query, after: Option<&Cursor>, limit: usize) -> Result<Page<Head>, BackendError> {
+        let now: Timestamp = self.shared.clock.now();
+        let mark = after.map(|cursor| age_key(cursor.created_at, &cursor.key));
+        let tree = &self.trees.by_age;
+        let pairs: Box<dyn Iterator<Item = _>> = match (query.order, mark) {
+            (Order::Oldest, None) => Box::new(tree.iter()),
+            // A key followed by a zero byte is the next one that there can be.
+            (Order::Oldest, Some(mut mark)) => {
+                mark.push(0);
+                Box::new(tree.range(mark..))
+            }
+            (Order::Newest, None) => Box::new(tree.iter().rev()),
+            (Order::Newest, Some(mark)) => Box::new(tree.range(..mark).rev()),
+        };
+        let mut items: Vec<Head> = Vec::new();
+        let mut last: Option<sled::IVec> = None;
+        for (looked_at, pair) in pairs.enumerate() {
+            let (key, stored) = pair.map_err(|error| sled("tree by_age", error))?;
+            let place = || format!("tree by_age, key {key:?}");
+            if items.len() == limit || looked_at == LOOKED_AT_MAX {
+                let last = last.as_deref().and_then(read_age_key);
+                let (created_at, key) = last.ok_or_else(|| corrupt(place(), "the key before is no run"))?;
+                return Ok(Page { items, next: Some(Cursor { created_at, key }) });
+            }
+            let (bytes, _) = parts::open(&stored, &place)?;
+            let aged =
+                Aged::decode(bytes, self.shared.opened_at).map_err(|damage| corrupt(place(), damage))?;
+            if query.fits(&aged.head, aged.has_mail, now) {
+                items.push(aged.head);
+            }
+            last = Some(key);
+        }
+        Ok(Page { items, next: None })
+    }
+}
+
+fn read_records(bytes: &[u8], from: Seq, limit: usize, into: &mut Vec<Record>) -> Result<(), Damage> {
+    let mut decoder = Decoder::new(bytes);
+    while !decoder.is_done() && into.len() < limit {
+        let record = decoder.record()?;
+        record.verify().map_err(|error| error.to_string())?;
+        if record.seq >= from {
+            into.push(record);
+        }
+    }
+    Ok(())
+}
+
+/// Joins two pages that begin at the same place, as far as both reach.
+fn merge(order: Order, live: Page<Head>, ended: Page<Head>, limit: usize) -> Page<Head> {
+    let comes_first = |a: &Cursor, b: &Cursor| match order {
+        Order::Oldest => a.cmp(b),
+        Order::Newest => b.cmp(a),
+    };
+    let reach = match (live.next, ended.next) {
+        (Some(a), Some(b)) => Some(std::cmp::min_by(a, b, comes_first)),
+        (reach, None) | (None, reach) => reach,
+    };
+    // A run that ended in between is in both: what the trees say is newer, and the sort is stable.
+    let mut items: Vec<Head> = ended.items.into_iter().chain(live.items).collect();
+    items.sort_by(|a, b| comes_first(&Cursor::of(a), &Cursor::of(b)));
+    items.dedup_by(|later, kept| later.key == kept.key && later.created_at == kept.created_at);
+    if let Some(reach) = &reach {
+        items.retain(|head| comes_first(&Cursor::of(head), reach).is_le());
+    }
+    if items.len() > limit {
+        items.truncate(limit);
+        let next = items.last().map(Cursor::of);
+        return Page { items, next };
+    }
+    Page { items, next: reach }
+}

@@ -39,6 +39,14 @@ impl Classified {
         Self::of(class_of_status(status)).code(format!("http.{status}"))
     }
 
+    /// What the first word of a Redis server error says: its class by [`class_of_redis_code`] and a code such as
+    /// `redis.oom`. `None` for the words that do not tell.
+    #[must_use]
+    pub fn of_redis_code(code: &str) -> Option<Self> {
+        let class = class_of_redis_code(code)?;
+        Some(Self::of(class).code(format!("redis.{}", code.to_ascii_lowercase())))
+    }
+
     /// With this code.
     #[must_use]
     pub fn code(mut self, code: impl Into<String>) -> Self {
@@ -149,8 +157,8 @@ const REDIS_CODES: [(&str, ErrorClass); 24] = [
     ("WRONGTYPE", ErrorClass::Permanent),
 ];
 
-/// The class of a Redis server error by its first word, such as `OOM`. `None` for the words that do not tell, such as
-/// `ERR`.
+/// The class of a Redis server error by its first word, such as `OOM`. `None` for the words that do not tell, such
+/// as `ERR`.
 #[must_use]
 pub fn class_of_redis_code(code: &str) -> Option<ErrorClass> {
     REDIS_CODES.iter().find(|(known, _)| *known == code).map(|(_, class)| *class)
@@ -160,9 +168,10 @@ type Classifier = dyn Fn(&(dyn Error + 'static)) -> Option<Classified> + Send + 
 
 /// What the engine knows about errors: first what users registered, in their order, then what is built in.
 ///
-/// Built in are `std::io`, `serde_json`, tokio's timeouts and tasks, the parse errors of the standard library, `uuid` and
-/// `chrono`, and the stores of Stepwell. For everything else register a closure for its type. It sees each error of that
-/// type anywhere in the chain of sources, the outermost first, and returns `None` where it cannot tell.
+/// Built in are `std::io`, `serde_json`, tokio's timeouts and tasks, the parse errors of the standard library,
+/// `uuid` and `chrono`, and the stores of Stepwell. For everything else register a closure for its type. It sees
+/// each error of that type anywhere in the chain of sources, the outermost first, and returns `None` where it
+/// cannot tell.
 ///
 /// With `reqwest`, a response status is found after `response.error_for_status()?`:
 ///
@@ -200,11 +209,11 @@ type Classifier = dyn Fn(&(dyn Error + 'static)) -> Option<Classified> + Send + 
 /// #     pub struct RedisError;
 /// #     impl RedisError { pub fn code(&self) -> Option<&str> { Some("OOM") } }
 /// # }
-/// use stepwell::workflow::classify::{Classified, Classifiers, class_of_redis_code};
+/// use stepwell::workflow::classify::{Classified, Classifiers};
 /// # use stepwell::workflow::error::ErrorClass;
 ///
-/// let classifiers = Classifiers::default()
-///     .with::<redis::RedisError>(|error| class_of_redis_code(error.code()?).map(Classified::of));
+/// let classifiers =
+///     Classifiers::default().with::<redis::RedisError>(|error| Classified::of_redis_code(error.code()?));
 /// assert_eq!(classifiers.classify(&redis::RedisError).class, ErrorClass::Config);
 /// ```
 ///
@@ -226,8 +235,8 @@ impl Classifiers {
         self
     }
 
-    /// Adds the classifier of errors that carry an HTTP status: a timeout is [`ErrorClass::Timeout`], a connection that
-    /// did not come about [`ErrorClass::Unavailable`], anything else as [`class_of_status`] says.
+    /// Adds the classifier of errors that carry an HTTP status: a timeout is [`ErrorClass::Timeout`], a connection
+    /// that did not come about [`ErrorClass::Unavailable`], anything else as [`class_of_status`] says.
     #[must_use]
     pub fn with_status<E: StatusCode + Error + 'static>(self) -> Self {
         self.with::<E>(|error| {
@@ -241,8 +250,8 @@ impl Classifiers {
         })
     }
 
-    /// What is known about the error: the registered classifiers along the whole chain of sources, then the built-in
-    /// ones. [`ErrorClass::Unclassified`] when none of them knows.
+    /// What is known about the error: the registered classifiers along the whole chain of sources, then the
+    /// built-in ones. [`ErrorClass::Unclassified`] when none of them knows.
     #[must_use]
     pub fn classify(&self, error: &(dyn Error + 'static)) -> Classified {
         self.find(error).0
@@ -630,5 +639,6 @@ mod tests {
         ] {
             assert_eq!(class_of_redis_code(code), class, "{code}");
         }
+        assert_eq!(Classified::of_redis_code("OOM").and_then(|oom| oom.code).as_deref(), Some("redis.oom"));
     }
 }

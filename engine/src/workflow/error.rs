@@ -30,8 +30,8 @@ pub enum ErrorClass {
     Validation,
     /// It can never succeed with this input and code: not tried again; the run fails.
     Permanent,
-    /// The code is wrong, such as a panic or an output that cannot be stored: tried once more, then the run pauses
-    /// until the code is mended.
+    /// The code is wrong, such as a panic or an output that cannot be stored: a first attempt is tried once more,
+    /// then the run pauses until the code is mended.
     Bug,
     /// The worker went away in the middle: tried again by another, as often as the policy's `crash_max` allows.
     LostWorker,
@@ -110,7 +110,8 @@ impl ErrorClass {
         self.rule().pauses
     }
 
-    /// The most attempts that may end in this class, the first included, whatever the retry policy allows.
+    /// The number of the attempt (1 for the first) from which on none follows one that ended in this class,
+    /// whatever the retry policy allows.
     #[must_use]
     pub const fn attempts_max(self) -> Option<u32> {
         self.rule().attempts_max
@@ -135,8 +136,8 @@ pub type StepResult<T> = Result<T, StepError>;
 /// Why a step did not succeed.
 ///
 /// `?` makes one of any error, also of `anyhow::Error`, `Box<dyn Error + Send + Sync>` and plain texts; the engine
-/// then finds the class by looking at the error and its sources ([`Classifiers`](super::classify::Classifiers)). What
-/// the step declares itself goes first:
+/// then finds the class by looking at the error and its sources ([`Classifiers`](super::classify::Classifiers)).
+/// What the step declares itself goes first:
 ///
 /// ```
 /// use stepwell::workflow::error::{StepError, StepResult, StepResultExt};
@@ -205,8 +206,8 @@ impl StepError {
         cancelled => Cancelled;
     }
 
-    /// The receiver asks for a slower pace: [`ErrorClass::Throttled`]. Takes the delay it named as a `Duration`, or
-    /// `None` when it named none.
+    /// The receiver asks for a slower pace: [`ErrorClass::Throttled`]. Takes the delay it named as a `Duration`,
+    /// or `None` when it named none.
     #[must_use]
     #[track_caller]
     pub fn throttled(message: impl Into<String>, retry_after: impl Into<Option<Duration>>) -> Self {
@@ -249,8 +250,9 @@ impl StepError {
         self
     }
 
-    /// The next attempt waits at least this long, also beyond the cap of the retry policy. An error that is given a
-    /// delay and no class counts as retryable: as [`ErrorClass::Transient`] where its source says nothing better.
+    /// The next attempt waits at least this long, also beyond the cap of the retry policy. An error that is given
+    /// a delay and no class counts as retryable: as [`ErrorClass::Transient`] where its source says nothing
+    /// better.
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.0.retry_after_ms = Some(ms(delay));

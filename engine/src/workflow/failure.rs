@@ -12,8 +12,8 @@ use super::error::{Cause, Disposition, ErrorClass, Parts, StepError};
 pub const MESSAGE_BYTES_MAX: usize = 16 << 10;
 /// Most sources kept, and most lines of context.
 pub const CHAIN_ENTRIES_MAX: usize = 16;
-/// Longest text of one source or one line of context, in bytes. Together with the limits above it keeps the JSON of the
-/// worst failure under the limit of one record.
+/// Longest text of one source or one line of context, in bytes. Together with the limits above it keeps the JSON
+/// of the worst failure under the limit of one record.
 pub const CHAIN_ENTRY_BYTES_MAX: usize = 2 << 10;
 /// Longest code, place, or name of a classifier kept, in bytes.
 pub const NAME_BYTES_MAX: usize = 512;
@@ -47,8 +47,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What a step returned. A class, code or delay that the step declared stands; what it left open is looked up in
-    /// the error and its sources.
+    /// What a step returned. A class, code or delay that the step declared stands; what it left open is looked up
+    /// in the error and its sources.
     #[must_use]
     pub fn from_step_error(error: StepError, classifiers: &Classifiers) -> Self {
         let Parts { class, code, message, retry_after_ms, context, location, cause } = error.into_parts();
@@ -105,8 +105,8 @@ impl Failure {
         Self::observed(ErrorClass::LostWorker, "lost_worker", message)
     }
 
-    /// Stored JSON does not have the shape that the code expects, or a value has no JSON form. `what` names the value,
-    /// such as `the input of step charge`; `detail` says where in it and what is wrong.
+    /// Stored JSON does not have the shape that the code expects, or a value has no JSON form. `what` names the
+    /// value, such as `the input of step charge`; `detail` says where in it and what is wrong.
     #[must_use]
     pub fn undecodable(what: impl fmt::Display, detail: impl fmt::Display) -> Self {
         Self::observed(ErrorClass::Bug, "undecodable", format!("{what} does not fit its type: {detail}"))
@@ -183,7 +183,8 @@ fn texts(error: &(dyn std::error::Error + 'static), message: &str) -> Vec<String
     texts
 }
 
-/// Cuts a text at a character, with a mark that tells how much is missing. The result fits `bytes_max` with its mark.
+/// Cuts a text at a character, with a mark that tells how much is missing. The result fits `bytes_max` with its
+/// mark.
 fn cut(mut text: String, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text;
@@ -209,8 +210,8 @@ fn fewer(mut entries: Vec<String>) -> Vec<String> {
     entries.into_iter().map(|entry| cut(entry, CHAIN_ENTRY_BYTES_MAX)).collect()
 }
 
-/// One line: `class [code]: context, the outermost first: message: sources`. Control characters are escaped, and so are
-/// the marks that reorder or break text, because the text may come from anywhere and go to a terminal.
+/// One line: `class [code]: context, the outermost first: message: sources`. Control characters are escaped, and
+/// so are the marks that reorder or break text, because the text may come from anywhere and go to a terminal.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut told = String::new();

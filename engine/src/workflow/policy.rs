@@ -75,8 +75,8 @@ pub enum OnExhausted {
 /// The value of a limit of time that says: no limit, whatever is said further out.
 const NO_LIMIT_MS: u64 = u64::MAX;
 
-/// The limits of a step. `None` everywhere at first: not said here, so the workflow, then the engine, then the built-in
-/// default decides ([`effective`]).
+/// The limits of a step. `None` everywhere at first: not said here, so the workflow, then the engine, then the
+/// built-in default decides ([`effective`]).
 ///
 /// ```
 /// use stepwell::workflow::policy::{Effect, StepPolicy, millis, mins, secs};
@@ -94,7 +94,8 @@ pub struct StepPolicy {
     /// How long one attempt may take, in milliseconds. `u64::MAX`: without limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt_timeout_ms: Option<u64>,
-    /// How long all attempts and the delays between them may take together, in milliseconds. `u64::MAX`: without limit.
+    /// How long all attempts and the delays between them may take together, in milliseconds. `u64::MAX`: without
+    /// limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
     /// How long an attempt may go without a sign of life, in milliseconds. `u64::MAX`: without limit.
@@ -391,9 +392,9 @@ pub const ATTEMPT_TIMEOUT_DEFAULT: Duration = mins(10);
 /// At how many lost workers in one step a run pauses when nobody says otherwise.
 pub const CRASH_MAX_DEFAULT: u32 = 5;
 
-/// The limits that hold for a step: of each limit the nearest word counts. When nobody says anything, an attempt may
-/// take ten minutes, there is no deadline and no heartbeat, the retry policy is [`Retry::default`], the step counts as
-/// idempotent, and the run pauses when its attempts are used up or five workers were lost in it.
+/// The limits that hold for a step: of each limit the nearest word counts. When nobody says anything, an attempt
+/// may take ten minutes, there is no deadline and no heartbeat, the retry policy is [`Retry::default`], the step
+/// counts as idempotent, and the run pauses when its attempts are used up or five workers were lost in it.
 #[must_use]
 pub fn effective(step: &StepPolicy, workflow: &StepPolicy, engine: &StepPolicy) -> Effective {
     let said = [(step, Origin::Step), (workflow, Origin::Workflow), (engine, Origin::Engine)];

@@ -193,8 +193,8 @@ impl Retry {
 
     /// What follows a failed attempt. Pure: the same question has the same answer.
     ///
-    /// A delay that the failure names is a floor. With jitter the spread is added on top of it, so that runs that were
-    /// turned away together do not come back together.
+    /// A delay that the failure names is a floor. With jitter the spread is added on top of it, so that runs that
+    /// were turned away together do not come back together.
     #[must_use]
     pub fn decide(&self, asked: RetryAsk<'_>) -> RetryDecision {
         let RetryAsk { attempt, elapsed_ms, failure, random } = asked;
@@ -229,7 +229,8 @@ impl Retry {
             Backoff::Fixed { delay_ms } => delay_ms,
             Backoff::Linear { step_ms } => step_ms.saturating_mul(u64::from(attempt.max(1))),
             Backoff::Exponential { first_ms: 0, .. } => 0,
-            // Floats saturate: an infinite product becomes the largest integer. `max` also heals a factor that is no number.
+            // Floats saturate: an infinite product becomes the largest integer. `max` also heals a factor that is
+            // no number.
             Backoff::Exponential { first_ms, factor } => {
                 (first_ms as f64 * factor.max(1.0).powf(f64::from(attempt.saturating_sub(1)))) as u64
             }
@@ -261,7 +262,9 @@ pub enum RetryDecision {
     },
     /// The failure could pass, but there were attempts enough.
     Exhausted {
-        /// What ended it: `max_attempts`, `max_elapsed`, or `class` when failures of this class are not tried more often.
+        /// What ended it: `max_attempts`, `max_elapsed`, or `class` where [`ErrorClass::attempts_max`] did.
+        ///
+        /// [`ErrorClass::attempts_max`]: super::error::ErrorClass::attempts_max
         limit: &'static str,
     },
     /// Another attempt would fail the same way.

@@ -1,3 +1,41 @@
-//! Durable workflows made of Rust Step structs.
+//! Durable workflows made of Rust [`Step`] structs.
+//!
+//! The result of every step is recorded before the next one starts, so a crash, a deploy or an outage costs at most the
+//! step in flight. Storage is one URL. It needs no server, and it never replays user code, so it has no determinism
+//! rules.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod exec;
+pub mod run;
+pub mod workflow;
+
+pub use async_trait::async_trait;
+pub use config::EngineOptions;
+pub use error::{Error, RunError};
+pub use exec::engine::{Engine, EngineBuilder};
+pub use exec::handle::RunHandle;
+pub use exec::start::StartRun;
+pub use run::actor::Actor;
+pub use run::request::Verb;
+pub use stepwell_contract as contract;
+pub use workflow::context::StepContext;
+pub use workflow::definition::{BuildError, Definition, ItemResult, Workflow};
+pub use workflow::error::{ErrorClass, StepError, StepResult, StepResultExt};
+pub use workflow::failure::Failure;
+pub use workflow::graph::Tolerance;
+pub use workflow::policy::{Effect, OnExhausted, RunPolicy, StepPolicy};
+pub use workflow::retry::Retry;
+pub use workflow::step::Step;
+
+/// What a program that has steps needs.
+pub mod prelude {
+    pub use crate::workflow::policy::{days, hours, millis, mins, secs};
+    pub use crate::{
+        Effect, Engine, ErrorClass, OnExhausted, Retry, Step, StepContext, StepError, StepPolicy, StepResult,
+        StepResultExt, Tolerance, Workflow, async_trait,
+    };
+}

@@ -217,7 +217,7 @@ type Classifier = dyn Fn(&(dyn Error + 'static)) -> Option<Classified> + Send + 
 /// assert_eq!(classifiers.classify(&redis::RedisError).class, ErrorClass::Config);
 /// ```
 ///
-/// An `anyhow::Error` hides the type of its outermost error; with `.context("…")` the type can be seen.
+/// An `anyhow::Error` hides the type of its outermost error; with `.note("…")` the type can be seen.
 #[derive(Clone, Default)]
 pub struct Classifiers {
     registered: Vec<(&'static str, Arc<Classifier>)>,

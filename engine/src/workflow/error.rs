@@ -261,7 +261,7 @@ impl StepError {
 
     /// Adds a line that says what was going on.
     #[must_use]
-    pub fn context(mut self, line: impl fmt::Display) -> Self {
+    pub fn note(mut self, line: impl fmt::Display) -> Self {
         self.0.context.push(line.to_string());
         self
     }
@@ -385,7 +385,7 @@ pub trait StepResultExt: sealed::Sealed + Sized {
 
     /// Says what was going on, as [`StepError::context`]. `format_args!` costs nothing on success.
     #[track_caller]
-    fn context(self, line: impl fmt::Display) -> Self::Output;
+    fn note(self, line: impl fmt::Display) -> Self::Output;
 
     /// It is a passing fault: [`ErrorClass::Transient`].
     #[track_caller]
@@ -435,10 +435,10 @@ impl<T, E: Into<StepError>> StepResultExt for Result<T, E> {
     }
 
     #[track_caller]
-    fn context(self, line: impl fmt::Display) -> StepResult<T> {
+    fn note(self, line: impl fmt::Display) -> StepResult<T> {
         match self {
             Ok(value) => Ok(value),
-            Err(error) => Err(error.into().context(line)),
+            Err(error) => Err(error.into().note(line)),
         }
     }
 }
@@ -458,7 +458,7 @@ impl StepResultExt for StepError {
         Self::retry_after(self, delay)
     }
 
-    fn context(self, line: impl fmt::Display) -> Self {
+    fn note(self, line: impl fmt::Display) -> Self {
         Self::context(self, line)
     }
 }
@@ -520,15 +520,15 @@ mod tests {
             .permanent()
             .code("X")
             .retry_after(Duration::from_micros(1500))
-            .context(format_args!("item {}", 7))
-            .context("order")
+            .note(format_args!("item {}", 7))
+            .note("order")
             .unwrap_err();
         let from_error = StepError::from(result().unwrap_err())
             .permanent()
             .code("X")
             .retry_after(Duration::from_micros(1500))
-            .context("item 7")
-            .context("order");
+            .note("item 7")
+            .note("order");
         for error in [from_result, from_error] {
             assert_eq!(error.declared_class(), Some(ErrorClass::Permanent));
             assert_eq!(error.declared_code(), Some("X"));
@@ -545,7 +545,7 @@ mod tests {
             match way {
                 0 => Ok("x".parse()?),
                 1 => "x".parse().validation(),
-                2 => "x".parse::<u32>().context("reading"),
+                2 => "x".parse::<u32>().note("reading"),
                 _ => Err(StepError::bug("x")),
             }
         }

@@ -348,7 +348,7 @@ mod tests {
         fn step() -> StepResult<()> {
             let reset = io::Error::new(io::ErrorKind::ConnectionReset, "reset by peer");
             let http = layer("request failed", Some(layer("request failed", Some(reset.into())).into()));
-            Err(http).context("charging the card").context("order 7")
+            Err(http).note("charging the card").note("order 7")
         }
         let failure = stored(step().unwrap_err());
         assert_eq!(failure.message, "request failed");
@@ -369,7 +369,7 @@ mod tests {
         }
         let mut error = StepError::from(error).code("\u{1}".repeat(100_000));
         for line in 0..40 {
-            error = error.context(format!("{line}{}", "ö".repeat(100_000)));
+            error = error.note(format!("{line}{}", "ö".repeat(100_000)));
         }
         let failure = stored(error);
         Payload::encode(&failure).expect("fits one record");
@@ -420,7 +420,7 @@ mod tests {
             serde_json::to_string(&plain).unwrap(),
             r#"{"class":"cancelled","code":"cancelled","message":"by hand","classified_by":"observed"}"#
         );
-        let full = stored(StepError::from(io::Error::from(io::ErrorKind::TimedOut)).context("x"));
+        let full = stored(StepError::from(io::Error::from(io::ErrorKind::TimedOut)).note("x"));
         for failure in [plain, full] {
             let text = serde_json::to_string(&failure).unwrap();
             assert_eq!(serde_json::from_str::<Failure>(&text).unwrap(), failure);

@@ -1,0 +1,18 @@
+//! The moving parts: everything that waits, writes or spawns.
+
+pub mod engine;
+pub mod handle;
+pub mod start;
+
+pub(crate) mod attempt;
+pub(crate) mod committer;
+pub(crate) mod core;
+pub(crate) mod keeper;
+pub(crate) mod load;
+pub(crate) mod outcome;
+pub(crate) mod panics;
+pub(crate) mod pool;
+pub(crate) mod requests;
+pub(crate) mod runner;
+pub(crate) mod slot;
+pub(crate) mod worker;

@@ -1,0 +1,132 @@
+//! One attempt of a step: run it within its limits, and say how it ended.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::future::{Either, FutureExt, select};
+use stepwell_contract::{Clock, Payload, Timestamp};
+
+use crate::clock::StoreTime;
+use crate::exec::panics;
+use crate::workflow::classify::Classifiers;
+use crate::workflow::context::StepContext;
+use crate::workflow::failure::{Failure, payload_of_panic};
+use crate::workflow::policy::{Effective, Origin};
+use crate::workflow::step::{RawError, SharedStep};
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// With a result.
+    Succeeded(Payload),
+    /// With an error.
+    Failed(Failure),
+    /// It was told to stop and did not end by itself: it was dropped.
+    Dropped,
+}
+
+/// What an attempt needs.
+pub(crate) struct Attempt {
+    pub(crate) step: SharedStep,
+    pub(crate) ctx: StepContext,
+    pub(crate) input: Payload,
+    pub(crate) bounds: Bounds,
+    pub(crate) time: Arc<StoreTime>,
+    pub(crate) classifiers: Classifiers,
+    /// How long it may go on after it was told to stop.
+    pub(crate) stop_grace_ms: u64,
+}
+
+/// When an attempt is cut off.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Bounds {
+    /// By this time, for this limit.
+    pub(crate) end: Option<(Timestamp, Cut)>,
+    /// When it has not shown life for this long.
+    pub(crate) heartbeat: Option<(u64, Origin)>,
+}
+
+/// The limit that cuts an attempt off.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut {
+    limit: &'static str,
+    value_ms: u64,
+    from: Origin,
+}
+
+impl Bounds {
+    /// The bounds of an attempt that begins now, of a step whose first attempt began at `began_at`.
+    pub(crate) fn of(limits: &Effective, began_at: Timestamp, now: Timestamp) -> Self {
+        let attempt = limits.attempt_timeout_ms.value.map(|value_ms| {
+            (
+                now.plus_ms(value_ms),
+                Cut { limit: "attempt_timeout", value_ms, from: limits.attempt_timeout_ms.from },
+            )
+        });
+        let deadline = limits.deadline_ms.value.map(|value_ms| {
+            (began_at.plus_ms(value_ms), Cut { limit: "deadline", value_ms, from: limits.deadline_ms.from })
+        });
+        let heartbeat = limits.heartbeat_timeout_ms.value.map(|ms| (ms, limits.heartbeat_timeout_ms.from));
+        let end = attempt.into_iter().chain(deadline).min_by_key(|(at, _)| *at);
+        Self { end, heartbeat }
+    }
+}
+
+impl Attempt {
+    /// Runs the step to its end, to a limit, or until it is told to stop.
+    ///
+    /// # Cancellation
+    /// Dropping the future drops the step's.
+    pub(crate) async fn run(self) -> Ended {
+        // Classifying runs code of users too: their classifiers, and how their errors print.
+        let work = async {
+            self.step.run_raw(&self.ctx, &self.input).await.map_err(|error| match error {
+                RawError::Step(error) => Failure::from_step_error(error, &self.classifiers),
+                RawError::Value(failure) => failure,
+            })
+        };
+        let mut work = Box::pin(AssertUnwindSafe(work).catch_unwind());
+        // Most steps that do nothing but compute are done at the first poll and never need a timer.
+        let ended = match futures_util::poll!(work.as_mut()) {
+            std::task::Poll::Ready(ended) => ended,
+            std::task::Poll::Pending => match select(work, Box::pin(self.cut_off())).await {
+                Either::Left((ended, _)) => ended,
+                Either::Right((cut, _)) => return cut,
+            },
+        };
+        match ended {
+            Ok(Ok(output)) => Ended::Succeeded(output),
+            Ok(Err(failure)) => Ended::Failed(failure),
+            Err(panic) => Ended::Failed(Failure::panic(payload_of_panic(panic), panics::take_place())),
+        }
+    }
+
+    /// Returns how the attempt ends when the step does not end by itself.
+    async fn cut_off(&self) -> Ended {
+        let stopped = async {
+            self.ctx.cancelled().cancelled().await;
+            self.time.sleep(self.stop_grace_ms).await;
+            Ended::Dropped
+        };
+        let late = async {
+            match self.bounds.end {
+                None => std::future::pending().await,
+                Some((at, cut)) => {
+                    self.time.sleep_until(at).await;
+                    Ended::Failed(Failure::timeout(cut.limit, cut.value_ms, cut.from.as_str()))
+                }
+            }
+        };
+        let silent = async {
+            let Some((limit_ms, from)) = self.bounds.heartbeat else { return std::future::pending().await };
+            loop {
+                let dead_at = self.ctx.last_beat().plus_ms(limit_ms);
+                if self.time.now() >= dead_at {
+                    return Ended::Failed(Failure::timeout("heartbeat_timeout", limit_ms, from.as_str()));
+                }
+                self.time.sleep_until(dead_at).await;
+            }
+        };
+        futures_util::future::select_all([stopped.boxed(), late.boxed(), silent.boxed()]).await.0
+    }
+}

@@ -1,0 +1,175 @@
+//! Group commit, once for all backends: whatever queued up while the last commit was in flight goes into the next.
+//!
+//! No timer and no fixed size: a lone run pays one write, a thousand share one. This is also the one place that
+//! knows what to do when the outcome of a write is not known.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use stepwell_contract::{Backend, BackendError, Batch, FaultKind, Verdict};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::StoreTime;
+
+/// Most batches in one commit.
+const GROUP_MAX: usize = 1_024;
+/// Most batches that wait to be taken up; who comes later waits to be let in.
+const QUEUE_MAX: usize = 8_192;
+/// First wait before a failed commit is tried again; it doubles from there.
+const RETRY_FIRST_MS: u64 = 20;
+/// Longest wait before a failed commit is tried again.
+const RETRY_MAX_MS: u64 = 2_000;
+
+/// What became of a batch: the store's verdict, or why there is none. After an error the batch may have been applied
+/// only when the error is not `Definite`.
+pub(crate) type Answer = Result<Verdict, Arc<BackendError>>;
+
+/// The way to the committer. Clones lead to the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Committer {
+    queue: mpsc::Sender<Entry>,
+    poisoned: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    batch: Batch,
+    reply: oneshot::Sender<Answer>,
+}
+
+impl Committer {
+    /// Starts the committer of a store in the present runtime. It ends when the last way to it is gone and everything
+    /// queued is written.
+    pub(crate) fn start(backend: Arc<dyn Backend>, time: Arc<StoreTime>, patience_ms: u64) -> Self {
+        let (queue, entries) = mpsc::channel(QUEUE_MAX);
+        let poisoned = Arc::new(AtomicBool::new(false));
+        let work = Work { backend, time, patience_ms, poisoned: Arc::clone(&poisoned) };
+        tokio::spawn(work.run(entries));
+        Self { queue, poisoned }
+    }
+
+    /// Writes a batch together with others and returns when it is durable or refused.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves it unknown whether the batch was written.
+    pub(crate) async fn commit(&self, batch: Batch) -> Answer {
+        let closed = || {
+            Arc::new(BackendError::Definite(stepwell_contract::Fault::new(
+                FaultKind::Closed,
+                "the engine has shut down",
+            )))
+        };
+        let (reply, answer) = oneshot::channel();
+        self.queue.send(Entry { batch, reply }).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Whether the store has told that it must not be written any more.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Relaxed)
+    }
+}
+
+struct Work {
+    backend: Arc<dyn Backend>,
+    time: Arc<StoreTime>,
+    patience_ms: u64,
+    poisoned: Arc<AtomicBool>,
+}
+
+impl Work {
+    async fn run(self, mut entries: mpsc::Receiver<Entry>) {
+        let mut group = Vec::with_capacity(GROUP_MAX);
+        while entries.recv_many(&mut group, GROUP_MAX).await > 0 {
+            let (batches, replies): (Vec<Batch>, Vec<_>) =
+                group.drain(..).map(|entry| (entry.batch, entry.reply)).unzip();
+            self.settle(batches, replies).await;
+        }
+    }
+
+    /// Writes the batches, in their order, until each has an answer.
+    async fn settle(&self, mut batches: Vec<Batch>, mut replies: Vec<oneshot::Sender<Answer>>) {
+        let began_at = self.time.own_now();
+        let mut wait_ms = RETRY_FIRST_MS;
+        loop {
+            let error = match self.backend.commit(&batches).await {
+                Ok(verdicts) if verdicts.len() == batches.len() => {
+                    for (reply, verdict) in replies.into_iter().zip(verdicts) {
+                        answer(reply, Ok(verdict));
+                    }
+                    return;
+                }
+                Ok(verdicts) => BackendError::Indefinite(stepwell_contract::Fault::new(
+                    FaultKind::Other,
+                    format!("the backend gave {} verdicts for {} batches", verdicts.len(), batches.len()),
+                )),
+                Err(error) => error,
+            };
+            if let BackendError::Poisoned(fault) = &error {
+                tracing::error!(%fault, "the store takes no more writes: reopen it");
+                self.poisoned.store(true, Ordering::Relaxed);
+                return answer_all(replies, error);
+            }
+            if matches!(error, BackendError::Definite(_)) && !error.is_passing() {
+                // One batch spoils the call for its neighbours: each goes alone, so that only its owner hears of it.
+                if batches.len() > 1 {
+                    for (batch, reply) in batches.into_iter().zip(replies) {
+                        Box::pin(self.settle(vec![batch], vec![reply])).await;
+                    }
+                    return;
+                }
+                return answer_all(replies, error);
+            }
+            if self.time.own_now().since_ms(began_at) >= self.patience_ms {
+                tracing::error!(%error, "giving up on a commit");
+                return answer_all(replies, error);
+            }
+            tracing::warn!(%error, batches = batches.len(), wait_ms, "a commit failed; trying again");
+            self.time.sleep(wait_ms).await;
+            wait_ms = (wait_ms * 2).min(RETRY_MAX_MS);
+            if matches!(error, BackendError::Indefinite(_)) {
+                (batches, replies) = self.read_back(batches, replies).await;
+                if batches.is_empty() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Finds out which batches of a commit with an unknown outcome were applied. A head that carries the version a
+    /// batch was to write was written by it. The rest is returned, to be tried again: a repetition can do no harm,
+    /// since the guard decides.
+    async fn read_back(
+        &self,
+        batches: Vec<Batch>,
+        replies: Vec<oneshot::Sender<Answer>>,
+    ) -> (Vec<Batch>, Vec<oneshot::Sender<Answer>>) {
+        let mut open = (Vec::new(), Vec::new());
+        for (batch, reply) in batches.into_iter().zip(replies) {
+            let written = match (batch.written_version(), self.backend.head(&batch.key).await) {
+                (Some(version), Ok(Some(head))) => head.version == version,
+                // A post is repeated: it is idempotent by its id. An unreadable head is looked at again next time.
+                _ => false,
+            };
+            if written {
+                answer(reply, Ok(Verdict::Accepted));
+            } else {
+                open.0.push(batch);
+                open.1.push(reply);
+            }
+        }
+        open
+    }
+}
+
+fn answer(reply: oneshot::Sender<Answer>, verdict: Answer) {
+    // Who asked may have gone: a dropped future is told nothing.
+    let _ = reply.send(verdict);
+}
+
+fn answer_all(replies: Vec<oneshot::Sender<Answer>>, error: BackendError) {
+    let error = Arc::new(error);
+    for reply in replies {
+        answer(reply, Err(Arc::clone(&error)));
+    }
+}

@@ -1,0 +1,428 @@
+//! The engine: what a program holds.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde::Serialize;
+use stepwell_contract::{
+    Backend, Clock, Cursor, Head, Page, Query, Record, RunKey, StoreInfo, SystemClock, WorkerId, WorkflowRef,
+};
+use uuid::Uuid;
+
+use crate::clock::{StoreTime, Time};
+use crate::config::EngineOptions;
+use crate::error::Error;
+use crate::exec::committer::Committer;
+use crate::exec::core::{Core, Parts, Registered};
+use crate::exec::handle::RunHandle;
+use crate::exec::pool::Pool;
+use crate::exec::start::{self, StartRun};
+use crate::exec::{keeper, load, panics, requests, worker};
+use crate::run::actor::Actor;
+use crate::run::request::{Ask, Verb};
+use crate::run::state::State;
+use crate::workflow::classify::Classifiers;
+use crate::workflow::context::Resources;
+use crate::workflow::definition::{Definition, Workflow};
+
+/// Runs workflows on a store. Clones are the same engine.
+///
+/// Its own work (writes, leases, timers) is done on threads that user code never runs on.
+#[derive(Debug, Clone)]
+pub struct Engine(Arc<Shell>);
+
+#[derive(Debug)]
+struct Shell {
+    core: Arc<Core>,
+    /// Taken out when the engine is dropped: a runtime must not be dropped inside another one.
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        self.core.stopping.cancel();
+        self.core.grace_over.cancel();
+        self.core.pool.stop();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// An engine under construction.
+#[must_use]
+pub struct EngineBuilder {
+    backend: Arc<dyn Backend>,
+    options: EngineOptions,
+    time: Arc<dyn Time>,
+    definitions: Vec<Definition>,
+    resources: Resources,
+    classifiers: Classifiers,
+}
+
+impl fmt::Debug for EngineBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.definitions.iter().map(Definition::name).collect();
+        f.debug_struct("EngineBuilder").field("workflows", &names).finish_non_exhaustive()
+    }
+}
+
+impl EngineBuilder {
+    /// Registers a workflow: its runs can be started and advanced by this engine.
+    pub fn register<I, O>(mut self, workflow: Workflow<I, O>) -> Self {
+        self.definitions.push(workflow.into_definition());
+        self
+    }
+
+    /// Adds a value that steps get with [`StepContext::resource`](crate::StepContext::resource), one of each type.
+    pub fn resource<T: Any + Send + Sync>(mut self, value: T) -> Self {
+        self.resources.put(Arc::new(value));
+        self
+    }
+
+    /// Replaces the settings.
+    pub fn options(mut self, options: EngineOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Sets how many runs are advanced at once.
+    pub fn concurrency(mut self, runs: usize) -> Self {
+        self.options.concurrency = runs;
+        self
+    }
+
+    /// Adds to how errors of steps are classified.
+    pub fn classifiers(mut self, classifiers: Classifiers) -> Self {
+        self.classifiers = classifiers;
+        self
+    }
+
+    /// Replaces the clock, for tests.
+    pub fn time(mut self, time: Arc<dyn Time>) -> Self {
+        self.time = time;
+        self
+    }
+
+    /// Makes the engine without taking any runs: for programs that only start, list and steer them.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store does not answer; [`Error::RegisteredTwice`]; [`Error::Options`].
+    pub async fn build(self) -> Result<Engine, Error> {
+        check(&self.options)?;
+        panics::watch();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("stepwell-io")
+            .enable_all()
+            .build()
+            .map_err(Error::Thread)?;
+        let io = runtime.handle().clone();
+        // Steps run inside the program's runtime where there is one, so that what they spawn is not on the engine's.
+        let outside = tokio::runtime::Handle::try_current().unwrap_or_else(|_| io.clone());
+        let pool = Pool::start(self.options.threads, outside).map_err(Error::Thread)?;
+        let time = Arc::new(StoreTime::new(self.time));
+        let asked_at = time.own_now();
+        let store = self.backend.info().await?;
+        time.correct(asked_at, store.now);
+        let committer = {
+            let _inside = io.enter();
+            Committer::start(Arc::clone(&self.backend), Arc::clone(&time), self.options.commit_patience_ms)
+        };
+        let worker = match self.options.worker.clone() {
+            Some(worker) => worker,
+            None => WorkerId::new(format!("w-{}", &Uuid::new_v4().simple().to_string()[..12]))?,
+        };
+        let definitions = register(self.definitions, &self.options)?;
+        let core = Arc::new(Core::new(Parts {
+            backend: self.backend,
+            store,
+            time,
+            committer,
+            pool,
+            runtime: io,
+            worker,
+            options: self.options,
+            definitions,
+            resources: self.resources,
+            classifiers: self.classifiers,
+        }));
+        keeper::start(&core).map_err(Error::Thread)?;
+        Ok(Engine(Arc::new(Shell { core, runtime: Some(runtime) })))
+    }
+
+    /// Makes the engine and begins to take due runs. On an exclusive store that begins with those that a dead process
+    /// left behind.
+    ///
+    /// # Errors
+    /// As for [`build`](Self::build).
+    pub async fn start(self) -> Result<Engine, Error> {
+        let engine = self.build().await?;
+        engine.work();
+        Ok(engine)
+    }
+}
+
+fn check(options: &EngineOptions) -> Result<(), Error> {
+    let refuse = |why: &str| Err(Error::Options(why.to_owned()));
+    if options.concurrency == 0 || options.concurrency > tokio::sync::Semaphore::MAX_PERMITS {
+        return refuse("concurrency must be at least 1");
+    }
+    if options.lease_ms < 1_000 {
+        return refuse("lease_ms must be at least 1000: shorter leases are lost to ordinary delays");
+    }
+    if options.poll_ms == 0 {
+        return refuse("poll_ms must be at least 1");
+    }
+    if let Err(error) = options.step.check() {
+        return refuse(&format!("step: {error}"));
+    }
+    Ok(())
+}
+
+fn register(
+    definitions: Vec<Definition>,
+    options: &EngineOptions,
+) -> Result<HashMap<WorkflowRef, Arc<Registered>>, Error> {
+    let mut registered = HashMap::new();
+    for definition in definitions {
+        let entry = Arc::new(Registered::new(definition, &options.step));
+        let reference = entry.reference();
+        if registered.insert(reference.clone(), entry).is_some() {
+            return Err(Error::RegisteredTwice {
+                name: reference.name.to_string(),
+                version: reference.version,
+            });
+        }
+    }
+    Ok(registered)
+}
+
+impl Engine {
+    /// Begins an engine on a store.
+    pub fn builder(backend: Arc<dyn Backend>) -> EngineBuilder {
+        EngineBuilder {
+            backend,
+            options: EngineOptions::default(),
+            time: Arc::new(SystemClock),
+            definitions: Vec::new(),
+            resources: Resources::default(),
+            classifiers: Classifiers::default(),
+        }
+    }
+
+    /// Begins to take due runs. Calling it again has no effect.
+    pub fn work(&self) {
+        let core = &self.0.core;
+        if core.working.swap(true, Ordering::AcqRel) || core.is_stopping() {
+            return;
+        }
+        core.runtime.spawn(keeper::fetch_mail(Arc::clone(core)));
+        core.runtime.spawn(keeper::watch_queues(Arc::clone(core)));
+        if !core.definitions.is_empty() {
+            core.runtime.spawn(worker::work(Arc::clone(core)));
+        }
+    }
+
+    /// Starts a run of the newest registered version of a workflow. The same call again, with the same id, workflow
+    /// and input, returns the run that is there.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the id was used with another workflow or input; [`Error::UnknownWorkflow`];
+    /// [`Error::Id`]; [`Error::Payload`]; [`Error::Store`], after which the run may have been started: call it again.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves the run started or not: call it again.
+    pub async fn start_run<I: Serialize + ?Sized>(
+        &self,
+        workflow: &str,
+        run: &str,
+        input: &I,
+    ) -> Result<RunHandle, Error> {
+        self.start_with(StartRun::new(workflow, run, input)?).await
+    }
+
+    /// Like [`start_run`](Self::start_run), with a tenant, tags, a priority or a queue.
+    ///
+    /// # Errors
+    /// As for [`start_run`](Self::start_run).
+    pub async fn start_with(&self, run: StartRun) -> Result<RunHandle, Error> {
+        start::start(&self.0.core, run).await
+    }
+
+    /// Finds a run.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRun`]; [`Error::Store`].
+    pub async fn find(&self, key: &RunKey) -> Result<RunHandle, Error> {
+        requests::head_of(&self.0.core, key).await?;
+        Ok(RunHandle::new(&self.0.core, key.clone(), false))
+    }
+
+    /// The head of a run; `None` when there is no such run.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn get(&self, key: &RunKey) -> Result<Option<Head>, Error> {
+        Ok(self.0.core.backend.head(key).await?)
+    }
+
+    /// A page of the heads that fit a query.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn list(
+        &self,
+        query: &Query,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<Head>, Error> {
+        Ok(self.0.core.backend.scan(query, after, limit).await?)
+    }
+
+    /// All records of a run, oldest first: its history.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRun`]; [`Error::Store`].
+    pub async fn history(&self, key: &RunKey) -> Result<Vec<Record>, Error> {
+        let records = load::records(self.0.core.backend.as_ref(), key).await?;
+        if records.is_empty() { Err(Error::NoSuchRun(key.clone())) } else { Ok(records) }
+    }
+
+    /// Where a run is: the fold of its journal.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRun`]; [`Error::Journal`] when this version cannot read it; [`Error::Store`].
+    pub async fn state(&self, key: &RunKey) -> Result<State, Error> {
+        requests::head_of(&self.0.core, key).await?;
+        requests::load_state(&self.0.core, key).await
+    }
+
+    /// Asks something of a run on behalf of `actor`, and returns its head once that was answered.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the run's state does not allow it: nothing changed. [`Error::NoAnswerYet`] when the
+    /// worker that has the run does not answer: the request stays in the run's inbox. [`Error::NoSuchRun`];
+    /// [`Error::Store`].
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves the request in the run's inbox, or unsent.
+    pub async fn ask(&self, key: &RunKey, verb: Verb, actor: Actor, message: &str) -> Result<Head, Error> {
+        requests::ask(&self.0.core, key, Ask { verb, actor, message: message.to_owned() }).await
+    }
+
+    /// Asks a run to stop for good: running attempts are told to stop, then the run ends as cancelled.
+    ///
+    /// # Errors
+    /// As for [`ask`](Self::ask).
+    pub async fn cancel(&self, key: &RunKey, reason: &str) -> Result<Head, Error> {
+        self.ask(key, Verb::Cancel, Actor::Program, reason).await
+    }
+
+    /// Asks a run to hold once its running attempts have ended.
+    ///
+    /// # Errors
+    /// As for [`ask`](Self::ask).
+    pub async fn pause(&self, key: &RunKey, reason: &str) -> Result<Head, Error> {
+        self.ask(key, Verb::Pause, Actor::Program, reason).await
+    }
+
+    /// Stops running attempts and holds the run.
+    ///
+    /// # Errors
+    /// As for [`ask`](Self::ask).
+    pub async fn interrupt(&self, key: &RunKey, reason: &str) -> Result<Head, Error> {
+        self.ask(key, Verb::Interrupt, Actor::Program, reason).await
+    }
+
+    /// Lets a held run go on where it was.
+    ///
+    /// # Errors
+    /// As for [`ask`](Self::ask).
+    pub async fn resume(&self, key: &RunKey, reason: &str) -> Result<Head, Error> {
+        self.ask(key, Verb::Resume, Actor::Program, reason).await
+    }
+
+    /// Lets a held or failed run go on, with a fresh budget of attempts for every step that has no result.
+    ///
+    /// # Errors
+    /// As for [`ask`](Self::ask).
+    pub async fn retry(&self, key: &RunKey, reason: &str) -> Result<Head, Error> {
+        self.ask(key, Verb::Retry, Actor::Program, reason).await
+    }
+
+    /// What the store says of itself now.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn store(&self) -> Result<StoreInfo, Error> {
+        Ok(self.0.core.backend.info().await?)
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.0.core.backend
+    }
+
+    /// The name of this worker.
+    #[must_use]
+    pub fn worker(&self) -> &WorkerId {
+        &self.0.core.worker
+    }
+
+    /// The definitions registered.
+    pub fn definitions(&self) -> impl Iterator<Item = &Definition> {
+        self.0.core.definitions.values().map(|registered| &registered.definition)
+    }
+
+    /// The store's time, as far as this process knows it.
+    #[must_use]
+    pub fn now(&self) -> stepwell_contract::Timestamp {
+        self.0.core.time.now()
+    }
+
+    /// How many runs this process advances now.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.0.core.runners.len()
+    }
+
+    /// Whether the store has said that it must not be written any more: end the process and start it again.
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        self.0.core.committer.is_poisoned()
+    }
+
+    /// Stops taking runs, lets running attempts end within the grace time, stops the others, and gives every run up, so
+    /// that another worker takes it at once. Returns when that is durable.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves the shutdown going on; runs not given up are taken when their lease ends.
+    pub async fn shutdown(&self) {
+        let core = &self.0.core;
+        core.stopping.cancel();
+        core.runners.close();
+        for slot in core.slots() {
+            slot.wake.notify_one();
+        }
+        let grace = core.time.sleep(core.options.shutdown_grace_ms);
+        tokio::select! {
+            () = core.runners.wait() => return,
+            () = grace => {}
+        }
+        tracing::warn!(runs = core.runners.len(), "the grace time is over; running steps are told to stop");
+        core.grace_over.cancel();
+        let last = Duration::from_millis(core.options.stop_grace_ms.saturating_add(5_000));
+        if tokio::time::timeout(last, core.runners.wait()).await.is_err() {
+            tracing::error!(
+                runs = core.runners.len(),
+                "steps did not stop; their runs are taken when the leases end"
+            );
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Keeps what user code must not be able to starve: leases, the watch over blocked threads, mail from other
+//! processes, runs that nobody takes. The first two live on a thread of their own.
+
+use std::sync::{Arc, Weak};
+
+use stepwell_contract::limits::PAGE_ITEMS_MAX;
+use stepwell_contract::{BackendError, Clock, Head, Order, Query, Status};
+
+use crate::exec::core::Core;
+use crate::exec::pool::LOOK_EVERY;
+use crate::exec::requests;
+use crate::exec::slot::Care;
+use crate::run::summary::Summary;
+
+/// How often mail from other processes is looked for, in milliseconds.
+const MAIL_EVERY_MS: u64 = 500;
+/// How often runs that wait too long for a worker are looked for, in milliseconds.
+const QUEUE_EVERY_MS: u64 = 5_000;
+
+/// Starts the keeper's thread. It ends when the engine is gone.
+pub(crate) fn start(core: &Arc<Core>) -> std::io::Result<()> {
+    let core = Arc::downgrade(core);
+    std::thread::Builder::new().name("stepwell-keeper".to_owned()).spawn(move || keep(&core))?;
+    Ok(())
+}
+
+fn keep(core: &Weak<Core>) {
+    let mut looks: u64 = 0;
+    loop {
+        std::thread::sleep(LOOK_EVERY);
+        let Some(core) = core.upgrade() else { return };
+        core.pool.look();
+        looks += 1;
+        // Leases are renewed after a third of their time: looking a few times in that third is enough.
+        if looks.is_multiple_of(5) {
+            care_for_leases(&core);
+        }
+    }
+}
+
+fn care_for_leases(core: &Arc<Core>) {
+    let now = core.time.own_now();
+    for slot in core.slots() {
+        match slot.care(core.options.lease_ms, now) {
+            Care::Nothing => {}
+            Care::Renew => {
+                core.runtime.spawn(slot.renew(core.committer.clone(), Arc::clone(&core.time)));
+            }
+            // On an exclusive store there is nobody else who could have taken the run.
+            Care::Fence if core.store.exclusive => {
+                core.runtime.spawn(slot.renew(core.committer.clone(), Arc::clone(&core.time)));
+            }
+            Care::Fence => {
+                tracing::warn!(run = %slot.key, "the lease was not renewed in time; its steps are stopped");
+                slot.lost.cancel();
+            }
+        }
+    }
+}
+
+/// Looks for mail that other processes posted to runs of this worker, until the engine stops.
+pub(crate) async fn fetch_mail(core: Arc<Core>) {
+    let query = Query { leased_by: Some(core.worker.clone()), with_mail: true, ..Query::default() };
+    while !core.grace_over.is_cancelled() {
+        let asked_at = core.time.own_now();
+        match core.backend.scan(&query, None, PAGE_ITEMS_MAX).await {
+            Ok(page) => {
+                for slot in page.items.iter().filter_map(|head| core.slot(&head.key)) {
+                    slot.tell_mail();
+                }
+            }
+            Err(error) => tracing::debug!(%error, "mail could not be looked for"),
+        }
+        if let Ok(info) = core.backend.info().await {
+            core.time.correct(asked_at, info.now);
+        }
+        tokio::select! {
+            () = core.time.sleep(MAIL_EVERY_MS) => {}
+            () = core.grace_over.cancelled() => return,
+        }
+    }
+}
+
+/// Pauses runs that no worker took in the time that their workflow allows, until the engine stops.
+pub(crate) async fn watch_queues(core: Arc<Core>) {
+    while !core.is_stopping() {
+        if let Err(error) = pause_unclaimed(&core).await {
+            tracing::debug!(%error, "queues could not be looked through");
+        }
+        tokio::select! {
+            () = core.time.sleep(QUEUE_EVERY_MS) => {}
+            () = core.stopping.cancelled() => return,
+        }
+    }
+}
+
+async fn pause_unclaimed(core: &Arc<Core>) -> Result<(), BackendError> {
+    let query = Query { statuses: vec![Status::Queued], order: Order::Oldest, ..Query::default() };
+    let mut after = None;
+    loop {
+        let page = core.backend.scan(&query, after, PAGE_ITEMS_MAX).await?;
+        let late = |head: &&Head| {
+            let summary = head.summary.decode::<Summary>().ok();
+            summary.and_then(|summary| summary.queue_until).is_some_and(|until| until <= core.time.now())
+        };
+        for head in page.items.iter().filter(late) {
+            if let Err(error) = requests::pause_unclaimed(core, head).await {
+                tracing::debug!(run = %head.key, %error, "the run was not paused");
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}

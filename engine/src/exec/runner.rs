@@ -1,0 +1,561 @@
+//! Drives one run: decide, write, act, wait; over and over until it comes to rest.
+//!
+//! The order inside [`Runner::turn`] is the promise of the engine: results, counts of new attempts and the renewed
+//! lease are durable in one write *before* the attempts begin.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::FuturesUnordered;
+use serde_json::json;
+use stepwell_contract::{Clock, Head, Payload, Record, Seq, Status, Timestamp};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::exec::attempt::{Attempt, Bounds, Ended};
+use crate::exec::core::{Core, Registered};
+use crate::exec::outcome::Outcome;
+use crate::exec::slot::{Slot, Write, WriteError};
+use crate::run::actor::Actor;
+use crate::run::decide::{Next, Plan, PlanError, Rest, Start, after_failure};
+use crate::run::event::{
+    AttemptFailed, AttemptLost, Event, Logged, LostReason, PauseReason, ReleaseReason, RunCancelled,
+    RunFailed, RunPaused, RunReleased, RunSucceeded, RunTaken, StepStarted, StepSucceeded, Then,
+};
+use crate::run::place::Place;
+use crate::run::request::Ask as Request;
+use crate::run::state::{FoldError, IllegalTransition, State};
+use crate::run::summary::Summary;
+use crate::workflow::context::{Ask, StepContext, Surroundings};
+use crate::workflow::error::StepError;
+use crate::workflow::failure::Failure;
+use crate::workflow::graph::StepIndex;
+
+/// Most attempts that begin with one write.
+const STARTS_MAX: usize = 1_000;
+/// Payload bytes after which a write is sent although more is there to write.
+const WRITE_BYTES: usize = 1 << 20;
+/// Waits shorter than this are waited out with the run at hand instead of giving it up.
+const HOLD_MS: u64 = 1_000;
+/// Most messages read at once.
+const MAIL_MAX: usize = 100;
+/// How long a step that ignores cancellation is renewed beyond its last limit.
+const HOLD_GRACE_MS: u64 = 30_000;
+
+/// Why a run was left alone by this worker.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Left {
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("the journal cannot be read: {0}")]
+    Store(#[from] stepwell_contract::BackendError),
+    #[error("the journal does not make a state: {0}")]
+    Fold(#[from] FoldError),
+    #[error("the engine tried an illegal transition: {0}")]
+    Illegal(#[from] IllegalTransition),
+    #[error("an event has no stored form: {0}")]
+    Payload(#[from] stepwell_contract::PayloadError),
+}
+
+/// Drives one run.
+pub(crate) struct Runner {
+    core: Arc<Core>,
+    slot: Arc<Slot>,
+    registered: Arc<Registered>,
+    state: State,
+    plan: Plan,
+    /// What is to be written next; the state has it already.
+    pending: Write,
+    pending_bytes: usize,
+    next_seq: Seq,
+    attempts: FuturesUnordered<BoxFuture<'static, (Place, Ended)>>,
+    live: HashMap<Place, Live>,
+    asks: mpsc::Receiver<Ask>,
+    ask: mpsc::Sender<Ask>,
+    waiting_asks: Vec<oneshot::Sender<Result<(), StepError>>>,
+    stop: CancellationToken,
+    stop_reason: LostReason,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// An attempt that runs now.
+struct Live {
+    ctx: StepContext,
+    step: StepIndex,
+    attempt: u32,
+    started_at: Timestamp,
+}
+
+/// What a turn leads to.
+enum Turn {
+    /// Nothing to do before this time, unless something happens.
+    Wait(Option<Timestamp>),
+    /// The run has come to rest or was given up.
+    Over(Outcome),
+}
+
+impl Runner {
+    /// A runner for a run that its first turn makes.
+    pub(crate) fn create(
+        core: &Arc<Core>,
+        registered: Arc<Registered>,
+        slot: Arc<Slot>,
+        state: State,
+        created: Record,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Self, Left> {
+        let mut runner = Self::new(core, registered, slot, state, permit);
+        runner.pending.append.push(created);
+        runner.take_over()?;
+        Ok(runner)
+    }
+
+    /// A runner for a run that was just claimed: reads its journal and takes account of what its last owner left.
+    pub(crate) async fn resume(
+        core: &Arc<Core>,
+        registered: Arc<Registered>,
+        slot: Arc<Slot>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Self, Left> {
+        let state = crate::exec::load::state(core.backend.as_ref(), &slot.key).await?;
+        let mut runner = Self::new(core, registered, slot, state, permit);
+        runner.take_over()?;
+        // Mail may be why the run was due.
+        runner.read_mail().await?;
+        Ok(runner)
+    }
+
+    fn new(
+        core: &Arc<Core>,
+        registered: Arc<Registered>,
+        slot: Arc<Slot>,
+        state: State,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        let plan =
+            Plan::new(Arc::clone(registered.definition.graph()), Arc::clone(&registered.limits), &state);
+        let (ask, asks) = mpsc::channel(64);
+        Self {
+            core: Arc::clone(core),
+            slot,
+            registered,
+            next_seq: state.last_seq.plus(1),
+            state,
+            plan,
+            pending: Write::default(),
+            pending_bytes: 0,
+            attempts: FuturesUnordered::new(),
+            live: HashMap::new(),
+            asks,
+            ask,
+            waiting_asks: Vec::new(),
+            stop: CancellationToken::new(),
+            stop_reason: LostReason::Stopped,
+            _permit: permit,
+        }
+    }
+
+    /// Records the takeover, and the attempts whose end nobody recorded.
+    fn take_over(&mut self) -> Result<(), Left> {
+        let lost = self.state.owner.as_ref().map(|(owner, _)| owner.clone());
+        let left_behind = self.state.running_places();
+        self.push(RunTaken { worker: self.core.worker.clone(), fence: self.slot.fence, lost }.into())?;
+        for place in left_behind {
+            let attempt = self.state.step(&place).map_or(0, |step| step.attempt);
+            tracing::warn!(run = %self.slot.key, step = %place, attempt, "the worker was lost during this attempt");
+            self.push(AttemptLost { place, attempt, reason: LostReason::Crash }.into())?;
+        }
+        Ok(())
+    }
+
+    /// Takes the first turn: after it the run and its first attempts are durable.
+    pub(crate) async fn begin(&mut self) -> Result<Option<Outcome>, Left> {
+        match self.turn().await? {
+            Turn::Wait(_) => Ok(None),
+            Turn::Over(outcome) => Ok(Some(outcome)),
+        }
+    }
+
+    /// Drives the run until it comes to rest, is given up or lost.
+    ///
+    /// # Cancellation
+    /// Dropping the future is like a crash: the run is left to its next owner.
+    pub(crate) async fn drive(mut self) -> Result<Outcome, Left> {
+        loop {
+            match self.turn().await? {
+                Turn::Over(outcome) => return Ok(outcome),
+                Turn::Wait(timer) => self.wait(timer).await?,
+            }
+        }
+    }
+
+    /// Decides what to do, writes it, and then does it.
+    async fn turn(&mut self) -> Result<Turn, Left> {
+        let now = self.core.time.now();
+        let mut next = match self.plan.next(&self.state, now) {
+            Ok(next) => next,
+            Err(error) => self.unplannable(&error),
+        };
+        if next.stop {
+            self.stop_attempts(LostReason::Stopped);
+        }
+        // What could go on now is due at once for the next owner; what waits goes on waiting.
+        let mut wake_at = next.timer;
+        if self.core.is_stopping() && !next.starts.is_empty() {
+            next.starts.clear();
+            wake_at = Some(now);
+        }
+        next.starts.truncate(STARTS_MAX);
+        for start in &next.starts {
+            self.push(StepStarted { place: start.place.clone(), attempt: start.attempt }.into())?;
+        }
+        let mut outcome = None;
+        if let Some(rest) = next.rest.take() {
+            outcome = Some(self.come_to_rest(rest)?);
+        } else if next.starts.is_empty()
+            && self.state.running == 0
+            && let Some(reason) = self.reason_to_release(next.timer, now)
+        {
+            self.push(RunReleased { wake_at, reason }.into())?;
+            outcome = Some(Outcome::Released);
+        }
+        self.write().await?;
+        if let Some(outcome) = outcome {
+            self.slot.end();
+            return Ok(Turn::Over(outcome));
+        }
+        for start in next.starts {
+            self.launch(start);
+        }
+        Ok(Turn::Wait(next.timer))
+    }
+
+    /// A worker that shuts down, or has nothing to do for a while, gives the run up.
+    fn reason_to_release(&self, timer: Option<Timestamp>, now: Timestamp) -> Option<ReleaseReason> {
+        if self.core.is_stopping() {
+            return Some(ReleaseReason::Shutdown);
+        }
+        match timer {
+            Some(at) if at.since_ms(now) <= HOLD_MS => None,
+            _ => Some(ReleaseReason::Waiting),
+        }
+    }
+
+    /// The journal does not fit the definition: hold the run and touch nothing.
+    fn unplannable(&self, error: &PlanError) -> Next {
+        let failure = Failure::undecodable("the run", error.to_string());
+        let rest = Rest::Pause {
+            reason: PauseReason::DefinitionChanged,
+            place: None,
+            message: format!(
+                "the definition of {} does not fit this run: {error}",
+                self.state.created.workflow
+            ),
+            failure: Some(failure),
+        };
+        Next { rest: (self.state.running == 0).then_some(rest), stop: true, ..Next::default() }
+    }
+
+    fn come_to_rest(&mut self, rest: Rest) -> Result<Outcome, Left> {
+        Ok(match rest {
+            Rest::Succeed { result, output } => {
+                self.push(RunSucceeded { result }.into())?;
+                Outcome::Succeeded(output)
+            }
+            Rest::Fail { place, failure } => {
+                self.push(RunFailed { place: place.clone(), failure: failure.clone() }.into())?;
+                Outcome::Failed { place, failure }
+            }
+            Rest::Pause { reason, place, message, failure } => {
+                let event = RunPaused {
+                    reason,
+                    actor: Actor::Engine,
+                    message: message.clone(),
+                    place: place.clone(),
+                    failure: failure.clone(),
+                };
+                self.push(event.into())?;
+                Outcome::Paused { reason, place, message, failure }
+            }
+            Rest::Cancel => {
+                self.push(RunCancelled {}.into())?;
+                Outcome::Cancelled
+            }
+        })
+    }
+
+    /// Adds an event to the state and to what is written next.
+    fn push(&mut self, event: Event) -> Result<(), Left> {
+        let now = self.core.time.now();
+        let record = event.record(self.next_seq, now)?;
+        self.state.apply(&event, now)?;
+        self.next_seq = self.next_seq.plus(1);
+        self.pending_bytes += record.payload.text().len();
+        self.pending.append.push(record);
+        Ok(())
+    }
+
+    /// Writes what is pending, if anything is; then lets those steps go on that waited for it.
+    async fn write(&mut self) -> Result<(), Left> {
+        if self.pending.append.is_empty() && self.pending.take.is_empty() {
+            return Ok(());
+        }
+        let write = std::mem::take(&mut self.pending);
+        self.pending_bytes = 0;
+        let summary = Summary::of(&self.state, self.plan.progress(), self.reported_progress());
+        let (state, core) = (&self.state, &self.core);
+        let summary = Payload::encode(&summary)?;
+        let edit = |head: &mut Head| {
+            head.status = state.status;
+            head.wake_at = if state.owner.is_some() { Some(core.time.now()) } else { state.wake_at };
+            head.finished_at = state.status.is_finished().then(|| core.time.now());
+            head.summary = summary;
+            if state.owner.is_none() {
+                head.lease = None;
+            }
+        };
+        let written = self.slot.write(&core.committer, &core.time, write, edit).await;
+        for reply in self.waiting_asks.drain(..) {
+            let answer = written.clone().map_err(|error| {
+                StepError::cancelled(format!("not written: {error}"))
+                    .class(crate::workflow::error::ErrorClass::LostWorker)
+            });
+            // The attempt that asked may be gone.
+            let _ = reply.send(answer);
+        }
+        Ok(written?)
+    }
+
+    fn reported_progress(&self) -> Option<(Place, crate::run::event::Progress)> {
+        self.live.iter().find_map(|(place, live)| Some((place.clone(), live.ctx.take_progress()?)))
+    }
+
+    /// Begins an attempt that was counted durably.
+    fn launch(&mut self, start: Start) {
+        let core = &self.core;
+        let now = core.time.now();
+        let Some(step) = self.state.step(&start.place) else { return };
+        let limits = &self.registered.limits[start.step.0];
+        let bounds = Bounds::of(limits, step.began_at, now);
+        let ctx = StepContext::new(Surroundings {
+            key: self.slot.key.clone(),
+            place: start.place.clone(),
+            attempt: start.attempt,
+            fence: self.slot.fence,
+            cancelled: self.stop.child_token(),
+            clock: Arc::clone(&core.time) as Arc<dyn Clock>,
+            outputs: Arc::clone(&self.state.outputs),
+            cursor: step.cursor.clone(),
+            memo: Arc::clone(&step.memo),
+            resources: core.resources.clone(),
+            link: Some(self.ask.clone()),
+        });
+        let attempt = Attempt {
+            step: Arc::clone(self.registered.definition.step(start.step)),
+            ctx: ctx.clone(),
+            input: start.input,
+            bounds,
+            time: Arc::clone(&core.time),
+            classifiers: core.classifiers.clone(),
+            stop_grace_ms: core.options.stop_grace_ms,
+        };
+        let span = tracing::info_span!("step", step = %start.place, attempt = start.attempt);
+        let place = start.place.clone();
+        let work = async move { (place, attempt.run().await) }.instrument(span);
+        // A lone attempt runs inside its run's own task; several get tasks of their own, to use more than one thread.
+        let work = if self.live.is_empty() && self.state.running == 1 {
+            work.boxed()
+        } else {
+            core.pool.spawn(self.slot.key.clone(), work).boxed()
+        };
+        self.attempts.push(work);
+        self.live
+            .insert(start.place, Live { ctx, step: start.step, attempt: start.attempt, started_at: now });
+        self.bound_the_hold();
+    }
+
+    /// Bounds for how long the keeper holds the lease for steps that may never return.
+    fn bound_the_hold(&self) {
+        let end = |live: &Live| {
+            let limit_ms = self.registered.limits[live.step.0].attempt_timeout_ms.value?;
+            Some(live.started_at.plus_ms(limit_ms).plus_ms(HOLD_GRACE_MS))
+        };
+        // A run with many attempts at once writes often enough; looking at each at every start would be quadratic.
+        if self.live.len() > 16 {
+            return self.slot.hold_until(Timestamp(i64::MAX));
+        }
+        let latest = self.live.values().map(|live| end(live).unwrap_or(Timestamp(i64::MAX))).max();
+        self.slot.hold_until(latest.unwrap_or(Timestamp(i64::MAX)));
+    }
+
+    fn stop_attempts(&mut self, reason: LostReason) {
+        if !self.stop.is_cancelled() {
+            self.stop_reason = reason;
+            self.stop.cancel();
+        }
+    }
+
+    /// Waits until something happens, and takes it in.
+    async fn wait(&mut self, timer: Option<Timestamp>) -> Result<(), Left> {
+        let core = Arc::clone(&self.core);
+        let slot = Arc::clone(&self.slot);
+        if self.attempts.is_empty() && timer.is_none() && self.state.running > 0 {
+            tracing::error!(run = %slot.key, "attempts are counted that do not run");
+        }
+        tokio::select! {
+            biased;
+            Some((place, ended)) = self.attempts.next(), if !self.attempts.is_empty() => {
+                self.take_end(place, ended)?;
+                // Whatever else ended meanwhile goes into the same write.
+                while self.pending_bytes < WRITE_BYTES
+                    && let Some(Some((place, ended))) = self.attempts.next().now_or_never()
+                {
+                    self.take_end(place, ended)?;
+                }
+                while self.pending_bytes < WRITE_BYTES && let Ok(ask) = self.asks.try_recv() {
+                    self.take_ask(ask)?;
+                }
+            }
+            Some(ask) = self.asks.recv() => {
+                self.take_ask(ask)?;
+                while self.pending_bytes < WRITE_BYTES && let Ok(ask) = self.asks.try_recv() {
+                    self.take_ask(ask)?;
+                }
+            }
+            () = slot.lost.cancelled() => return Err(WriteError::Lost.into()),
+            () = slot.wake.notified() => {
+                if slot.has_mail.swap(false, std::sync::atomic::Ordering::AcqRel) {
+                    self.read_mail().await?;
+                }
+            }
+            () = core.grace_over.cancelled(), if !self.stop.is_cancelled() => self.stop_attempts(LostReason::Shutdown),
+            () = core.stopping.cancelled(), if self.attempts.is_empty() => {}
+            () = sleep_until(&core, timer), if timer.is_some() => {}
+        }
+        Ok(())
+    }
+
+    /// Records what a step reports. An event that the state refuses is the asker's mistake, told to it alone.
+    fn take_ask(&mut self, ask: Ask) -> Result<(), Left> {
+        match self.push(ask.event) {
+            Ok(()) => self.waiting_asks.push(ask.reply),
+            Err(Left::Illegal(error)) => {
+                let _ = ask.reply.send(Err(StepError::bug(error.to_string())));
+            }
+            Err(Left::Payload(error)) => {
+                let _ = ask.reply.send(Err(StepError::bug(error.to_string())));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Records how an attempt ended.
+    fn take_end(&mut self, place: Place, ended: Ended) -> Result<(), Left> {
+        let Some(live) = self.live.remove(&place) else { return Ok(()) };
+        // What the step asked for and did not wait for comes before its end.
+        while let Ok(ask) = self.asks.try_recv() {
+            self.take_ask(ask)?;
+        }
+        let now = self.core.time.now();
+        let elapsed_ms = now.since_ms(live.started_at);
+        let (lines, dropped) = live.ctx.take_lines();
+        if !lines.is_empty() {
+            self.push(Logged { place: place.clone(), attempt: live.attempt, lines, dropped }.into())?;
+        }
+        let attempt = live.attempt;
+        let event = match ended {
+            Ended::Succeeded(output) => StepSucceeded { place, attempt, output, elapsed_ms }.into(),
+            Ended::Dropped => AttemptLost { place, attempt, reason: self.stop_reason }.into(),
+            Ended::Failed(failure) => {
+                let limits = &self.registered.limits[live.step.0];
+                let then = match self.state.step(&place) {
+                    // A step that was told to stop and says so has not failed.
+                    _ if self.stop.is_cancelled()
+                        && failure.class == crate::workflow::error::ErrorClass::Cancelled =>
+                    {
+                        Then::Stopped
+                    }
+                    Some(step) => after_failure(step, limits, &failure, now, fastrand::f64()),
+                    None => Then::Never,
+                };
+                tracing::warn!(run = %self.slot.key, step = %place, attempt, %failure, ?then, "an attempt failed");
+                let stated = limits.stated();
+                let limits = if stated.is_empty() { serde_json::Value::Null } else { json!(stated) };
+                AttemptFailed { place, attempt, failure, elapsed_ms, then, limits }.into()
+            }
+        };
+        self.push(event)
+    }
+
+    /// Answers requests from outside. Each is taken together with the event that answers it.
+    async fn read_mail(&mut self) -> Result<(), Left> {
+        let mail = self.core.backend.inbox(&self.slot.key, MAIL_MAX).await?;
+        for message in mail {
+            if self.pending.take.contains(&message.id) {
+                continue;
+            }
+            for event in answers(&message, &self.state) {
+                self.push(event)?;
+            }
+            self.pending.take.push(message.id);
+        }
+        Ok(())
+    }
+}
+
+/// The events that answer a message.
+pub(crate) fn answers(message: &stepwell_contract::Message, state: &State) -> Vec<Event> {
+    match message.payload.decode::<Request>() {
+        Ok(request) => vec![request.answer(state)],
+        Err(error) => {
+            let message =
+                format!("message {} of kind {} is not a request: {error}", message.id, message.kind.as_str());
+            vec![
+                crate::run::event::RequestRefused {
+                    verb: "unknown".to_owned(),
+                    actor: Actor::Engine,
+                    message,
+                }
+                .into(),
+            ]
+        }
+    }
+}
+
+async fn sleep_until(core: &Core, at: Option<Timestamp>) {
+    match at {
+        Some(at) => core.time.sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The head of a run that is made now.
+pub(crate) fn first_head(
+    core: &Core,
+    registered: &Registered,
+    key: stepwell_contract::RunKey,
+    now: Timestamp,
+) -> Head {
+    Head {
+        key,
+        version: stepwell_contract::Version { counter: 0, nonce: 0 },
+        workflow: registered.definition.name().clone(),
+        workflow_version: registered.definition.version(),
+        queue: registered.definition.queue().clone(),
+        priority: 0,
+        status: Status::Queued,
+        wake_at: Some(now),
+        lease: Some(core.lease()),
+        fence: stepwell_contract::Fence(1),
+        next_seq: Seq::FIRST,
+        created_at: now,
+        updated_at: now,
+        finished_at: None,
+        tags: Arc::default(),
+        summary: Payload::null(),
+    }
+}

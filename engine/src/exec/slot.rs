@@ -1,0 +1,183 @@
+//! A run that this process advances: its head as last written, and how to reach whoever drives it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use stepwell_contract::{
+    BackendError, Batch, Clock, Fence, Guard, Head, MessageId, Record, RunKey, Timestamp, Verdict, Version,
+};
+use tokio::sync::{Mutex, Notify};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::StoreTime;
+use crate::exec::committer::Committer;
+
+/// A run that this process advances.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) key: RunKey,
+    pub(crate) fence: Fence,
+    /// The head as last written; held across a write, so that the run's driver and the keeper write one after the other.
+    present: Mutex<Present>,
+    /// Wakes the driver: mail, shutdown, loss.
+    pub(crate) wake: Notify,
+    pub(crate) has_mail: AtomicBool,
+    /// Another owner has taken the run, or the lease may have ended: nothing more can be written.
+    pub(crate) lost: CancellationToken,
+    /// When the lease was last renewed, by the own clock, taken before the write was sent.
+    renewed_at: AtomicI64,
+    /// The keeper renews the lease no longer than this, by the own clock: a step that blocks its thread for ever must
+    /// not hold its run for ever.
+    hold_until: AtomicI64,
+    ended: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Present {
+    head: Head,
+    /// The version in the store; `None` before the run is made.
+    stored: Option<Version>,
+}
+
+/// Why a write of a run was not accepted.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum WriteError {
+    /// The run's head is another one: someone else owns it, or made it before.
+    #[error("the run is no longer this worker's")]
+    Lost,
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] Arc<BackendError>),
+}
+
+/// What is to be written with a new head.
+#[derive(Debug, Default)]
+pub(crate) struct Write {
+    pub(crate) append: Vec<Record>,
+    pub(crate) take: Vec<MessageId>,
+}
+
+impl Slot {
+    /// A run whose head is in the store.
+    pub(crate) fn claimed(head: Head, now: Timestamp) -> Self {
+        let stored = Some(head.version);
+        Self::new(head, stored, now)
+    }
+
+    /// A run that the first write makes.
+    pub(crate) fn unborn(head: Head, now: Timestamp) -> Self {
+        Self::new(head, None, now)
+    }
+
+    fn new(head: Head, stored: Option<Version>, now: Timestamp) -> Self {
+        Self {
+            key: head.key.clone(),
+            fence: head.fence,
+            present: Mutex::new(Present { head, stored }),
+            wake: Notify::new(),
+            has_mail: AtomicBool::new(false),
+            lost: CancellationToken::new(),
+            renewed_at: AtomicI64::new(now.0),
+            hold_until: AtomicI64::new(i64::MAX),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Writes records and the head as `edit` leaves it, and with it renews the lease. Once this returns they are
+    /// durable. After an error the run must be left alone.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves the outcome unknown: leave the run alone.
+    pub(crate) async fn write(
+        &self,
+        committer: &Committer,
+        time: &StoreTime,
+        write: Write,
+        edit: impl FnOnce(&mut Head),
+    ) -> Result<(), WriteError> {
+        let mut present = self.present.lock().await;
+        let mut head = present.head.clone();
+        edit(&mut head);
+        let nonce = fastrand::u64(..);
+        head.version = present.stored.map_or(Version { counter: 1, nonce }, |stored| stored.next(nonce));
+        head.next_seq = present.head.next_seq.plus(write.append.len());
+        head.updated_at = time.now();
+        let batch = Batch {
+            key: self.key.clone(),
+            guard: present.stored.map_or(Guard::Absent, Guard::At),
+            head: Some(head.clone()),
+            append: write.append,
+            post: Vec::new(),
+            take: write.take,
+        };
+        let sent_at = time.own_now();
+        match committer.commit(batch).await {
+            Ok(Verdict::Accepted) => {
+                present.stored = Some(head.version);
+                present.head = head;
+                self.renewed_at.store(sent_at.0, Ordering::Relaxed);
+                Ok(())
+            }
+            Ok(Verdict::Rejected { .. }) => {
+                self.lost.cancel();
+                Err(WriteError::Lost)
+            }
+            Err(error) => {
+                // Whether it was written is not known: what this process believes of the run may be wrong.
+                self.lost.cancel();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Writes the head as it is, which renews the lease.
+    pub(crate) async fn renew(self: Arc<Self>, committer: Committer, time: Arc<StoreTime>) {
+        if self.ended.load(Ordering::Acquire) {
+            return;
+        }
+        if let Err(error) = self.write(&committer, &time, Write::default(), |_| {}).await
+            && !self.ended.load(Ordering::Acquire)
+        {
+            tracing::warn!(run = %self.key, %error, "the lease was not renewed; the run is left to its next owner");
+            self.wake.notify_one();
+        }
+    }
+
+    /// What the keeper has to do for the run now.
+    pub(crate) fn care(&self, ttl_ms: u64, now: Timestamp) -> Care {
+        let age_ms = now.since_ms(Timestamp(self.renewed_at.load(Ordering::Relaxed)));
+        if age_ms >= ttl_ms {
+            Care::Fence
+        } else if age_ms >= ttl_ms / 3 && now.0 < self.hold_until.load(Ordering::Relaxed) {
+            Care::Renew
+        } else {
+            Care::Nothing
+        }
+    }
+
+    /// Bounds how long the lease is renewed while nothing is written.
+    pub(crate) fn hold_until(&self, until: Timestamp) {
+        self.hold_until.store(until.0, Ordering::Relaxed);
+    }
+
+    /// Says that there is mail, and wakes the driver.
+    pub(crate) fn tell_mail(&self) {
+        self.has_mail.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    /// Nothing more will be written by this process: a late renewal is not sent.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+}
+
+/// What the keeper has to do for a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Care {
+    Nothing,
+    /// Renew the lease.
+    Renew,
+    /// The lease may have ended: stop its steps. What they still try to write the version refuses.
+    Fence,
+}

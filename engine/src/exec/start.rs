@@ -1,0 +1,234 @@
+//! Starting a run: idempotent by its id, and at once in this process when there is room.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use stepwell_contract::{
+    Batch, Clock, IdError, Name, Payload, RunId, RunKey, Seq, Status, TenantId, Timestamp, Verdict,
+};
+
+use crate::error::Error;
+use crate::exec::core::{Core, Registered};
+use crate::exec::handle::RunHandle;
+use crate::exec::requests;
+use crate::exec::runner::{Left, Runner, first_head};
+use crate::exec::slot::{Slot, WriteError};
+use crate::run::actor::Actor;
+use crate::run::event::{Event, RunCreated};
+use crate::run::state::State;
+use crate::run::summary::Summary;
+use crate::workflow::step::VALUE_BYTES_MAX;
+
+/// What a run is started with.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct StartRun {
+    workflow: String,
+    version: Option<u32>,
+    run: String,
+    tenant: TenantId,
+    input: Payload,
+    tags: BTreeMap<Name, String>,
+    priority: i16,
+    queue: Option<Name>,
+    actor: Actor,
+}
+
+impl StartRun {
+    /// A run of the newest registered version of a workflow, under an id.
+    ///
+    /// # Errors
+    /// [`Error::Payload`] when the input has no JSON form or is over the limit.
+    pub fn new<I: Serialize + ?Sized>(workflow: &str, run: &str, input: &I) -> Result<Self, Error> {
+        let input = Payload::encode(input)?;
+        let bytes = input.text().len();
+        if bytes > VALUE_BYTES_MAX {
+            return Err(stepwell_contract::PayloadError::TooLarge { bytes, limit: VALUE_BYTES_MAX }.into());
+        }
+        Ok(Self {
+            workflow: workflow.to_owned(),
+            version: None,
+            run: run.to_owned(),
+            tenant: TenantId::default(),
+            input,
+            tags: BTreeMap::new(),
+            priority: 0,
+            queue: None,
+            actor: Actor::Program,
+        })
+    }
+
+    /// Picks a version of the workflow.
+    pub fn version(mut self, version: u32) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// Says whose run it is.
+    pub fn tenant(mut self, tenant: TenantId) -> Self {
+        self.tenant = tenant;
+        self
+    }
+
+    /// Adds a tag, which runs can be listed by.
+    ///
+    /// # Errors
+    /// [`IdError`] when the tag's name is not one.
+    pub fn tag(mut self, name: &str, value: impl Into<String>) -> Result<Self, IdError> {
+        self.tags.insert(Name::new(name)?, value.into());
+        Ok(self)
+    }
+
+    /// Puts it before runs of a lower priority that wait with it. 0 if not set.
+    pub fn priority(mut self, priority: i16) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Puts it into another queue than its workflow's.
+    pub fn queue(mut self, queue: Name) -> Self {
+        self.queue = Some(queue);
+        self
+    }
+
+    /// Says who starts it.
+    pub fn actor(mut self, actor: Actor) -> Self {
+        self.actor = actor;
+        self
+    }
+}
+
+/// Starts a run, or finds the one that was started alike before.
+pub(crate) async fn start(core: &Arc<Core>, start: StartRun) -> Result<RunHandle, Error> {
+    if core.is_stopping() {
+        return Err(Error::ShuttingDown);
+    }
+    let registered = find(core, &start)?;
+    let key = RunKey::new(start.tenant.clone(), RunId::new(&start.run)?);
+    let now = core.time.now();
+    let policy = registered.definition.policy();
+    let created = RunCreated {
+        workflow: registered.definition.name().clone(),
+        workflow_version: registered.definition.version(),
+        fingerprint: registered.definition.fingerprint().to_owned(),
+        input: start.input.clone(),
+        actor: start.actor.clone(),
+        deadline_at: policy.run_deadline_ms.map(|ms| now.plus_ms(ms)),
+        queue_until: policy.queue_wait_ms.map(|ms| now.plus_ms(ms)),
+        limits: registered.stated.clone(),
+    };
+    let mut head = first_head(core, &registered, key.clone(), now);
+    head.priority = start.priority;
+    head.tags = Arc::new(start.tags.clone());
+    if let Some(queue) = start.queue.clone() {
+        head.queue = queue;
+    }
+    let is_ours = core.is_working() && core.reads_queue(&head.queue);
+    let made = match Arc::clone(&core.permits).try_acquire_owned() {
+        Ok(permit) if is_ours => start_here(core, registered, head, created, permit, now).await?,
+        _ => enqueue(core, head, created, now).await?,
+    };
+    if !made {
+        same_as_before(core, &key, &start).await?;
+    }
+    Ok(RunHandle::new(core, key, made))
+}
+
+/// Makes the run with this worker as its owner, the first attempts counted in the same write.
+async fn start_here(
+    core: &Arc<Core>,
+    registered: Arc<Registered>,
+    head: stepwell_contract::Head,
+    created: RunCreated,
+    permit: tokio::sync::OwnedSemaphorePermit,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let first = Event::from(created.clone()).record(Seq::FIRST, now)?;
+    let state = State::new(created, now);
+    let slot = Arc::new(Slot::unborn(head, core.time.own_now()));
+    let mut runner =
+        Runner::create(core, registered, Arc::clone(&slot), state, first, permit).map_err(begin_error)?;
+    core.add_slot(&slot);
+    match runner.begin().await {
+        Ok(None) => core.spawn(slot, runner),
+        Ok(Some(outcome)) => core.leave(&slot, Ok(outcome)),
+        Err(error) => {
+            core.remove_slot(&slot);
+            return match error {
+                Left::Write(WriteError::Lost) => Ok(false),
+                error => Err(begin_error(error)),
+            };
+        }
+    }
+    Ok(true)
+}
+
+fn begin_error(error: Left) -> Error {
+    match error {
+        Left::Write(WriteError::Store(error)) => error.into(),
+        Left::Store(error) => error.into(),
+        Left::Payload(error) => error.into(),
+        Left::Illegal(error) => error.into(),
+        error => Error::Options(error.to_string()),
+    }
+}
+
+/// Makes the run for whichever worker is free first.
+async fn enqueue(
+    core: &Core,
+    mut head: stepwell_contract::Head,
+    created: RunCreated,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let state = State::new(created.clone(), now);
+    head.lease = None;
+    head.fence = stepwell_contract::Fence(0);
+    head.status = Status::Queued;
+    head.version = stepwell_contract::Version { counter: 1, nonce: fastrand::u64(..) };
+    head.next_seq = Seq::FIRST.plus(1);
+    head.summary = Payload::encode(&Summary::of(&state, (0, 0), None))?;
+    let record = Event::from(created).record(Seq::FIRST, now)?;
+    let verdict = core.committer.commit(Batch::create(head, vec![record])).await?;
+    Ok(verdict == Verdict::Accepted)
+}
+
+/// Whether the run that is there was started with the same workflow and input.
+async fn same_as_before(core: &Core, key: &RunKey, start: &StartRun) -> Result<(), Error> {
+    let conflict = |what| Error::Conflict { key: key.clone(), what };
+    let head = requests::head_of(core, key).await?;
+    if head.workflow.as_str() != start.workflow {
+        return Err(conflict("workflow"));
+    }
+    let first = core.backend.journal(key, Seq::FIRST, 1).await?;
+    let first = first.first().ok_or_else(|| Error::NoSuchRun(key.clone()))?;
+    let event =
+        Event::read(first).map_err(|error| Error::Journal { key: key.clone(), source: error.into() })?;
+    let Event::RunCreated(created) = event else { return Err(conflict("beginning")) };
+    // The same value may be written in another order of its fields.
+    let before: serde_json::Value = created.input.decode()?;
+    let now: serde_json::Value = start.input.decode()?;
+    if before == now { Ok(()) } else { Err(conflict("input")) }
+}
+
+fn find(core: &Core, start: &StartRun) -> Result<Arc<Registered>, Error> {
+    let named = core.definitions.iter().filter(|(reference, _)| reference.name.as_str() == start.workflow);
+    let wanted =
+        named.filter(|(reference, _)| start.version.is_none_or(|version| version == reference.version));
+    let newest = wanted.max_by_key(|(reference, _)| reference.version);
+    newest.map(|(_, registered)| Arc::clone(registered)).ok_or_else(|| {
+        let mut names: Vec<String> = core
+            .definitions
+            .keys()
+            .map(|known| format!("{} version {}", known.name, known.version))
+            .collect();
+        names.sort();
+        let hint = if names.is_empty() {
+            "; none is: add it with `.register(…)`".to_owned()
+        } else {
+            format!("; there is {}", names.join(", "))
+        };
+        let version = start.version.map(|version| format!(" version {version}")).unwrap_or_default();
+        Error::UnknownWorkflow { name: format!("{}{version}", start.workflow), hint }
+    })
+}

@@ -1,0 +1,10 @@
+//! What happens to one run, pure: no waiting, no input or output, no clock, no randomness.
+
+pub mod actor;
+pub mod decide;
+pub mod event;
+pub mod output;
+pub mod place;
+pub mod request;
+pub mod state;
+pub mod summary;

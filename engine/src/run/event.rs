@@ -1,0 +1,439 @@
+//! Everything that can ever be known about a run: what happened to it, event by event.
+//!
+//! An event is stored as a record of its journal: the `kind` word beside the JSON of the fields. A newer engine may
+//! write kinds that this one does not know; they are kept and shown, and a run that has one is not advanced.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use stepwell_contract::{Fence, Kind, Name, Payload, PayloadError, Record, Seq, Timestamp, WorkerId};
+
+use crate::run::actor::Actor;
+use crate::run::output::Shape;
+use crate::run::place::Place;
+use crate::workflow::failure::Failure;
+
+/// The version of the form of the events below, stored with each record.
+pub const EVENT_FORMAT: u16 = 1;
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $name:ident = $kind:literal { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+            pub struct $name {
+                $($(#[$field_doc])* pub $field: $type,)*
+            }
+        )*
+
+        /// One thing that happened to a run.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Event {
+            $($(#[$doc])* $name($name),)*
+        }
+
+        impl Event {
+            /// Every kind of event, as stored.
+            pub const KINDS: &'static [&'static str] = &[$($kind,)*];
+
+            /// The word that names this kind of event in a journal.
+            #[must_use]
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$name(_) => $kind,)*
+                }
+            }
+
+            /// The event's fields as JSON.
+            ///
+            /// # Errors
+            /// [`PayloadError::TooLarge`] when they are over the limit of one record.
+            pub fn payload(&self) -> Result<Payload, PayloadError> {
+                match self {
+                    $(Self::$name(event) => Payload::encode(event),)*
+                }
+            }
+
+            /// Reads the event from its record.
+            ///
+            /// # Errors
+            /// [`EventError`] when the record is damaged, of a newer form, or not what its kind says.
+            pub fn read(record: &Record) -> Result<Self, EventError> {
+                record.verify().map_err(|source| EventError::Unreadable { seq: record.seq, source })?;
+                if record.format > EVENT_FORMAT {
+                    return Err(EventError::Newer { seq: record.seq, format: record.format });
+                }
+                let unreadable = |source| EventError::Unreadable { seq: record.seq, source };
+                match record.kind.as_str() {
+                    $($kind => Ok(Self::$name(record.payload.decode().map_err(unreadable)?)),)*
+                    other => Err(EventError::Unknown { seq: record.seq, kind: other.to_owned() }),
+                }
+            }
+        }
+
+        $(
+            impl From<$name> for Event {
+                fn from(event: $name) -> Self {
+                    Self::$name(event)
+                }
+            }
+        )*
+    };
+}
+
+events! {
+    /// The run was made.
+    RunCreated = "run_created" {
+        /// The workflow it executes.
+        workflow: Name,
+        /// The version of the workflow.
+        workflow_version: u32,
+        /// The fingerprint of the definition it began with.
+        fingerprint: String,
+        /// The workflow's input.
+        input: Payload,
+        /// Who started it.
+        #[serde(default, skip_serializing_if = "Actor::is_engine")]
+        actor: Actor,
+        /// When it fails if it has not ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deadline_at: Option<Timestamp>,
+        /// When it pauses if no worker has taken it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        queue_until: Option<Timestamp>,
+        /// The limits that somebody set, by step, and where each was set; all others are the defaults.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        limits: BTreeMap<Name, Value>,
+    }
+
+    /// A worker took the run; it holds the lease from here on.
+    RunTaken = "run_taken" {
+        /// Who took it.
+        worker: WorkerId,
+        /// The fencing token it was given.
+        fence: Fence,
+        /// The owner it was taken from, when that one did not give it up.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost: Option<WorkerId>,
+    }
+
+    /// The worker gave the run up without an end: nothing to do before `wake_at`, or it shuts down.
+    RunReleased = "run_released" {
+        /// When there is something to do again; `None` when only a message can wake the run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wake_at: Option<Timestamp>,
+        /// Why.
+        reason: ReleaseReason,
+    }
+
+    /// An attempt was counted; after this is durable the step runs.
+    StepStarted = "step_started" {
+        /// Which step.
+        #[serde(flatten)]
+        place: Place,
+        /// Which attempt, from 1.
+        attempt: u32,
+    }
+
+    /// The step has its result. It never runs again.
+    StepSucceeded = "step_succeeded" {
+        /// Which step.
+        #[serde(flatten)]
+        place: Place,
+        /// The attempt that succeeded.
+        attempt: u32,
+        /// The result.
+        output: Payload,
+        /// How long the attempt took, in milliseconds.
+        #[serde(rename = "ms")]
+        elapsed_ms: u64,
+    }
+
+    /// An attempt ended without a result.
+    AttemptFailed = "attempt_failed" {
+        /// Which step.
+        #[serde(flatten)]
+        place: Place,
+        /// Which attempt.
+        attempt: u32,
+        /// What went wrong.
+        failure: Failure,
+        /// How long the attempt took, in milliseconds.
+        #[serde(rename = "ms")]
+        elapsed_ms: u64,
+        /// What follows from it.
+        then: Then,
+        /// The limits of the attempt that somebody set, and where each was set; all others are the defaults.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        limits: Value,
+    }
+
+    /// An attempt's end was never recorded: its worker died, was fenced off or shut down.
+    AttemptLost = "attempt_lost" {
+        /// Which step.
+        #[serde(flatten)]
+        place: Place,
+        /// Which attempt.
+        attempt: u32,
+        /// How it was lost.
+        reason: LostReason,
+    }
+
+    /// The step saved where it is, for its next attempt.
+    Checkpointed = "checkpointed" {
+        /// Which step.
+        #[serde(flatten)]
+        place: Place,
+        /// The attempt that saved it.
+        attempt: u32,
+        /// What the step needs to go on from here.
+        cursor: Payload,
+        /// How far it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        progress: Option<Progress>,
+    }
+
+    /// A part of a step has its result, kept under a name.
+    Memoised = "memoised" {
+        /// Which step.
+        #[serde(flatten)]
+        place: Place,
+        /// The attempt that made it.
+        attempt: u32,
+        /// The name of the part.
+        name: String,
+        /// Its result.
+        value: Payload,
+    }
+
+    /// Lines that an attempt logged.
+    Logged = "logged" {
+        /// Which step.
+        #[serde(flatten)]
+        place: Place,
+        /// Which attempt.
+        attempt: u32,
+        /// The lines, oldest first.
+        lines: Vec<LogLine>,
+        /// How many lines before these were dropped to keep within bounds.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        dropped: u64,
+    }
+
+    /// The run is held until a person moves it on.
+    RunPaused = "run_paused" {
+        /// Why.
+        reason: PauseReason,
+        /// Who held it.
+        #[serde(default, skip_serializing_if = "Actor::is_engine")]
+        actor: Actor,
+        /// What is said to people.
+        message: String,
+        /// The step that it is about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<Place>,
+        /// The failure behind it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+    }
+
+    /// A person let the run go on.
+    RunResumed = "run_resumed" {
+        /// Who.
+        actor: Actor,
+        /// Why, in their words.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        message: String,
+        /// Whether failed steps get a fresh budget of attempts.
+        retry: bool,
+    }
+
+    /// Someone asked the run to stop for good.
+    CancelRequested = "cancel_requested" {
+        /// Who.
+        actor: Actor,
+        /// Why, in their words.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        message: String,
+    }
+
+    /// Someone asked the run to hold as soon as it can.
+    PauseRequested = "pause_requested" {
+        /// Who.
+        actor: Actor,
+        /// Why, in their words.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        message: String,
+        /// Whether running attempts are stopped, not waited for.
+        interrupt: bool,
+    }
+
+    /// A request came when the run's state did not allow it; nothing else happened.
+    RequestRefused = "request_refused" {
+        /// What was asked.
+        verb: String,
+        /// Who asked.
+        actor: Actor,
+        /// Why it was refused.
+        message: String,
+    }
+
+    /// The run ended with a result: the output of its last node.
+    RunSucceeded = "run_succeeded" {
+        /// Which steps' outputs make the result, and how.
+        result: Shape,
+    }
+
+    /// The run ended with an error.
+    RunFailed = "run_failed" {
+        /// The step that failed; `None` when a limit of the run did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<Place>,
+        /// What went wrong.
+        failure: Failure,
+    }
+
+    /// The run ended because someone asked.
+    RunCancelled = "run_cancelled" {}
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// What follows from a failed attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// The step is tried again at this time.
+    RetryAt(Timestamp),
+    /// The step has failed: this limit of its retries is used up.
+    Exhausted(String),
+    /// The step has failed: trying again cannot help.
+    Never,
+    /// Nothing: the attempt was stopped on request, and the step is tried again when the run goes on.
+    Stopped,
+}
+
+/// Why a worker gave a run up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseReason {
+    /// Nothing to do before `wake_at`.
+    Waiting,
+    /// The worker shuts down.
+    Shutdown,
+}
+
+/// How an attempt was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LostReason {
+    /// Its worker ended or was fenced off without recording an end. The step's effect may have happened.
+    Crash,
+    /// Its worker shut down before the step ended. The step was told to stop.
+    Shutdown,
+    /// A person interrupted or cancelled the run, or its deadline came. The step was told to stop.
+    Stopped,
+}
+
+/// Why a run is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PauseReason {
+    /// A step's retries are used up.
+    Exhausted,
+    /// A step failed in a way that a person can mend (login, configuration, bug).
+    NeedsAttention,
+    /// A step that must not be repeated blindly was interrupted: whether its effect happened is unknown.
+    InDoubt,
+    /// A step was running each time its worker died, too often.
+    Quarantined,
+    /// A person asked.
+    Requested,
+    /// A person asked, and running attempts were stopped.
+    Interrupted,
+    /// No worker took the run in time.
+    QueueWait,
+    /// The definition that this worker has is not the one the run began with.
+    DefinitionChanged,
+}
+
+/// How far a step is, by its own word.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// From 0 to 1.
+    pub fraction: f64,
+    /// What it is at.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// How much a log line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Detail.
+    Debug,
+    /// Ordinary.
+    Info,
+    /// Unusual.
+    Warn,
+    /// Wrong.
+    Error,
+}
+
+/// A line that a step logged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When.
+    pub at: Timestamp,
+    /// How much it matters.
+    pub level: LogLevel,
+    /// What it says.
+    pub text: String,
+}
+
+impl Event {
+    /// The event as the record at `seq`.
+    ///
+    /// # Errors
+    /// [`PayloadError::TooLarge`] when it is over the limit of one record.
+    pub fn record(&self, seq: Seq, at: Timestamp) -> Result<Record, PayloadError> {
+        Ok(Record::new(seq, Kind::of(self.kind()), at, EVENT_FORMAT, self.payload()?))
+    }
+}
+
+/// Why a record cannot be acted on.
+#[derive(Debug, thiserror::Error)]
+pub enum EventError {
+    /// It is of a kind that this engine does not know: written by a newer one.
+    #[error(
+        "record {seq} is of kind {kind:?}, which this version does not know: run a worker of the version that wrote it"
+    )]
+    Unknown {
+        /// Its place.
+        seq: Seq,
+        /// Its kind.
+        kind: String,
+    },
+    /// It is of a newer form: written by a newer engine.
+    #[error(
+        "record {seq} has form {format}, newer than this version reads: run a worker of the version that wrote it"
+    )]
+    Newer {
+        /// Its place.
+        seq: Seq,
+        /// Its form.
+        format: u16,
+    },
+    /// It is damaged or not what its kind says.
+    #[error("record {seq} cannot be read: {source}")]
+    Unreadable {
+        /// Its place.
+        seq: Seq,
+        /// What is wrong.
+        source: PayloadError,
+    },
+}

@@ -1,0 +1,161 @@
+//! What people ask of a run, and which answer its state gives: one table.
+
+use serde::{Deserialize, Serialize};
+use stepwell_contract::Fence;
+use stepwell_contract::{Status, Timestamp, WorkerId};
+
+use crate::run::actor::Actor;
+use crate::run::event::{
+    AttemptLost, CancelRequested, Event, LostReason, PauseReason, PauseRequested, RequestRefused,
+    RunCancelled, RunPaused, RunResumed, RunTaken,
+};
+use crate::run::state::{IllegalTransition, Request, State};
+
+/// What can be asked of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// Hold the run once its running attempts have ended.
+    Pause,
+    /// Stop running attempts and hold the run.
+    Interrupt,
+    /// Let a held run go on where it was.
+    Resume,
+    /// Let a held or failed run go on, with a fresh budget of attempts for every step that has no result.
+    Retry,
+    /// Stop running attempts and end the run.
+    Cancel,
+}
+
+impl Verb {
+    /// Every verb.
+    pub const ALL: [Self; 5] = [Self::Pause, Self::Interrupt, Self::Resume, Self::Retry, Self::Cancel];
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Interrupt => "interrupt",
+            Self::Resume => "resume",
+            Self::Retry => "retry",
+            Self::Cancel => "cancel",
+        }
+    }
+
+    /// Whether the verb is allowed in a status, and if not, why.
+    ///
+    /// # Errors
+    /// The reason, for people.
+    pub fn allowed(self, status: Status) -> Result<(), &'static str> {
+        use Status::{Cancelled, Cancelling, Failed, Paused, Queued, Running, Succeeded, Waiting};
+        match (self, status) {
+            (Self::Pause | Self::Interrupt, Queued | Running | Waiting)
+            | (Self::Resume, Paused | Waiting)
+            | (Self::Retry, Paused | Waiting | Failed)
+            | (Self::Cancel, Queued | Running | Waiting | Paused) => Ok(()),
+            (Self::Pause | Self::Interrupt, Paused) => Err("it is paused already"),
+            (Self::Resume | Self::Retry, Queued | Running) => Err("it is on its way already"),
+            (Self::Resume, Failed) => Err("it has failed; `retry` lets its failed steps be tried again"),
+            (_, Cancelling) => Err("it is being cancelled"),
+            (_, Succeeded) => Err("it has succeeded"),
+            (_, Cancelled) => Err("it was cancelled; start a new run"),
+            (Self::Pause | Self::Interrupt | Self::Cancel, Failed) => Err("it has failed"),
+        }
+    }
+}
+
+/// A request as it travels to the run's owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// What is asked.
+    pub verb: Verb,
+    /// Who asks.
+    pub actor: Actor,
+    /// Why, in their words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+impl Ask {
+    /// The event that answers the request in this state.
+    #[must_use]
+    pub fn answer(&self, state: &State) -> Event {
+        if let Err(why) = self.verb.allowed(state.status) {
+            return self.refused(why);
+        }
+        let (actor, message) = (self.actor.clone(), self.message.clone());
+        match (self.verb, state.status) {
+            (Verb::Pause | Verb::Interrupt, Status::Running) => {
+                PauseRequested { actor, message, interrupt: self.verb == Verb::Interrupt }.into()
+            }
+            (Verb::Pause | Verb::Interrupt, _) => paused(self.verb == Verb::Interrupt, actor, message),
+            (Verb::Resume, _) => RunResumed { actor, message, retry: false }.into(),
+            (Verb::Retry, _) => RunResumed { actor, message, retry: true }.into(),
+            (Verb::Cancel, _) => CancelRequested { actor, message }.into(),
+        }
+    }
+
+    /// The event that refuses the request.
+    #[must_use]
+    pub fn refused(&self, why: &str) -> Event {
+        let verb = self.verb.as_str().to_owned();
+        RequestRefused { verb, actor: self.actor.clone(), message: why.to_owned() }.into()
+    }
+}
+
+fn paused(interrupt: bool, actor: Actor, message: String) -> Event {
+    let reason = if interrupt { PauseReason::Interrupted } else { PauseReason::Requested };
+    RunPaused { reason, actor, message, place: None, failure: None }.into()
+}
+
+/// Carries out what is asked of a run that nobody advances, so that it need not wait for a worker that can run it:
+/// whoever asks takes it, accounts for attempts that a dead owner left behind, and puts it to rest. Returns the events,
+/// which the state has taken in already; none when there is nothing to carry out.
+///
+/// # Errors
+/// [`IllegalTransition`] is a fault in the tables here.
+pub fn put_to_rest(
+    state: &mut State,
+    worker: &WorkerId,
+    fence: Fence,
+    now: Timestamp,
+) -> Result<Vec<Event>, IllegalTransition> {
+    let Some(request) = state.request else { return Ok(Vec::new()) };
+    let lost = state.owner.as_ref().map(|(owner, _)| owner.clone());
+    let mut events: Vec<Event> = vec![RunTaken { worker: worker.clone(), fence, lost }.into()];
+    for place in state.running_places() {
+        let attempt = state.step(&place).map_or(0, |step| step.attempt);
+        events.push(AttemptLost { place, attempt, reason: LostReason::Crash }.into());
+    }
+    events.push(match request {
+        Request::Cancel => RunCancelled {}.into(),
+        Request::Pause | Request::Interrupt => paused(
+            request == Request::Interrupt,
+            Actor::Engine,
+            "carried out after the worker was lost".to_owned(),
+        ),
+    });
+    for event in &events {
+        state.apply(event, now)?;
+    }
+    Ok(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_has_an_answer_in_every_status() {
+        let allowed = |verb: Verb| {
+            Status::ALL.into_iter().filter(|status| verb.allowed(*status).is_ok()).collect::<Vec<_>>()
+        };
+        use Status::{Failed, Paused, Queued, Running, Waiting};
+        assert_eq!(allowed(Verb::Pause), [Queued, Running, Waiting]);
+        assert_eq!(allowed(Verb::Interrupt), [Queued, Running, Waiting]);
+        assert_eq!(allowed(Verb::Resume), [Waiting, Paused]);
+        assert_eq!(allowed(Verb::Retry), [Waiting, Paused, Failed]);
+        assert_eq!(allowed(Verb::Cancel), [Queued, Running, Waiting, Paused]);
+    }
+}

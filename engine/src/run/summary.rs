@@ -1,0 +1,108 @@
+//! The small text in a head by which listings tell how a run does, without reading its journal.
+
+use serde::{Deserialize, Serialize};
+use stepwell_contract::{Status, Timestamp};
+
+use crate::run::event::{PauseReason, Progress};
+use crate::run::place::Place;
+use crate::run::state::State;
+use crate::workflow::error::ErrorClass;
+use crate::workflow::failure::Failure;
+
+/// Longest failure message in a summary, in characters.
+const MESSAGE_CHARS: usize = 300;
+
+/// How a run does, in short.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Summary {
+    /// Nodes of the definition that have their output.
+    #[serde(default)]
+    pub done: usize,
+    /// Nodes of the definition.
+    #[serde(default)]
+    pub of: usize,
+    /// How far a running step says it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<At>,
+    /// What is wrong, while it is held or after it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+    /// Until when a worker has to have taken it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_until: Option<Timestamp>,
+}
+
+/// How far a step says it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct At {
+    /// Which step.
+    #[serde(flatten)]
+    pub place: Place,
+    /// How far.
+    #[serde(flatten)]
+    pub progress: Progress,
+}
+
+/// What is wrong with a run, in short.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// Why it is held; `None` after it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<PauseReason>,
+    /// The step it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// The class of the failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<ErrorClass>,
+    /// The code of the failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What is said to people, shortened.
+    pub message: String,
+}
+
+impl Trouble {
+    fn new(
+        reason: Option<PauseReason>,
+        place: Option<&Place>,
+        failure: Option<&Failure>,
+        message: &str,
+    ) -> Self {
+        Self {
+            reason,
+            place: place.cloned(),
+            class: failure.map(|failure| failure.class),
+            code: failure.and_then(|failure| failure.code.clone()),
+            message: message.chars().take(MESSAGE_CHARS).collect(),
+        }
+    }
+}
+
+impl Summary {
+    /// The summary of a state, of which `done` of `of` nodes have their output.
+    #[must_use]
+    pub fn of(state: &State, (done, of): (usize, usize), reported: Option<(Place, Progress)>) -> Self {
+        let at = reported.map(|(place, progress)| At { place, progress });
+        Self { done, of, at, ..Self::default() }.with_trouble_of(state)
+    }
+
+    /// The same progress with what is wrong now.
+    #[must_use]
+    pub fn with_trouble_of(self, state: &State) -> Self {
+        let trouble = match (&state.pause, &state.failure) {
+            (Some(pause), _) => Some(Trouble::new(
+                Some(pause.reason),
+                pause.place.as_ref(),
+                pause.failure.as_ref(),
+                &pause.message,
+            )),
+            (None, Some((place, failure))) => {
+                Some(Trouble::new(None, place.as_ref(), Some(failure), &failure.message))
+            }
+            (None, None) => None,
+        };
+        let queue_until = state.created.queue_until.filter(|_| state.status == Status::Queued);
+        Self { trouble, queue_until, ..self }
+    }
+}

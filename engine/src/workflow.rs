@@ -1,0 +1,11 @@
+//! What a user writes: steps, and workflows made of them.
+
+pub mod classify;
+pub mod context;
+pub mod definition;
+pub mod error;
+pub mod failure;
+pub mod graph;
+pub mod policy;
+pub mod retry;
+pub mod step;

@@ -1,0 +1,412 @@
+//! What a running step knows and can do.
+
+use std::any::{Any, TypeId, type_name};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use stepwell_contract::{Clock, Fence, Name, Payload, RunId, RunKey, SystemClock, TenantId, Timestamp};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::run::event::{Checkpointed, Event, LogLevel, LogLine, Memoised, Progress};
+use crate::run::place::Place;
+use crate::workflow::error::{StepError, StepResult};
+use crate::workflow::step::{Step, decode};
+
+/// Most log lines kept of one attempt between two writes; the oldest go first.
+pub const LOG_LINES_MAX: usize = 200;
+/// Longest log line kept, in bytes.
+pub const LOG_LINE_BYTES_MAX: usize = 2 << 10;
+
+/// What a running step knows and can do. Clones are the same context.
+#[derive(Clone)]
+pub struct StepContext(Arc<Inner>);
+
+struct Inner {
+    key: RunKey,
+    place: Place,
+    attempt: u32,
+    fence: Fence,
+    cancelled: CancellationToken,
+    clock: Arc<dyn Clock>,
+    outputs: Arc<Vec<(Name, Payload)>>,
+    cursor: Mutex<Option<Payload>>,
+    memo: Mutex<Arc<BTreeMap<String, Payload>>>,
+    resources: Resources,
+    link: Option<mpsc::Sender<Ask>>,
+    notes: Mutex<Notes>,
+    beat_at: AtomicI64,
+    progressed: AtomicBool,
+}
+
+/// What a step reports between its writes.
+#[derive(Debug, Default)]
+struct Notes {
+    lines: VecDeque<LogLine>,
+    dropped: u64,
+    progress: Option<Progress>,
+}
+
+/// An event that a step wants written before it goes on.
+pub(crate) struct Ask {
+    pub(crate) event: Event,
+    pub(crate) reply: oneshot::Sender<Result<(), StepError>>,
+}
+
+/// What an attempt gets from its run.
+pub(crate) struct Surroundings {
+    pub(crate) key: RunKey,
+    pub(crate) place: Place,
+    pub(crate) attempt: u32,
+    pub(crate) fence: Fence,
+    pub(crate) cancelled: CancellationToken,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) outputs: Arc<Vec<(Name, Payload)>>,
+    pub(crate) cursor: Option<Payload>,
+    pub(crate) memo: Arc<BTreeMap<String, Payload>>,
+    pub(crate) resources: Resources,
+    pub(crate) link: Option<mpsc::Sender<Ask>>,
+}
+
+impl StepContext {
+    pub(crate) fn new(around: Surroundings) -> Self {
+        let beat_at = AtomicI64::new(around.clock.now().0);
+        Self(Arc::new(Inner {
+            key: around.key,
+            place: around.place,
+            attempt: around.attempt,
+            fence: around.fence,
+            cancelled: around.cancelled,
+            clock: around.clock,
+            outputs: around.outputs,
+            cursor: Mutex::new(around.cursor),
+            memo: Mutex::new(around.memo),
+            resources: around.resources,
+            link: around.link,
+            notes: Mutex::default(),
+            beat_at,
+            progressed: AtomicBool::new(false),
+        }))
+    }
+
+    /// A context for calling a step from a test: attempt 1 of run `test`, with nothing behind it. What is written
+    /// with [`once`](Self::once) and [`checkpoint`](Self::checkpoint) is kept in memory.
+    #[must_use]
+    pub fn for_test() -> Self {
+        TestContext::default().build()
+    }
+
+    /// Like [`for_test`](Self::for_test), with resources, earlier outputs, a cursor or a later attempt.
+    #[must_use]
+    pub fn test() -> TestContext {
+        TestContext::default()
+    }
+
+    /// The run.
+    #[must_use]
+    pub fn run_id(&self) -> &RunId {
+        &self.0.key.run
+    }
+
+    /// Whose run it is.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.0.key.tenant
+    }
+
+    /// Which step this is, and which item of a map.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.0.place
+    }
+
+    /// Which attempt this is, from 1. It was counted, durably, before it began.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.0.attempt
+    }
+
+    /// The same text for every attempt of this step of this run, and for no other step or run. Give it to whoever
+    /// can drop repeated requests: then the effect happens once although the step may run more than once.
+    #[must_use]
+    pub fn idempotency_key(&self) -> String {
+        format!("{}/{}", self.0.key, self.0.place)
+    }
+
+    /// Grows with every new owner of the run. Give it to whoever can refuse smaller ones: then a worker that was
+    /// taken for dead cannot overwrite what its successor did.
+    #[must_use]
+    pub fn fencing_token(&self) -> Fence {
+        self.0.fence
+    }
+
+    /// Is cancelled when the step should stop: its time is over, the run is cancelled or interrupted, the worker
+    /// shuts down or has lost the run. Soon after, the future is dropped.
+    #[must_use]
+    pub fn cancelled(&self) -> &CancellationToken {
+        &self.0.cancelled
+    }
+
+    /// What was put into the engine with [`resource`](crate::exec::engine::EngineBuilder::resource).
+    ///
+    /// # Errors
+    /// Class `config` when there is none of that type: add it where the engine is built.
+    pub fn resource<T: Any + Send + Sync>(&self) -> StepResult<Arc<T>> {
+        self.0.resources.get::<T>().ok_or_else(|| {
+            StepError::config(format!(
+                "the engine has no resource of type {}: add it with `.resource(…)` where the engine is built",
+                type_name::<T>()
+            ))
+        })
+    }
+
+    /// The recorded output of an earlier step of this run.
+    ///
+    /// # Errors
+    /// Class `bug` when that step has no recorded output (it comes later, or is in a map), or its output no longer
+    /// decodes.
+    pub fn output<S: Step>(&self) -> StepResult<S::Output> {
+        let found = self.0.outputs.iter().rev().find(|(name, _)| name.as_str() == S::NAME);
+        let (_, payload) = found.ok_or_else(|| {
+            StepError::bug(format!("step {} has no recorded output before {}", S::NAME, self.0.place))
+        })?;
+        decode(payload, &format!("output of step {}", S::NAME))
+            .map_err(|failure| StepError::bug(failure.to_string()))
+    }
+
+    /// Runs a part of the step once: its result is written under `name`, and later attempts of the step get it
+    /// without running the part.
+    ///
+    /// # Errors
+    /// Those of the part; class `lost_worker` when the run was lost to another worker before the result was written;
+    /// class `bug` when the stored result no longer decodes.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves the part unwritten or written, like a crash.
+    pub async fn once<T, F, Fut>(&self, name: &str, part: F) -> StepResult<T>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = StepResult<T>>,
+    {
+        let known = lock(&self.0.memo).get(name).cloned();
+        if let Some(known) = known {
+            let what = format!("result of part {name:?}");
+            return decode(&known, &what).map_err(|failure| StepError::bug(failure.to_string()));
+        }
+        let value = part().await?;
+        let payload =
+            Payload::encode(&value).map_err(|error| StepError::bug(format!("part {name:?}: {error}")))?;
+        let event = Memoised {
+            place: self.0.place.clone(),
+            attempt: self.0.attempt,
+            name: name.to_owned(),
+            value: payload.clone(),
+        };
+        self.write(event.into()).await?;
+        Arc::make_mut(&mut *lock(&self.0.memo)).insert(name.to_owned(), payload);
+        Ok(value)
+    }
+
+    /// Saves where the step is, so that its next attempt can go on from there. Once this returns, the cursor is
+    /// durable; a worker that has lost the run cannot save one.
+    ///
+    /// # Errors
+    /// Class `lost_worker` when the run was lost to another worker; class `bug` when the cursor has no JSON form or
+    /// is over the limit.
+    pub async fn checkpoint<C: Serialize>(&self, cursor: &C, fraction: f64) -> StepResult<()> {
+        let cursor = Payload::encode(cursor).map_err(|error| StepError::bug(format!("cursor: {error}")))?;
+        let progress = Progress { fraction: fraction.clamp(0.0, 1.0), note: String::new() };
+        let event = Checkpointed {
+            place: self.0.place.clone(),
+            attempt: self.0.attempt,
+            cursor: cursor.clone(),
+            progress: Some(progress),
+        };
+        self.write(event.into()).await?;
+        *lock(&self.0.cursor) = Some(cursor);
+        Ok(())
+    }
+
+    /// The cursor that this or an earlier attempt saved last.
+    ///
+    /// # Errors
+    /// Class `bug` when the stored cursor no longer decodes.
+    pub fn cursor<C: DeserializeOwned>(&self) -> StepResult<Option<C>> {
+        let cursor = lock(&self.0.cursor).clone();
+        let decoded = cursor.map(|cursor| decode(&cursor, "cursor")).transpose();
+        decoded.map_err(|failure| StepError::bug(failure.to_string()))
+    }
+
+    /// Tells how far the step is, from 0 to 1. Cheap: it is written along with whatever is written next. It also
+    /// counts as a [`heartbeat`](Self::heartbeat).
+    pub fn progress(&self, fraction: f64, note: impl Into<String>) {
+        lock(&self.0.notes).progress =
+            Some(Progress { fraction: fraction.clamp(0.0, 1.0), note: note.into() });
+        self.0.progressed.store(true, Ordering::Relaxed);
+        self.heartbeat();
+    }
+
+    /// Tells that the step is alive, where its policy has a heartbeat timeout.
+    pub fn heartbeat(&self) {
+        self.0.beat_at.store(self.0.clock.now().0, Ordering::Relaxed);
+    }
+
+    /// Keeps a line with this attempt, in the run's journal.
+    pub fn log(&self, level: LogLevel, text: impl Into<String>) {
+        let mut text = text.into();
+        if text.len() > LOG_LINE_BYTES_MAX {
+            let end = (0..=LOG_LINE_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            text.truncate(end);
+            text.push('…');
+        }
+        let mut notes = lock(&self.0.notes);
+        if notes.lines.len() == LOG_LINES_MAX {
+            notes.lines.pop_front();
+            notes.dropped += 1;
+        }
+        notes.lines.push_back(LogLine { at: self.0.clock.now(), level, text });
+    }
+
+    /// Keeps an ordinary line; see [`log`](Self::log).
+    pub fn info(&self, text: impl Into<String>) {
+        self.log(LogLevel::Info, text);
+    }
+
+    /// Keeps a line about something unusual; see [`log`](Self::log).
+    pub fn warn(&self, text: impl Into<String>) {
+        self.log(LogLevel::Warn, text);
+    }
+
+    pub(crate) fn last_beat(&self) -> Timestamp {
+        Timestamp(self.0.beat_at.load(Ordering::Relaxed))
+    }
+
+    /// What was reported since the last call.
+    pub(crate) fn take_lines(&self) -> (Vec<LogLine>, u64) {
+        let mut notes = lock(&self.0.notes);
+        (std::mem::take(&mut notes.lines).into(), std::mem::take(&mut notes.dropped))
+    }
+
+    /// How far the step said it is, when it said so since the last call.
+    pub(crate) fn take_progress(&self) -> Option<Progress> {
+        if !self.0.progressed.swap(false, Ordering::Relaxed) {
+            return None;
+        }
+        lock(&self.0.notes).progress.clone()
+    }
+
+    async fn write(&self, event: Event) -> StepResult<()> {
+        self.heartbeat();
+        let Some(link) = &self.0.link else { return Ok(()) };
+        let gone = || StepError::cancelled("the run has ended or was lost while the step ran");
+        let (reply, answer) = oneshot::channel();
+        link.send(Ask { event, reply }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+impl fmt::Debug for StepContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StepContext")
+            .field("run", &self.0.key)
+            .field("place", &self.0.place)
+            .field("attempt", &self.0.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that can panic runs under these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Values shared by all steps of an engine, one of each type.
+#[derive(Clone, Default)]
+pub(crate) struct Resources(Arc<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
+
+impl Resources {
+    pub(crate) fn put<T: Any + Send + Sync>(&mut self, value: Arc<T>) {
+        Arc::make_mut(&mut self.0).insert(TypeId::of::<T>(), value);
+    }
+
+    fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.0.get(&TypeId::of::<T>())?).downcast().ok()
+    }
+}
+
+impl fmt::Debug for Resources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Resources({})", self.0.len())
+    }
+}
+
+/// A context for tests, with what it should hold.
+#[derive(Debug, Default)]
+pub struct TestContext {
+    attempt: Option<u32>,
+    cursor: Option<Payload>,
+    outputs: Vec<(Name, Payload)>,
+    resources: Resources,
+}
+
+impl TestContext {
+    /// Adds a resource.
+    #[must_use]
+    pub fn resource<T: Any + Send + Sync>(mut self, value: T) -> Self {
+        self.resources.put(Arc::new(value));
+        self
+    }
+
+    /// Makes it this attempt.
+    #[must_use]
+    pub fn attempt(mut self, attempt: u32) -> Self {
+        self.attempt = Some(attempt);
+        self
+    }
+
+    /// Adds the output of an earlier step.
+    ///
+    /// # Panics
+    /// When the output has no JSON form: it could not have been recorded.
+    #[must_use]
+    pub fn output<S: Step>(mut self, output: &S::Output) -> Self {
+        let name = Name::new(S::NAME).expect("a step has a valid name");
+        self.outputs.push((name, Payload::encode(output).expect("an output has a JSON form")));
+        self
+    }
+
+    /// Sets the cursor that an earlier attempt saved.
+    ///
+    /// # Panics
+    /// When the cursor has no JSON form: it could not have been saved.
+    #[must_use]
+    pub fn cursor<C: Serialize>(mut self, cursor: &C) -> Self {
+        self.cursor = Some(Payload::encode(cursor).expect("a cursor has a JSON form"));
+        self
+    }
+
+    /// The context.
+    #[must_use]
+    pub fn build(self) -> StepContext {
+        let name = |text: &str| Name::new(text).expect("a valid name");
+        StepContext::new(Surroundings {
+            key: RunKey::new(TenantId::default(), RunId::new("test").expect("a valid id")),
+            place: Place::of(name("test")),
+            attempt: self.attempt.unwrap_or(1),
+            fence: Fence(1),
+            cancelled: CancellationToken::new(),
+            clock: Arc::new(SystemClock),
+            outputs: Arc::new(self.outputs),
+            cursor: self.cursor,
+            memo: Arc::default(),
+            resources: self.resources,
+            link: None,
+        })
+    }
+}

@@ -1,0 +1,163 @@
+//! A step: the unit of work that a user writes.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use stepwell_contract::limits::PAYLOAD_BYTES_MAX;
+use stepwell_contract::{Payload, PayloadError};
+
+use crate::workflow::context::StepContext;
+use crate::workflow::error::{StepError, StepResult};
+use crate::workflow::failure::Failure;
+use crate::workflow::policy::StepPolicy;
+
+/// Room that the record of a result needs beside the result itself.
+const RECORD_BYTES: usize = 4 << 10;
+/// The longest input or output of a step, in bytes of JSON.
+pub const VALUE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX - RECORD_BYTES;
+
+/// A unit of work whose result is recorded once.
+///
+/// A step may run more than once: an attempt whose result was not yet recorded when its worker died runs again.
+/// Its result is recorded at most once, and from then on it never runs again. A step is a plain struct: call
+/// [`run`](Step::run) from a test with [`StepContext::for_test`].
+///
+/// ```
+/// use stepwell::prelude::*;
+///
+/// struct Greet;
+///
+/// #[async_trait]
+/// impl Step for Greet {
+///     type Input = String;
+///     type Output = String;
+///     const NAME: &'static str = "greet";
+///
+///     async fn run(&self, _ctx: &StepContext, name: String) -> StepResult<String> {
+///         Ok(format!("Hello, {name}"))
+///     }
+/// }
+/// # tokio_test::block_on(async {
+/// let greeting = Greet.run(&StepContext::for_test(), "Ada".to_owned()).await.unwrap();
+/// assert_eq!(greeting, "Hello, Ada");
+/// # });
+/// ```
+#[async_trait]
+pub trait Step: Send + Sync + 'static {
+    /// What it takes: the output of what stands before it, stored as JSON.
+    type Input: Serialize + DeserializeOwned + Send + Sync + 'static;
+    /// What it gives, stored as JSON of at most [`VALUE_BYTES_MAX`] bytes.
+    type Output: Serialize + DeserializeOwned + Send + Sync + 'static;
+    /// The durable identity of the step in its workflow: results are kept under it, so it outlives renamed types and
+    /// moved code.
+    const NAME: &'static str;
+
+    /// The limits of the step. What it does not say, the workflow says, then the engine, then the defaults.
+    fn policy(&self) -> StepPolicy {
+        StepPolicy::default()
+    }
+
+    /// Does the work.
+    ///
+    /// # Errors
+    /// Whatever goes wrong. `?` takes any error and the engine classifies it; `.permanent()`, `.validation()` and the
+    /// like say it better. The class decides whether the step is tried again.
+    ///
+    /// # Cancellation
+    /// The future is dropped at its next `.await` when its time is over or the run is stopped.
+    async fn run(&self, ctx: &StepContext, input: Self::Input) -> StepResult<Self::Output>;
+}
+
+/// Holds for a step whose input is `Previous`; makes the compiler's message say so when it is not.
+#[diagnostic::on_unimplemented(
+    message = "step `{Self}` does not take what stands before it, `{Previous}`",
+    label = "the input of this step is not `{Previous}`",
+    note = "a step's `Input` must be the `Output` of the step before it; after `parallel` it is a tuple, after `map` a `Vec`"
+)]
+pub trait Follows<Previous>: Step {}
+
+impl<S: Step> Follows<S::Input> for S {}
+
+/// A step with its types put aside.
+#[async_trait]
+pub(crate) trait ErasedStep: Send + Sync {
+    async fn run_raw(&self, ctx: &StepContext, input: &Payload) -> Result<Payload, RawError>;
+}
+
+/// How an attempt of an erased step ends without a result.
+pub(crate) enum RawError {
+    /// The step said so.
+    Step(StepError),
+    /// Its input could not be decoded or its output not be stored.
+    Value(Failure),
+}
+
+/// Puts the types of a step aside.
+pub(crate) struct Erased<S>(pub(crate) S);
+
+#[async_trait]
+impl<S: Step> ErasedStep for Erased<S> {
+    async fn run_raw(&self, ctx: &StepContext, input: &Payload) -> Result<Payload, RawError> {
+        let input = decode(input, "input").map_err(RawError::Value)?;
+        let output = self.0.run(ctx, input).await.map_err(RawError::Step)?;
+        encode(&output).map_err(RawError::Value)
+    }
+}
+
+/// A closure as a step.
+pub(crate) struct StepFn<F, I> {
+    run: F,
+    types: PhantomData<fn(I)>,
+}
+
+impl<F, I> StepFn<F, I> {
+    pub(crate) fn new(run: F) -> Self {
+        Self { run, types: PhantomData }
+    }
+}
+
+#[async_trait]
+impl<F, I, O, Fut> ErasedStep for StepFn<F, I>
+where
+    F: Fn(StepContext, I) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = StepResult<O>> + Send + 'static,
+    I: DeserializeOwned + Send + 'static,
+    O: Serialize + Send + Sync + 'static,
+{
+    async fn run_raw(&self, ctx: &StepContext, input: &Payload) -> Result<Payload, RawError> {
+        let input = decode(input, "input").map_err(RawError::Value)?;
+        let output = (self.run)(ctx.clone(), input).await.map_err(RawError::Step)?;
+        encode(&output).map_err(RawError::Value)
+    }
+}
+
+/// The value of a stored payload; a failure names the place in the JSON where it does not fit.
+pub(crate) fn decode<T: DeserializeOwned>(payload: &Payload, what: &str) -> Result<T, Failure> {
+    payload.decode().map_err(|_| {
+        // Only a failure pays for knowing the path.
+        let mut from = serde_json::Deserializer::from_str(payload.text());
+        match serde_path_to_error::deserialize::<_, T>(&mut from) {
+            Err(error) => Failure::undecodable(what, format!("at {}: {}", error.path(), error.inner())),
+            Ok(_) => Failure::undecodable(what, "it has more than one JSON value"),
+        }
+    })
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<Payload, Failure> {
+    let payload = match Payload::encode(value) {
+        Ok(payload) => payload,
+        Err(PayloadError::TooLarge { bytes, .. }) => return Err(Failure::oversize(bytes, VALUE_BYTES_MAX)),
+        Err(error) => return Err(Failure::undecodable("output", error.to_string())),
+    };
+    match payload.text().len() {
+        bytes if bytes > VALUE_BYTES_MAX => Err(Failure::oversize(bytes, VALUE_BYTES_MAX)),
+        _ => Ok(payload),
+    }
+}
+
+/// A step as a definition holds it.
+pub(crate) type SharedStep = Arc<dyn ErasedStep>;

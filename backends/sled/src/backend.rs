@@ -227,8 +227,7 @@ impl Backend for SledBackend {
         if limit == 0 {
             return Ok(Page { items: Vec::new(), next: None });
         }
-        // Finished runs may have mail, so a query for mail alone has to look at them too.
-        if query.due || (!query.statuses.is_empty() && query.statuses.iter().all(|s| !s.is_finished())) {
+        if query.is_unfinished_only() {
             let now = self.shared.clock.now();
             return Ok(self.shared.state().index.scan(query, after.as_ref(), limit, now));
         }

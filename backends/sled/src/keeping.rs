@@ -6,13 +6,11 @@ use stepwell_contract::{BackendError, RunKey};
 
 use crate::failure::{corrupt, sled};
 use crate::frame::{Effect, Extent, Group, read_group};
+use crate::options::Pace;
 use crate::run::Kept;
 use crate::segments::Segments;
 use crate::writer::Writer;
 
-/// A checkpoint begins after this much of the log; it bounds what an opening has to replay.
-const CHECKPOINT_BYTES: u64 = 32 << 20;
-const CHECKPOINT_GROUPS: u64 = 8192;
 /// With something to free behind it, a checkpoint begins after this many groups, or when nothing else is to do.
 const CHECKPOINT_GROUPS_TO_FREE: u64 = 512;
 /// How much one turn may do, so that no write waits long for it.
@@ -28,6 +26,7 @@ pub(crate) struct Keeping {
     pub(crate) segments: Segments,
     /// The group up to which the derived trees are complete.
     pub(crate) watermark: u64,
+    pace: Pace,
     bytes: u64,
     groups: u64,
     checkpoint: Option<Checkpoint>,
@@ -50,8 +49,8 @@ struct Rewrite {
 }
 
 impl Keeping {
-    pub(crate) fn new(segments: Segments, watermark: u64) -> Self {
-        Self { segments, watermark, ..Self::default() }
+    pub(crate) fn new(segments: Segments, watermark: u64, pace: Pace) -> Self {
+        Self { segments, watermark, pace, ..Self::default() }
     }
 
     /// Counts a group that is durable.
@@ -71,8 +70,8 @@ impl Keeping {
     }
 
     fn wants_checkpoint(&self, idle: bool) -> bool {
-        self.bytes >= CHECKPOINT_BYTES
-            || self.groups >= CHECKPOINT_GROUPS
+        self.bytes >= self.pace.checkpoint_bytes
+            || self.groups >= self.pace.checkpoint_groups
             || (self.groups > 0
                 && (idle || self.groups >= CHECKPOINT_GROUPS_TO_FREE)
                 && self.segments.victim(u64::MAX).is_some_and(|(_, last)| last > self.watermark))

@@ -24,6 +24,8 @@ mod keeping;
 mod opening;
 mod options;
 mod parts;
+#[cfg(test)]
+mod pitfalls;
 mod reader;
 mod run;
 mod segments;

@@ -25,7 +25,7 @@ pub(crate) fn open(folder: &Folder, options: &SledOptions) -> Result<Writer, Bac
     let watermark = trees.watermark()?;
     let last = last_group(&trees)?.max(watermark);
     let mut replay = Replay {
-        keeping: Keeping::new(Segments::load(&trees)?, watermark),
+        keeping: Keeping::new(Segments::load(&trees, options.pace)?, watermark, options.pace),
         state: State::default(),
         // Everything in the store was written by a former opening.
         opened_at: last,

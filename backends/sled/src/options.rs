@@ -15,12 +15,44 @@ pub struct SledOptions {
     pub(crate) cache_mib: u64,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) pace: Pace,
+}
+
+/// How often the store keeps house.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// A checkpoint begins after this much of the log, or this many groups; it bounds what an opening replays.
+    pub(crate) checkpoint_bytes: u64,
+    pub(crate) checkpoint_groups: u64,
+    /// The log is freed in stretches of at most this many groups, or about this many bytes.
+    pub(crate) segment_groups: u64,
+    pub(crate) segment_bytes: u64,
+    /// The stretch that is being filled is closed early to free it when it has this many bytes.
+    pub(crate) early_bytes: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            checkpoint_bytes: 32 << 20,
+            checkpoint_groups: 8192,
+            segment_groups: 1024,
+            segment_bytes: 4 << 20,
+            early_bytes: 64 << 10,
+        }
+    }
 }
 
 impl Default for SledOptions {
     /// Level D2, a cache of 128 MiB, the system's clock.
     fn default() -> Self {
-        Self { sync: true, cache_mib: 128, clock: Arc::new(SystemClock), disk: Arc::new(SystemDisk) }
+        Self {
+            sync: true,
+            cache_mib: 128,
+            clock: Arc::new(SystemClock),
+            disk: Arc::new(SystemDisk),
+            pace: Pace::default(),
+        }
     }
 }
 
@@ -43,6 +75,12 @@ impl SledOptions {
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
         self
     }
 

@@ -11,7 +11,7 @@ use crate::codec::{Damage, Reader as Decoder};
 use crate::failure::{closed, corrupt, sled};
 use crate::frame::Extent;
 use crate::parts;
-use crate::run::{Aged, Run};
+use crate::run::{Run, decode_aged};
 use crate::shared::Shared;
 use crate::trees::{Trees, age_key, read_age_key};
 
@@ -106,11 +106,27 @@ impl Reader {
             let revivals = self.shared.revivals();
             // Memory first: a run that ends meanwhile is then met twice, never missed.
             let live = self.shared.state().index.scan(query, after, limit, self.shared.clock.now());
-            let ended = self.ended(query, after, limit)?;
+            let mut ended = self.ended(query, after, limit)?;
+            self.refresh(query, &mut ended.items);
             if self.shared.revivals() == revivals {
                 return Ok(merge(query.order, live, ended, limit));
             }
         }
+    }
+
+    /// What memory says of a run goes before what the trees say: after a write they follow a moment later.
+    fn refresh(&self, query: &Query, items: &mut Vec<Head>) {
+        let now = self.shared.clock.now();
+        let state = self.shared.state();
+        items.retain_mut(|item| {
+            let Some(run) = state.runs.get(&item.key) else { return true };
+            let Some(head) = &run.head else { return false };
+            let belongs = head.created_at == item.created_at && query.fits(head, !run.inbox.is_empty(), now);
+            if belongs {
+                *item = Head::clone(head);
+            }
+            belongs
+        });
     }
 
     fn ended(&self, query: &Query, after: Option<&Cursor>, limit: usize) -> Result<Page<Head>, BackendError> {
@@ -138,10 +154,11 @@ impl Reader {
                 return Ok(Page { items, next: Some(Cursor { created_at, key }) });
             }
             let (bytes, _) = parts::open(&stored, &place)?;
-            let aged =
-                Aged::decode(bytes, self.shared.opened_at).map_err(|damage| corrupt(place(), damage))?;
-            if query.fits(&aged.head, aged.has_mail, now) {
-                items.push(aged.head);
+            let head =
+                decode_aged(bytes, self.shared.opened_at).map_err(|damage| corrupt(place(), damage))?;
+            // Of the filters that look at mail, none fits a finished run.
+            if query.fits(&head, false, now) {
+                items.push(head);
             }
             last = Some(key);
         }
@@ -171,7 +188,7 @@ fn merge(order: Order, live: Page<Head>, ended: Page<Head>, limit: usize) -> Pag
         (Some(a), Some(b)) => Some(std::cmp::min_by(a, b, comes_first)),
         (reach, None) | (None, reach) => reach,
     };
-    // A run that ended in between is in both: what the trees say is newer, and the sort is stable.
+    // A run that ended in between is in both: the second look is newer, and the sort is stable.
     let mut items: Vec<Head> = ended.items.into_iter().chain(live.items).collect();
     items.sort_by(|a, b| comes_first(&Cursor::of(a), &Cursor::of(b)));
     items.dedup_by(|later, kept| later.key == kept.key && later.created_at == kept.created_at);

@@ -126,28 +126,18 @@ impl Run {
     }
 }
 
-/// The value of a finished run in tree `by_age`: enough for a scan.
-#[derive(Debug)]
-pub(crate) struct Aged {
-    pub(crate) head: Head,
-    pub(crate) has_mail: bool,
+/// The value of a finished run in tree `by_age`: its head, for scans.
+pub(crate) fn encode_aged(run: &Run, head: &Head) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.number(run.applied);
+    out.head(head);
+    out.0
 }
 
-impl Aged {
-    pub(crate) fn encode(run: &Run, head: &Head) -> Vec<u8> {
-        let mut out = Writer::default();
-        out.number(run.applied);
-        out.byte(u8::from(!run.inbox.is_empty()));
-        out.head(head);
-        out.0
-    }
-
-    pub(crate) fn decode(bytes: &[u8], opened_at: u64) -> Result<Self, Damage> {
-        let mut from = Reader::new(bytes);
-        let applied = from.number()?;
-        let has_mail = from.byte()? != 0;
-        let head = from.head()?;
-        let head = if applied <= opened_at { head.with_lease_ended() } else { head };
-        Ok(Self { head, has_mail })
-    }
+/// Reads a value of tree `by_age`; leases as in [`Run::decode`].
+pub(crate) fn decode_aged(bytes: &[u8], opened_at: u64) -> Result<Head, Damage> {
+    let mut from = Reader::new(bytes);
+    let applied = from.number()?;
+    let head = from.head()?;
+    Ok(if applied <= opened_at { head.with_lease_ended() } else { head })
 }

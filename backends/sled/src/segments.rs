@@ -8,11 +8,9 @@ use stepwell_contract::BackendError;
 
 use crate::codec::{Damage, Reader, Writer};
 use crate::failure::{corrupt, sled};
+use crate::options::Pace;
 use crate::parts;
 use crate::trees::Trees;
-
-const SEGMENT_GROUPS_MAX: u64 = 1024;
-const SEGMENT_LOG_BYTES_MAX: u64 = 4 << 20;
 
 /// A stretch of the log.
 #[derive(Debug, Clone, Default)]
@@ -32,13 +30,14 @@ struct Segment {
 /// All stretches, by their first group.
 #[derive(Debug, Default)]
 pub(crate) struct Segments {
+    pace: Pace,
     all: BTreeMap<u64, Segment>,
     changed: BTreeSet<u64>,
 }
 
 impl Segments {
-    pub(crate) fn load(trees: &Trees) -> Result<Self, BackendError> {
-        let mut segments = Self::default();
+    pub(crate) fn load(trees: &Trees, pace: Pace) -> Result<Self, BackendError> {
+        let mut segments = Self { pace, ..Self::default() };
         for pair in &trees.segments {
             let (key, stored) = pair.map_err(|error| sled("tree segments", error))?;
             let place = || format!("tree segments, key {key:?}");
@@ -65,7 +64,8 @@ impl Segments {
         segment.bytes += bytes;
         segment.records += records;
         segment.live += records;
-        segment.sealed = segment.groups >= SEGMENT_GROUPS_MAX || segment.bytes >= SEGMENT_LOG_BYTES_MAX;
+        segment.sealed =
+            segment.groups >= self.pace.segment_groups || segment.bytes >= self.pace.segment_bytes;
         self.changed.insert(first);
     }
 
@@ -82,7 +82,10 @@ impl Segments {
 
     /// The stretch that is most worth rewriting, with its first and last group, among those that end by `up_to`.
     pub(crate) fn victim(&self, up_to: u64) -> Option<(u64, u64)> {
-        let worth = self.all.iter().filter(|(_, segment)| segment.last <= up_to && segment.is_wasteful());
+        let worth = self
+            .all
+            .iter()
+            .filter(|(_, segment)| segment.last <= up_to && segment.is_wasteful(self.pace.early_bytes));
         worth.min_by_key(|(_, segment)| segment.live).map(|(first, segment)| (*first, segment.last))
     }
 
@@ -119,8 +122,8 @@ impl Segments {
 
 impl Segment {
     /// Whether less than half of its records are needed. An open one has to be worth the trouble.
-    fn is_wasteful(&self) -> bool {
-        (self.sealed || self.bytes >= 64 << 10)
+    fn is_wasteful(&self, early_bytes: u64) -> bool {
+        (self.sealed || self.bytes >= early_bytes)
             && (self.live == 0 && (self.sealed || self.records > 0) || self.live * 2 < self.records)
     }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::failure::{corrupt, definite, sled};
 use crate::frame::Extent;
 use crate::parts;
-use crate::run::{Aged, Run};
+use crate::run::{Kept, Run, encode_aged};
 
 const FORMAT: &[u8] = b"stepwell-sled 1";
 const WATERMARK: &str = "watermark";
@@ -97,7 +97,7 @@ impl Trees {
     /// Writes the entry of a finished run. The entry comes last but for `live`: until it is there, replaying the
     /// log does all of it again.
     pub(crate) fn keep_finished(&self, run: &Run, head: &Head) -> Result<(), sled::Error> {
-        let aged = parts::seal(&Aged::encode(run, head), false);
+        let aged = parts::seal(&encode_aged(run, head), false);
         self.by_age.insert(age_key(head.created_at, &head.key), aged)?;
         parts::put(&self.runs, &run_key(&head.key), &run.encode(head))?;
         self.live.remove(run_key(&head.key)).map(drop)
@@ -106,7 +106,7 @@ impl Trees {
     /// Writes the entry of an unfinished run.
     pub(crate) fn keep_unfinished(&self, run: &Run, head: &Head) -> Result<(), sled::Error> {
         self.live.insert(run_key(&head.key), &[])?;
-        if run.kept == crate::run::Kept::Finished {
+        if run.kept == Kept::Finished {
             self.by_age.remove(age_key(head.created_at, &head.key))?;
         }
         parts::put(&self.runs, &run_key(&head.key), &run.encode(head))

@@ -1,0 +1,450 @@
+//! Runs as rows of `index.redb`, so that finished ones cost no memory and opening need not read the whole journal.
+//!
+//! It is a cache of the journal as of a [`Watermark`] and never the truth: when it is missing, damaged or does not
+//! fit the journal, it is made again from the journal.
+//!
+//! * `meta`: which store, which journal, up to where.
+//! * `open`: unfinished runs by key.
+//! * `finished`: finished runs by key, without their heads.
+//! * `shelves`: their heads by shelf and age. A shelf is a status, with or without mail, so that a listing of the
+//!   few failed runs does not wade through the many that succeeded.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::{Deserialize, Serialize};
+use stepwell_contract::{
+    BackendError, Cursor, Fault, FaultKind, Head, Order, Query, RunId, RunKey, Status, StoreId, TenantId,
+    Timestamp,
+};
+use uuid::Uuid;
+
+use crate::disk::Disk;
+use crate::entry::FORMAT;
+use crate::pack::{Packer, Unpacker};
+use crate::run::{Run, SegmentId};
+use crate::state::{Counts, Snapshot, Watermark};
+
+pub(crate) const INDEX: &str = "index.redb";
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+const OPEN: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("open");
+const FINISHED: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("finished");
+const SHELVES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("shelves");
+
+/// The most heads that one page of a scan looks at.
+const SCAN_ROWS_MAX: usize = 10_000;
+
+/// What the catalogue is the index of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    pub(crate) format: u32,
+    pub(crate) store: StoreId,
+    pub(crate) end: Watermark,
+    pub(crate) segments: Vec<(SegmentId, Counts)>,
+}
+
+/// The open catalogue. Its rows are as of the last save.
+#[derive(Debug)]
+pub(crate) struct Catalogue {
+    database: RwLock<Option<Database>>,
+    /// Which opening of the store this is: a lease saved by another one has ended.
+    opening: [u8; 16],
+    store: StoreId,
+    place: String,
+}
+
+/// A view of the catalogue that later saves do not change.
+pub(crate) struct View<'a> {
+    catalogue: &'a Catalogue,
+    transaction: ReadTransaction,
+}
+
+impl Catalogue {
+    /// Opens the catalogue; a damaged one is an error, and is best removed then.
+    pub(crate) fn open(disk: &dyn Disk, store: StoreId, cache_bytes: usize) -> Result<Self, BackendError> {
+        let mut settings = Database::builder();
+        settings.set_cache_size(cache_bytes).set_check_integrity_on_open(true);
+        let place = disk.describe(INDEX);
+        let database = guarded(&place, || {
+            let database = disk.open_index(INDEX, &settings)?;
+            let write = database.begin_write()?;
+            write.open_table(META)?;
+            write.open_table(OPEN)?;
+            write.open_table(FINISHED)?;
+            write.open_table(SHELVES)?;
+            write.commit()?;
+            Ok(database)
+        })?;
+        let opening = *Uuid::new_v4().as_bytes();
+        Ok(Self { database: RwLock::new(Some(database)), opening, store, place })
+    }
+
+    fn with<T>(&self, run: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, BackendError> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = &*database else {
+            return Err(BackendError::Definite(Fault::new(FaultKind::Closed, "the store was closed")));
+        };
+        guarded(&self.place, || run(database))
+    }
+
+    /// Closes it; later calls fail.
+    pub(crate) fn close(&self) {
+        let database = self.database.write().unwrap_or_else(PoisonError::into_inner).take();
+        drop(database);
+    }
+
+    /// What it is the index of; `None` when it is new.
+    pub(crate) fn meta(&self) -> Result<Option<Meta>, BackendError> {
+        let row = self.with(|database| {
+            let table = database.begin_read()?.open_table(META)?;
+            Ok(table.get("meta")?.map(|row| row.value().to_vec()))
+        })?;
+        let Some(row) = row else { return Ok(None) };
+        serde_json::from_slice(&row)
+            .map(Some)
+            .map_err(|error| self.damaged().caused_by(error))
+            .map_err(definite)
+    }
+
+    fn damaged(&self) -> Fault {
+        let what = format!(
+            "{} is damaged; it is only an index: close the store, delete this file, and opening makes it again",
+            self.place
+        );
+        Fault::new(FaultKind::Corrupt, what)
+    }
+
+    /// All unfinished runs, each lease ended.
+    pub(crate) fn open_runs(&self) -> Result<Vec<Run>, BackendError> {
+        let rows = self.with(|database| {
+            let table = database.begin_read()?.open_table(OPEN)?;
+            let rows = table.iter()?.map(|row| Ok(row?.1.value().to_vec()));
+            rows.collect::<Result<Vec<_>, redb::Error>>()
+        })?;
+        let unpack = |row: &Vec<u8>| {
+            let mut row = Unpacker::new(row)?;
+            let head = row.head()?.with_lease_ended();
+            row.rest(Arc::new(head))
+        };
+        rows.iter().map(|row| unpack(row).ok_or_else(|| definite(self.damaged()))).collect()
+    }
+
+    /// A view as of now.
+    pub(crate) fn view(&self) -> Result<View<'_>, BackendError> {
+        let transaction = self.with(|database| Ok(database.begin_read()?))?;
+        Ok(View { catalogue: self, transaction })
+    }
+
+    /// Writes what changed, and what the segments are then. Durable when it returns.
+    pub(crate) fn save(&self, snapshot: &Snapshot) -> Result<(), BackendError> {
+        let meta =
+            Meta { format: FORMAT, store: self.store, end: snapshot.end, segments: snapshot.counts.clone() };
+        // In the order of their keys, neighbours share pages.
+        let mut runs: Vec<_> = snapshot.runs.iter().map(|(key, run)| (row_key(key), run)).collect();
+        runs.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        self.write(&meta, |open, finished, shelves| {
+            for (key, run) in &runs {
+                let former = finished.remove(&**key)?.and_then(|row| Shelved::of(row.value()));
+                if let Some(former) = former {
+                    shelves.remove(&*former.row_key(key))?;
+                }
+                match run {
+                    Some(run) if run.head.status.is_finished() => {
+                        open.remove(&**key)?;
+                        let place = Shelved::place(run);
+                        shelves.insert(&*place.row_key(key), &*self.shelf_row(&run.head))?;
+                        finished.insert(&**key, &*place.row(run))?;
+                    }
+                    Some(run) => {
+                        let mut row = Packer::default();
+                        row.head(&run.head);
+                        row.rest(run);
+                        open.insert(&**key, &*row.finish())?;
+                    }
+                    None => {
+                        open.remove(&**key)?;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn write(
+        &self,
+        meta: &Meta,
+        change: impl FnOnce(&mut Rows<'_>, &mut Rows<'_>, &mut Rows<'_>) -> Result<(), redb::Error>,
+    ) -> Result<(), BackendError> {
+        let meta = serde_json::to_vec(meta).expect("numbers and ids have a JSON form");
+        self.with(|database| {
+            let mut write = database.begin_write()?;
+            // Without it, opening after a crash walks the whole file.
+            write.set_quick_repair(true);
+            {
+                let mut open = write.open_table(OPEN)?;
+                let mut finished = write.open_table(FINISHED)?;
+                let mut shelves = write.open_table(SHELVES)?;
+                change(&mut open, &mut finished, &mut shelves)?;
+                write.open_table(META)?.insert("meta", &*meta)?;
+            }
+            Ok(write.commit()?)
+        })
+    }
+
+    fn shelf_row(&self, head: &Head) -> Vec<u8> {
+        let mut row = Packer::default();
+        row.bytes(&self.opening);
+        row.head(head);
+        row.finish()
+    }
+
+    fn unshelve(&self, row: &[u8]) -> Result<Head, BackendError> {
+        let unpack = || {
+            let mut row = Unpacker::new(row)?;
+            let is_ours = row.bytes()? == self.opening;
+            let head = row.head()?;
+            Some(if is_ours { head } else { head.with_lease_ended() })
+        };
+        unpack().ok_or_else(|| definite(self.damaged()))
+    }
+}
+
+type Rows<'txn> = redb::Table<'txn, &'static [u8], &'static [u8]>;
+
+impl std::fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").finish_non_exhaustive()
+    }
+}
+
+impl View<'_> {
+    fn read<T>(
+        &self,
+        run: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, BackendError> {
+        guarded(&self.catalogue.place, || run(&self.transaction))
+    }
+
+    /// A finished run.
+    pub(crate) fn finished(&self, key: &RunKey) -> Result<Option<Run>, BackendError> {
+        let key = row_key(key);
+        let rows = self.read(|transaction| {
+            let finished = transaction.open_table(FINISHED)?;
+            let Some(row) = finished.get(&*key)? else { return Ok(None) };
+            let row = row.value().to_vec();
+            let Some(place) = Shelved::of(&row) else { return Ok(Some((row, None))) };
+            let shelves = transaction.open_table(SHELVES)?;
+            let head = shelves.get(&*place.row_key(&key))?.map(|row| row.value().to_vec());
+            Ok(Some((row, head)))
+        })?;
+        let Some((row, head)) = rows else { return Ok(None) };
+        let damaged = || definite(self.catalogue.damaged());
+        let head = self.catalogue.unshelve(&head.ok_or_else(damaged)?)?;
+        let unpack = || {
+            let mut row = Unpacker::new(&row)?;
+            row.number()?;
+            row.number()?;
+            row.rest(Arc::new(head))
+        };
+        unpack().map(Some).ok_or_else(damaged)
+    }
+
+    /// The unfinished run as of the last save.
+    pub(crate) fn unfinished(&self, key: &RunKey) -> Result<Option<Run>, BackendError> {
+        let key = row_key(key);
+        let row = self.read(|transaction| {
+            let open = transaction.open_table(OPEN)?;
+            Ok(open.get(&*key)?.map(|row| row.value().to_vec()))
+        })?;
+        let Some(row) = row else { return Ok(None) };
+        let unpack = || {
+            let mut row = Unpacker::new(&row)?;
+            let head = row.head()?;
+            row.rest(Arc::new(head))
+        };
+        unpack().map(Some).ok_or_else(|| definite(self.catalogue.damaged()))
+    }
+
+    /// The finished runs that fit, in the query's order behind `after`, up to `limit`; and where the looking
+    /// stopped if that was not at the end. Runs that `skip` names are passed over.
+    pub(crate) fn shelved(
+        &self,
+        query: &Query,
+        after: Option<&Cursor>,
+        limit: usize,
+        skip: impl Fn(&RunKey) -> bool,
+    ) -> Result<(Vec<Head>, Option<Cursor>), BackendError> {
+        let mut heads = Vec::new();
+        let mut stopped = None;
+        let damaged = || definite(self.catalogue.damaged());
+        // What can go wrong with a row, carried out of the table's own error type.
+        let mut failure = None;
+        self.read(|transaction| {
+            let table = transaction.open_table(SHELVES)?;
+            let mut shelves = Vec::new();
+            for shelf in wanted_shelves(query) {
+                let (from, to) = shelf_range(shelf, query.order, after);
+                let range = table.range::<&[u8]>(from.as_slice()..to.as_slice())?;
+                let rows: Box<dyn Iterator<Item = _>> = match query.order {
+                    Order::Oldest => Box::new(range),
+                    Order::Newest => Box::new(range.rev()),
+                };
+                shelves.push(rows.peekable());
+            }
+            let mut looked_at = 0;
+            loop {
+                // The next row of all shelves: their rows are in order of age behind the first byte.
+                let mut next: Option<(usize, Vec<u8>)> = None;
+                for (nth, rows) in shelves.iter_mut().enumerate() {
+                    let Some(row) = rows.peek() else { continue };
+                    let Ok(row) = row else {
+                        // Taken out below, where the error can be given back.
+                        next = Some((nth, Vec::new()));
+                        break;
+                    };
+                    let place = row.0.value().get(1..).unwrap_or_default();
+                    let is_next = next.as_ref().is_none_or(|(_, best)| match query.order {
+                        Order::Oldest => place < best.as_slice(),
+                        Order::Newest => place > best.as_slice(),
+                    });
+                    if is_next {
+                        next = Some((nth, place.to_vec()));
+                    }
+                }
+                let Some((nth, place)) = next else { break };
+                let Some(row) = shelves[nth].next() else { break };
+                let (_, row) = row?;
+                let Some(cursor) = cursor_of(&place) else {
+                    failure = Some(damaged());
+                    break;
+                };
+                looked_at += 1;
+                let foreign = query.tenant.as_ref().is_some_and(|tenant| *tenant != cursor.key.tenant);
+                if !foreign && !skip(&cursor.key) {
+                    match self.catalogue.unshelve(row.value()) {
+                        // The shelf says whether there is mail, and a finished run is never due.
+                        Ok(head) if query.fits(&head, query.with_mail, Timestamp(0)) => heads.push(head),
+                        Ok(_) => {}
+                        Err(error) => {
+                            failure = Some(error);
+                            break;
+                        }
+                    }
+                }
+                if heads.len() == limit || looked_at == SCAN_ROWS_MAX {
+                    stopped = Some(cursor);
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        failure.map_or(Ok((heads, stopped)), Err)
+    }
+}
+
+/// Where the head of a finished run stands.
+#[derive(Debug, Clone, Copy)]
+struct Shelved {
+    shelf: u8,
+    created_at: Timestamp,
+}
+
+const MAIL: u8 = 8;
+
+fn shelf(status: Status, has_mail: bool) -> u8 {
+    let base = match status {
+        Status::Succeeded => 0,
+        Status::Failed => 1,
+        Status::Cancelled => 2,
+        // Unfinished runs stand on no shelf.
+        Status::Queued | Status::Running | Status::Waiting | Status::Paused | Status::Cancelling => 7,
+    };
+    if has_mail { base + MAIL } else { base }
+}
+
+fn wanted_shelves(query: &Query) -> Vec<u8> {
+    let finished = Status::ALL.iter().copied().filter(|status| status.is_finished());
+    let wanted = finished.filter(|status| query.statuses.is_empty() || query.statuses.contains(status));
+    let both = |status| [(status, false), (status, true)];
+    let fits =
+        |(status, has_mail): (Status, bool)| (has_mail || !query.with_mail).then(|| shelf(status, has_mail));
+    wanted.flat_map(both).filter_map(fits).collect()
+}
+
+impl Shelved {
+    fn place(run: &Run) -> Self {
+        Self { shelf: shelf(run.head.status, !run.inbox.is_empty()), created_at: run.head.created_at }
+    }
+
+    fn of(row: &[u8]) -> Option<Self> {
+        let mut row = Unpacker::new(row)?;
+        let shelf = u8::try_from(row.number()?).ok()?;
+        Some(Self { shelf, created_at: Timestamp(row.number()?.cast_signed()) })
+    }
+
+    fn row(self, run: &Run) -> Vec<u8> {
+        let mut row = Packer::default();
+        row.number(self.shelf.into());
+        row.number(self.created_at.0.cast_unsigned());
+        row.rest(run);
+        row.finish()
+    }
+
+    fn row_key(self, key: &[u8]) -> Vec<u8> {
+        let mut row = vec![self.shelf];
+        row.extend_from_slice(&age(self.created_at));
+        row.extend_from_slice(key);
+        row
+    }
+}
+
+/// A time as bytes that sort as it does.
+fn age(at: Timestamp) -> [u8; 8] {
+    (at.0 ^ i64::MIN).to_be_bytes()
+}
+
+/// A key as bytes that sort as it does: ids never hold a zero byte.
+fn row_key(key: &RunKey) -> Vec<u8> {
+    [key.tenant.as_str().as_bytes(), key.run.as_str().as_bytes()].join(&0)
+}
+
+fn cursor_of(place: &[u8]) -> Option<Cursor> {
+    let (age, key) = place.split_first_chunk::<8>()?;
+    let (tenant, run) = std::str::from_utf8(key).ok()?.split_once('\0')?;
+    let key = RunKey::new(TenantId::new(tenant).ok()?, RunId::new(run).ok()?);
+    Some(Cursor { created_at: Timestamp(i64::from_be_bytes(*age) ^ i64::MIN), key })
+}
+
+/// The keys of a shelf behind `after`, from the first to before the second.
+fn shelf_range(shelf: u8, order: Order, after: Option<&Cursor>) -> (Vec<u8>, Vec<u8>) {
+    let mark = after.map(|cursor| {
+        let place = Shelved { shelf, created_at: cursor.created_at };
+        place.row_key(&row_key(&cursor.key))
+    });
+    match (order, mark) {
+        // The next key after one is the same with a zero byte behind it.
+        (Order::Oldest, Some(mark)) => ([mark, vec![0]].concat(), vec![shelf + 1]),
+        (Order::Newest, Some(mark)) => (vec![shelf], mark),
+        (_, None) => (vec![shelf], vec![shelf + 1]),
+    }
+}
+
+fn definite(fault: Fault) -> BackendError {
+    BackendError::Definite(fault)
+}
+
+/// Runs a piece of redb. A damaged file may make it panic; here that is an error like any other.
+fn guarded<T>(place: &str, run: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, BackendError> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => {
+            let kind = match &error {
+                redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) => FaultKind::Corrupt,
+                redb::Error::Io(_) | redb::Error::PreviousIo => FaultKind::Unavailable,
+                _ => FaultKind::Other,
+            };
+            Err(definite(Fault::new(kind, format!("{place}: {error}")).caused_by(error)))
+        }
+        Err(_) => Err(definite(Fault::new(FaultKind::Corrupt, format!("{place} is damaged beyond reading")))),
+    }
+}

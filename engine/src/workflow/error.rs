@@ -459,7 +459,7 @@ impl StepResultExt for StepError {
     }
 
     fn note(self, line: impl fmt::Display) -> Self {
-        Self::context(self, line)
+        Self::note(self, line)
     }
 }
 

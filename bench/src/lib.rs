@@ -1,0 +1,2 @@
+//! What Stepwell costs, beside what a bare log costs.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Worker binaries that show Stepwell, one idea each.
+#![forbid(unsafe_code)]

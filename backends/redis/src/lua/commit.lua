@@ -1,0 +1,134 @@
+-- ARGV[3]: hint channel. ARGV[4]: number of batches. Then for each batch:
+--   id, guard ('+' absent, '?' exists, else the version), version, fence, first seq, next seq, ttl, wake, place, body,
+--   number of records, of messages, of ids to take, the records, the messages (id, text), the ids to take.
+-- A batch without head has '' from version to body. Everything is checked first and written last.
+-- Answers one word for each batch: 'a' accepted, '!VERSION' rejected, '!' rejected and no such run.
+local count = tonumber(ARGV[4])
+local at = 5
+local ids, keys, places, starts = {}, {}, {}, {}
+for b = 1, count do
+  local id = ARGV[at]
+  starts[b] = at
+  if not places[id] then
+    local n = #ids + 1
+    places[id] = n
+    ids[n] = id
+    keys[n] = tag .. 'head:' .. id
+  end
+  at = at + 13 + ARGV[at + 10] + 2 * ARGV[at + 11] + ARGV[at + 12]
+end
+local runs = mget(keys)
+for n = 1, #ids do runs[n] = parse(runs[n]) or false end
+
+local function less(a, b)
+  if #a ~= #b then return #a < #b end
+  return a < b
+end
+
+-- Phase 1: judge, as `Batch::judge` does. `planned` holds what the batches before have made of a run.
+local verdicts, applies, planned = {}, {}, {}
+for b = 1, count do
+  local s = starts[b]
+  local n = places[ARGV[s]]
+  local current = planned[n] or runs[n]
+  local guard, version = ARGV[s + 1], ARGV[s + 2]
+  if version ~= '' and current and current.version == version then
+    verdicts[b] = 'a'
+  elseif (guard == '+' and not current) or (guard == '?' and current)
+    or (current and current.version == guard) then
+    if version ~= '' then
+      local fence, first = ARGV[s + 3], ARGV[s + 4]
+      local created = sub(match(ARGV[s + 8], '^%S+ (%S+)'), 6)
+      local expected = current and current.next_seq or '1'
+      if first ~= expected then
+        return redis.error_reply('INVALID batch for ' .. ARGV[s] .. ' continues at record ' .. first
+          .. ', the journal at ' .. expected)
+      end
+      if current then
+        local before = current.created or sub(match(current.place, '^%S+ (%S+)'), 6)
+        if less(fence, current.fence) or created ~= before then
+          return redis.error_reply('INVALID batch for ' .. ARGV[s] .. ' lowers the fence or moves created_at')
+        end
+      end
+      planned[n] = { version = version, fence = fence, next_seq = ARGV[s + 5], created = created }
+    end
+    verdicts[b] = 'a'
+    applies[b] = true
+  else
+    verdicts[b] = '!' .. (current and current.version or '')
+  end
+end
+
+-- Phase 2: write.
+local changed = {}
+for b = 1, count do
+  if applies[b] then
+    local s = starts[b]
+    local id = ARGV[s]
+    local n = places[id]
+    local old = runs[n] or nil
+    local records, posts, takes = tonumber(ARGV[s + 10]), tonumber(ARGV[s + 11]), tonumber(ARGV[s + 12])
+    local old_mail = old and old.mail or false
+    local mail = old_mail
+    local item = s + 13 + records
+    if takes > 0 then
+      for i = item + 2 * posts, item + 2 * posts + takes - 1 do
+        if call('LREM', tag .. 'inbox:' .. id, 1, ARGV[i]) == 1 then
+          -- The id stays: a message is delivered once per id.
+          call('HSET', tag .. 'mail:' .. id, ARGV[i], '')
+        end
+      end
+      mail = call('EXISTS', tag .. 'inbox:' .. id) == 1
+    end
+    for i = item, item + 2 * posts - 1, 2 do
+      if call('HSETNX', tag .. 'mail:' .. id, ARGV[i], ARGV[i + 1]) == 1 then
+        call('RPUSH', tag .. 'inbox:' .. id, ARGV[i])
+        mail = true
+        hint = true
+      end
+    end
+    local old_place, place
+    if ARGV[s + 2] ~= '' then
+      local ttl, wake, text = ARGV[s + 6], ARGV[s + 7], ARGV[s + 8]
+      local ends = ttl == NONE and NONE or ends_after(ttl)
+      place = parse_place(text)
+      if old and old.place == text then
+        old_place = place
+      else
+        old_place = old and parse_place(old.place)
+        reindex(id, old_place, place)
+      end
+      local stands = settle(id, old, old_place, place, mail, wake, ends)
+      if records > 0 then each_part('RPUSH', tag .. 'journal:' .. id, ARGV, s + 13, s + 12 + records) end
+      local value = compose(mail, stands, ends, ttl, wake, ARGV[s + 2], ARGV[s + 3], ARGV[s + 5], text, ARGV[s + 9])
+      runs[n] = {
+        mail = mail, stands = stands, ends = ends, ttl = ttl, wake = wake, version = ARGV[s + 2], fence = ARGV[s + 3],
+        next_seq = ARGV[s + 5], place = text, value = value,
+      }
+      changed[n] = true
+    elseif mail ~= old_mail then
+      place = parse_place(old.place)
+      old.stands = settle(id, old, place, place, mail, old.wake, old.ends)
+      old.value = 'm' .. old.stands .. sub(old.value, 18)
+      changed[n] = true
+    end
+    if mail and not old_mail then
+      call('ZADD', tag .. 'with-mail', 0, age(place, id))
+    elseif old_mail and not mail then
+      call('ZREM', tag .. 'with-mail', age(place, id))
+    end
+    runs[n].mail = mail
+  end
+end
+local writes = {}
+for n = 1, #ids do
+  if changed[n] then
+    writes[#writes + 1] = keys[n]
+    writes[#writes + 1] = runs[n].value
+  end
+end
+for first = 1, #writes, 2000 do
+  call('MSET', unpack(writes, first, math.min(first + 1999, #writes)))
+end
+tell(ARGV[3])
+return table.concat(verdicts, ' ')

@@ -105,7 +105,7 @@ pub async fn opening_on_a_clock_put_back_goes_by_the_same_rule(harness: &dyn Har
     store.advance_ms(10 * HOUR_MS);
     store
         .create(with(ready(key("a"), store.start.plus_ms(1)), |head| {
-            head.lease = Some(lease("w", HOUR_MS as u64))
+            head.lease = Some(lease("w", HOUR_MS as u64));
         }))
         .await;
     let is_exclusive = store.info().await.exclusive;

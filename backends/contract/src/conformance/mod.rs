@@ -69,6 +69,7 @@ pub mod store;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -116,7 +117,12 @@ pub fn check_inside_the_fault_decorator<H: Harness>(
     });
 }
 
+/// Far above what any law takes on any store: only a store that hangs meets it.
+const LAW_TIMEOUT: Duration = Duration::from_secs(300);
+
 fn on_two_workers(work: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("a runtime with two threads can be made").block_on(work);
+    let runtime = runtime.expect("a runtime with two threads can be made");
+    let outcome = runtime.block_on(async { tokio::time::timeout(LAW_TIMEOUT, work).await });
+    assert!(outcome.is_ok(), "the store hangs: the law was not decided within {LAW_TIMEOUT:?}");
 }

@@ -13,6 +13,8 @@ use crate::query::{Cursor, Order, Query};
 
 const NONE: [&str; 0] = [];
 
+type Edit = fn(&mut Head);
+
 fn oldest() -> Query {
     Query { order: Order::Oldest, ..Query::default() }
 }
@@ -324,7 +326,7 @@ pub async fn a_scan_finds_by_mail(harness: &dyn Harness) {
 /// A scan for due runs finds exactly what a claim would take (laws 15 and 18).
 pub async fn a_scan_for_due_runs_finds_what_a_claim_takes(harness: &dyn Harness) {
     let store = Store::open(harness).await;
-    let head = |run: &str, edit: fn(&mut Head)| with(ready(key(run), store.start), edit);
+    let head = |run: &str, edit: Edit| with(ready(key(run), store.start), edit);
     store.create(head("due", |_| {})).await;
     store.create(head("future", |head| head.wake_at = head.wake_at.map(|at| at.plus_ms(3_600_000)))).await;
     store.create(head("never", |head| head.wake_at = None)).await;
@@ -375,7 +377,7 @@ pub async fn filters_are_joined_by_and(harness: &dyn Harness) {
         head.lease = Some(lease("w", 1_000));
     };
     store.create(with(ready(key("all"), store.start), full)).await;
-    let lacks: [(&str, fn(&mut Head)); 6] = [
+    let lacks: [(&str, Edit); 6] = [
         ("status", |head| head.status = Status::Waiting),
         ("workflow", |head| head.workflow = name("order")),
         ("queue", |head| head.queue = name("fast")),

@@ -116,7 +116,7 @@ impl Backend for FileBackend {
             return Ok(Some(Head::clone(&run.head)));
         }
         let key = key.clone();
-        self.read(move |store| Ok(store.find(&key)?.map(|found| Head::clone(&found.run().head)))).await
+        self.read(move |store| Ok(store.find(&key)?.map(|run| Head::clone(&run.head)))).await
     }
 
     async fn journal(&self, key: &RunKey, from: Seq, limit: usize) -> Result<Vec<Record>, BackendError> {

@@ -11,7 +11,7 @@ use crate::entry;
 use crate::line;
 use crate::request::Prepared;
 use crate::run::{Change, Place, Run, SegmentId};
-use crate::store::{Found, Store};
+use crate::store::Store;
 
 /// Lines for one write, what they change, and who waits for it.
 #[derive(Debug, Default)]
@@ -28,8 +28,8 @@ pub(crate) struct Group {
 
 #[derive(Debug)]
 enum Effect {
-    /// A run that only the catalogue has comes into memory, to be changed.
-    Adopt(Run),
+    /// A finished run comes into memory, unless it is there, to be changed.
+    Adopt(Arc<Run>),
     Change(Change),
     /// Removed runs, and the length of the line that says so.
     Remove(Vec<RunKey>, u32),
@@ -130,16 +130,20 @@ impl Group {
         Ok(Verdict::Accepted)
     }
 
-    /// The head as of the end of the group, and the run itself if it has to come into memory before it changes.
-    fn head(&self, store: &Store, key: &RunKey) -> Result<(Option<Arc<Head>>, Option<Run>), BackendError> {
+    /// The head as of the end of the group, and the run itself if it has to be brought into memory before it changes.
+    fn head(
+        &self,
+        store: &Store,
+        key: &RunKey,
+    ) -> Result<(Option<Arc<Head>>, Option<Arc<Run>>), BackendError> {
         if let Some(head) = self.heads.get(key) {
             return Ok((head.clone(), None));
         }
-        Ok(match store.find(key)? {
-            None => (None, None),
-            Some(Found::InMemory(run)) => (Some(Arc::clone(&run.head)), None),
-            Some(Found::InCatalogue(run)) => (Some(Arc::clone(&run.head)), Some(run)),
-        })
+        let Some(run) = store.find(key)? else { return Ok((None, None)) };
+        let head = Arc::clone(&run.head);
+        // One that is in memory now may have left it for the catalogue when the group is applied.
+        let may_leave = head.status.is_finished();
+        Ok((Some(head), may_leave.then_some(run)))
     }
 
     /// Takes in a claim of the heads that the index says are due. Nothing else may be in the group yet.
@@ -227,11 +231,7 @@ impl Group {
         counts.bytes += self.bytes.len() as u64;
         for effect in self.effects.drain(..) {
             match effect {
-                Effect::Adopt(run) => {
-                    if !state.runs.contains_key(&run.head.key) {
-                        state.adopt(run);
-                    }
-                }
+                Effect::Adopt(run) => state.adopt(run),
                 Effect::Change(change) => state.apply(change),
                 Effect::Remove(keys, bytes) => {
                     for key in &keys {

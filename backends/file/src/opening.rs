@@ -17,7 +17,7 @@ use crate::replay::{self, End};
 use crate::run::{Change, Place, SegmentId};
 use crate::segment::{self, UNFINISHED};
 use crate::state::{State, Watermark};
-use crate::store::{Found, Store};
+use crate::store::Store;
 
 /// Where the journal goes on.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: FileOptions) -> Result<(Arc<Sto
         from = meta.end;
         state.saved = meta.end;
         for run in catalogue.open_runs()? {
-            state.adopt(run);
+            state.adopt(Arc::new(run));
         }
     }
     let store = Arc::new(Store::new(Arc::clone(&disk), options, identity, catalogue, state));
@@ -260,12 +260,12 @@ fn replay_segment(store: &Store, id: SegmentId, start: u32) -> Result<Replayed, 
 
 /// Applies a line that was read back.
 fn apply(store: &Store, id: SegmentId, offset: u32, len: u32, entry: Entry) -> Result<(), BackendError> {
-    let bring = |key| match store.find(key)? {
-        Some(Found::InCatalogue(run)) => {
+    // A run that only the catalogue has, and that this line changes.
+    let bring = |key| {
+        if let Some(run) = store.find(key)? {
             store.state().adopt(run);
-            Ok::<_, BackendError>(())
         }
-        Some(Found::InMemory(_)) | None => Ok(()),
+        Ok::<_, BackendError>(())
     };
     {
         let mut state = store.state();

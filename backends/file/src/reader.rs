@@ -69,8 +69,8 @@ impl Store {
         read: impl Fn(&Run) -> Result<Vec<T>, Unread>,
     ) -> Result<Vec<T>, BackendError> {
         for _ in 0..LOOKS_MAX {
-            let Some(found) = self.find(key)? else { return Ok(Vec::new()) };
-            match read(found.run()) {
+            let Some(run) = self.find(key)? else { return Ok(Vec::new()) };
+            match read(&run) {
                 Ok(read) => return Ok(read),
                 Err(Unread::Failed(error)) => return Err(error),
                 Err(Unread::Moved) => {}

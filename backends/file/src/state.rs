@@ -68,14 +68,17 @@ impl State {
         }
     }
 
-    /// Puts a run that the catalogue has into memory, unchanged.
-    pub(crate) fn adopt(&mut self, run: Run) {
+    /// Puts a run that the catalogue has into memory, unchanged, unless it is there.
+    pub(crate) fn adopt(&mut self, run: Arc<Run>) {
         let key = run.head.key.clone();
+        if self.runs.contains_key(&key) {
+            return;
+        }
         if run.head.status.is_finished() {
             Arc::make_mut(&mut self.shadowed).insert(key.clone());
         }
         self.place(&run);
-        self.runs.insert(key, Arc::new(run));
+        self.runs.insert(key, run);
     }
 
     /// Applies a line. The run must be in memory unless the line makes it.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stepwell_contract::{BackendError, Clock, RunKey, StoreId};
 use tokio::sync::Notify;
 
-use crate::catalogue::{Catalogue, View};
+use crate::catalogue::Catalogue;
 use crate::disk::Disk;
 use crate::files::Files;
 use crate::identity::Identity;
@@ -27,23 +27,6 @@ pub(crate) struct Store {
     pub(crate) written: Notify,
     pub(crate) closing: AtomicBool,
     state: Mutex<State>,
-}
-
-/// Where a run was found.
-#[derive(Debug)]
-pub(crate) enum Found {
-    InMemory(Arc<Run>),
-    /// In the catalogue: memory knows nothing of it.
-    InCatalogue(Run),
-}
-
-impl Found {
-    pub(crate) fn run(&self) -> &Run {
-        match self {
-            Self::InMemory(run) => run,
-            Self::InCatalogue(run) => run,
-        }
-    }
 }
 
 impl Store {
@@ -77,30 +60,19 @@ impl Store {
         self.id
     }
 
-    /// The run as of the last durable line.
-    pub(crate) fn find(&self, key: &RunKey) -> Result<Option<Found>, BackendError> {
-        match self.look(key)? {
-            Look::InMemory(run) => Ok(Some(Found::InMemory(run))),
-            Look::Nowhere => Ok(None),
-            Look::Below(view) => Ok(view.finished(key)?.map(Found::InCatalogue)),
-        }
+    /// The run as of the last durable line. A finished one that is found may leave memory at any time after.
+    pub(crate) fn find(&self, key: &RunKey) -> Result<Option<Arc<Run>>, BackendError> {
+        let view = {
+            let state = self.state();
+            if let Some(run) = state.runs.get(key) {
+                return Ok(Some(Arc::clone(run)));
+            }
+            if state.shadowed.contains(key) {
+                return Ok(None);
+            }
+            // Under the lock, so that a save between the two cannot hide the run from both.
+            self.catalogue.view()?
+        };
+        Ok(view.finished(key)?.map(Arc::new))
     }
-
-    fn look(&self, key: &RunKey) -> Result<Look<'_>, BackendError> {
-        let state = self.state();
-        if let Some(run) = state.runs.get(key) {
-            return Ok(Look::InMemory(Arc::clone(run)));
-        }
-        if state.shadowed.contains(key) {
-            return Ok(Look::Nowhere);
-        }
-        // Under the lock, so that a save between the two cannot hide the run from both.
-        Ok(Look::Below(self.catalogue.view()?))
-    }
-}
-
-enum Look<'a> {
-    InMemory(Arc<Run>),
-    Nowhere,
-    Below(View<'a>),
 }

@@ -20,7 +20,8 @@
 //! #[async_trait]
 //! impl Harness for MyStore {
 //!     async fn open(&self) -> Result<Arc<dyn Backend>, BackendError> {
-//!         Ok(Arc::new(MemoryBackend::with_clock(Arc::new(self.clock.clone())))) // yours, of course
+//!         // Yours instead. This one forgets everything when it is closed, and the laws would say so.
+//!         Ok(Arc::new(MemoryBackend::with_clock(Arc::new(self.clock.clone()))))
 //!     }
 //!     fn advance_ms(&self, ms: i64) {
 //!         self.clock.advance_ms(ms);

@@ -2,6 +2,7 @@
 
 pub mod engine;
 pub mod handle;
+pub mod signals;
 pub mod start;
 
 pub(crate) mod attempt;

@@ -10,14 +10,18 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod exec;
+pub mod observe;
 pub mod run;
 pub mod workflow;
+
+mod views;
 
 pub use async_trait::async_trait;
 pub use config::EngineOptions;
 pub use error::{Error, RunError};
 pub use exec::engine::{Engine, EngineBuilder};
 pub use exec::handle::RunHandle;
+pub use exec::signals::Stopped;
 pub use exec::start::StartRun;
 pub use run::actor::Actor;
 pub use run::request::Verb;

@@ -3,8 +3,12 @@
 pub mod actor;
 pub mod decide;
 pub mod event;
+pub mod fit;
 pub mod output;
 pub mod place;
 pub mod request;
 pub mod state;
 pub mod summary;
+
+#[cfg(test)]
+mod tests;

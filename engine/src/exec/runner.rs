@@ -20,11 +20,12 @@ use crate::exec::core::{Core, Registered};
 use crate::exec::outcome::Outcome;
 use crate::exec::slot::{Slot, Write, WriteError};
 use crate::run::actor::Actor;
-use crate::run::decide::{Next, Plan, PlanError, Rest, Start, after_failure};
+use crate::run::decide::{Next, Plan, Rest, Start, after_failure};
 use crate::run::event::{
     AttemptFailed, AttemptLost, Event, Logged, LostReason, PauseReason, ReleaseReason, RunCancelled,
     RunFailed, RunPaused, RunReleased, RunSucceeded, RunTaken, StepStarted, StepSucceeded, Then,
 };
+use crate::run::fit::{Misfit, misfits};
 use crate::run::place::Place;
 use crate::run::request::Ask as Request;
 use crate::run::state::{FoldError, IllegalTransition, State};
@@ -78,6 +79,8 @@ pub(crate) struct Runner {
     waiting_asks: Vec<oneshot::Sender<Result<(), StepError>>>,
     stop: CancellationToken,
     stop_reason: LostReason,
+    /// What keeps the definition from going on with the run.
+    misfits: Vec<Misfit>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -123,6 +126,7 @@ impl Runner {
         let state = crate::exec::load::state(core.backend.as_ref(), &slot.key).await?;
         let mut runner = Self::new(core, registered, slot, state, permit);
         runner.take_over()?;
+        runner.misfits = misfits(runner.registered.definition.graph(), &runner.state);
         // Mail may be why the run was due.
         runner.read_mail().await?;
         Ok(runner)
@@ -154,6 +158,7 @@ impl Runner {
             waiting_asks: Vec::new(),
             stop: CancellationToken::new(),
             stop_reason: LostReason::Stopped,
+            misfits: Vec::new(),
             _permit: permit,
         }
     }
@@ -195,9 +200,15 @@ impl Runner {
     /// Decides what to do, writes it, and then does it.
     async fn turn(&mut self) -> Result<Turn, Left> {
         let now = self.core.time.now();
-        let mut next = match self.plan.next(&self.state, now) {
-            Ok(next) => next,
-            Err(error) => self.unplannable(&error),
+        // A request to stop is carried out whether the definition fits or not.
+        let misfit = self.misfits.first().filter(|_| self.state.request.is_none());
+        let mut next = if let Some(misfit) = misfit {
+            self.unfit(misfit)
+        } else {
+            match self.plan.next(&self.state, now) {
+                Ok(next) => next,
+                Err(error) => self.unfit(&error),
+            }
         };
         if next.stop {
             self.stop_attempts(LostReason::Stopped);
@@ -245,7 +256,7 @@ impl Runner {
     }
 
     /// The journal does not fit the definition: hold the run and touch nothing.
-    fn unplannable(&self, error: &PlanError) -> Next {
+    fn unfit(&self, error: &dyn std::error::Error) -> Next {
         let failure = Failure::undecodable("the run", error.to_string());
         let rest = Rest::Pause {
             reason: PauseReason::DefinitionChanged,
@@ -305,7 +316,7 @@ impl Runner {
         }
         let write = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
-        let summary = Summary::of(&self.state, self.plan.progress(), self.reported_progress());
+        let summary = Summary::of(&self.state, self.plan.progress(), self.slot.board.read());
         let (state, core) = (&self.state, &self.core);
         let summary = Payload::encode(&summary)?;
         let edit = |head: &mut Head| {
@@ -329,10 +340,6 @@ impl Runner {
         Ok(written?)
     }
 
-    fn reported_progress(&self) -> Option<(Place, crate::run::event::Progress)> {
-        self.live.iter().find_map(|(place, live)| Some((place.clone(), live.ctx.take_progress()?)))
-    }
-
     /// Begins an attempt that was counted durably.
     fn launch(&mut self, start: Start) {
         let core = &self.core;
@@ -352,6 +359,7 @@ impl Runner {
             memo: Arc::clone(&step.memo),
             resources: core.resources.clone(),
             link: Some(self.ask.clone()),
+            board: Arc::clone(&self.slot.board),
         });
         let attempt = Attempt {
             step: Arc::clone(self.registered.definition.step(start.step)),
@@ -456,6 +464,7 @@ impl Runner {
     /// Records how an attempt ended.
     fn take_end(&mut self, place: Place, ended: Ended) -> Result<(), Left> {
         let Some(live) = self.live.remove(&place) else { return Ok(()) };
+        self.slot.board.clear(&place);
         // What the step asked for and did not wait for comes before its end.
         while let Ok(ask) = self.asks.try_recv() {
             self.take_ask(ask)?;

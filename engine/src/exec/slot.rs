@@ -4,13 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use stepwell_contract::{
-    BackendError, Batch, Clock, Fence, Guard, Head, MessageId, Record, RunKey, Timestamp, Verdict, Version,
+    BackendError, Batch, Clock, Fence, Guard, Head, MessageId, Payload, Record, RunKey, Timestamp, Verdict,
+    Version,
 };
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::StoreTime;
 use crate::exec::committer::Committer;
+use crate::run::summary::{At, Summary};
+use crate::workflow::context::Board;
+
+/// How often a head is written only to show progress, at most, in milliseconds.
+const PROGRESS_EVERY_MS: u64 = 1_000;
 
 /// A run that this process advances.
 #[derive(Debug)]
@@ -30,6 +36,8 @@ pub(crate) struct Slot {
     /// not hold its run for ever.
     hold_until: AtomicI64,
     ended: AtomicBool,
+    /// How far its steps say they are.
+    pub(crate) board: Arc<Board>,
 }
 
 #[derive(Debug)]
@@ -80,6 +88,7 @@ impl Slot {
             renewed_at: AtomicI64::new(now.0),
             hold_until: AtomicI64::new(i64::MAX),
             ended: AtomicBool::new(false),
+            board: Arc::default(),
         }
     }
 
@@ -130,12 +139,19 @@ impl Slot {
         }
     }
 
-    /// Writes the head as it is, which renews the lease.
+    /// Writes the head with what the steps last said of their progress, which renews the lease.
     pub(crate) async fn renew(self: Arc<Self>, committer: Committer, time: Arc<StoreTime>) {
         if self.ended.load(Ordering::Acquire) {
             return;
         }
-        if let Err(error) = self.write(&committer, &time, Write::default(), |_| {}).await
+        let at = self.board.read().map(|(place, progress)| At { place, progress });
+        let edit = |head: &mut Head| {
+            let summary = Summary { at, ..head.summary.decode().unwrap_or_default() };
+            if let Ok(summary) = Payload::encode(&summary) {
+                head.summary = summary;
+            }
+        };
+        if let Err(error) = self.write(&committer, &time, Write::default(), edit).await
             && !self.ended.load(Ordering::Acquire)
         {
             tracing::warn!(run = %self.key, %error, "the lease was not renewed; the run is left to its next owner");
@@ -146,9 +162,10 @@ impl Slot {
     /// What the keeper has to do for the run now.
     pub(crate) fn care(&self, ttl_ms: u64, now: Timestamp) -> Care {
         let age_ms = now.since_ms(Timestamp(self.renewed_at.load(Ordering::Relaxed)));
+        let is_due = age_ms >= ttl_ms / 3 || (age_ms >= PROGRESS_EVERY_MS && self.board.is_new());
         if age_ms >= ttl_ms {
             Care::Fence
-        } else if age_ms >= ttl_ms / 3 && now.0 < self.hold_until.load(Ordering::Relaxed) {
+        } else if is_due && now.0 < self.hold_until.load(Ordering::Relaxed) {
             Care::Renew
         } else {
             Care::Nothing

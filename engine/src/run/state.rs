@@ -1,6 +1,6 @@
 //! Where a run is: the fold of its events, through one exhaustive match of legal transitions.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use stepwell_contract::{Fence, Name, Payload, Record, Seq, Status, Timestamp, WorkerId};
@@ -14,7 +14,7 @@ use crate::run::place::Place;
 use crate::workflow::failure::Failure;
 
 /// The state of a run, made of its events and nothing else.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct State {
     /// Where the run is.
     pub status: Status,
@@ -25,7 +25,7 @@ pub struct State {
     /// The worker that has it, and its fencing token.
     pub owner: Option<(WorkerId, Fence)>,
     /// Every step that was ever started, by name.
-    pub steps: HashMap<Name, StepGroup>,
+    pub steps: BTreeMap<Name, StepGroup>,
     /// The outputs of steps outside maps, in the order in which they were recorded.
     pub outputs: Arc<Vec<(Name, Payload)>>,
     /// Why it is held, while it is.
@@ -69,7 +69,7 @@ pub enum Request {
 }
 
 /// A step, or all items of a map's step.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct StepGroup {
     /// The step outside a map.
     pub single: Option<StepState>,
@@ -110,7 +110,7 @@ impl StepGroup {
 }
 
 /// Where one step is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StepState {
     /// Where it is.
     pub status: StepStatus,
@@ -215,7 +215,7 @@ impl State {
             created: Arc::new(created),
             created_at: at,
             owner: None,
-            steps: HashMap::new(),
+            steps: BTreeMap::new(),
             outputs: Arc::new(Vec::new()),
             pause: None,
             request: None,

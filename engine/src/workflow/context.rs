@@ -41,7 +41,40 @@ struct Inner {
     link: Option<mpsc::Sender<Ask>>,
     notes: Mutex<Notes>,
     beat_at: AtomicI64,
-    progressed: AtomicBool,
+    board: Arc<Board>,
+}
+
+/// How far the steps of a run say they are: the latest word, for whoever writes the head next.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    latest: Mutex<Option<(Place, Progress)>>,
+    is_new: AtomicBool,
+}
+
+impl Board {
+    fn put(&self, place: Place, progress: Progress) {
+        *lock(&self.latest) = Some((place, progress));
+        self.is_new.store(true, Ordering::Release);
+    }
+
+    /// Whether there is a word that [`read`](Self::read) has not given yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new.load(Ordering::Acquire)
+    }
+
+    /// The latest word.
+    pub(crate) fn read(&self) -> Option<(Place, Progress)> {
+        self.is_new.store(false, Ordering::Release);
+        lock(&self.latest).clone()
+    }
+
+    /// Takes a step's word away once it has ended.
+    pub(crate) fn clear(&self, place: &Place) {
+        let mut latest = lock(&self.latest);
+        if latest.as_ref().is_some_and(|(of, _)| of == place) {
+            *latest = None;
+        }
+    }
 }
 
 /// What a step reports between its writes.
@@ -49,7 +82,6 @@ struct Inner {
 struct Notes {
     lines: VecDeque<LogLine>,
     dropped: u64,
-    progress: Option<Progress>,
 }
 
 /// An event that a step wants written before it goes on.
@@ -71,6 +103,7 @@ pub(crate) struct Surroundings {
     pub(crate) memo: Arc<BTreeMap<String, Payload>>,
     pub(crate) resources: Resources,
     pub(crate) link: Option<mpsc::Sender<Ask>>,
+    pub(crate) board: Arc<Board>,
 }
 
 impl StepContext {
@@ -90,7 +123,7 @@ impl StepContext {
             link: around.link,
             notes: Mutex::default(),
             beat_at,
-            progressed: AtomicBool::new(false),
+            board: around.board,
         }))
     }
 
@@ -243,12 +276,12 @@ impl StepContext {
         decoded.map_err(|failure| StepError::bug(failure.to_string()))
     }
 
-    /// Tells how far the step is, from 0 to 1. Cheap: it is written along with whatever is written next. It also
+    /// Tells how far the step is, from 0 to 1. Cheap: it is written
+    /// along with whatever is written next, at the latest after about a second. It also
     /// counts as a [`heartbeat`](Self::heartbeat).
     pub fn progress(&self, fraction: f64, note: impl Into<String>) {
-        lock(&self.0.notes).progress =
-            Some(Progress { fraction: fraction.clamp(0.0, 1.0), note: note.into() });
-        self.0.progressed.store(true, Ordering::Relaxed);
+        let progress = Progress { fraction: fraction.clamp(0.0, 1.0), note: note.into() };
+        self.0.board.put(self.0.place.clone(), progress);
         self.heartbeat();
     }
 
@@ -291,14 +324,6 @@ impl StepContext {
     pub(crate) fn take_lines(&self) -> (Vec<LogLine>, u64) {
         let mut notes = lock(&self.0.notes);
         (std::mem::take(&mut notes.lines).into(), std::mem::take(&mut notes.dropped))
-    }
-
-    /// How far the step said it is, when it said so since the last call.
-    pub(crate) fn take_progress(&self) -> Option<Progress> {
-        if !self.0.progressed.swap(false, Ordering::Relaxed) {
-            return None;
-        }
-        lock(&self.0.notes).progress.clone()
     }
 
     async fn write(&self, event: Event) -> StepResult<()> {
@@ -407,6 +432,7 @@ impl TestContext {
             memo: Arc::default(),
             resources: self.resources,
             link: None,
+            board: Arc::default(),
         })
     }
 }

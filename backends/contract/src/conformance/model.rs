@@ -154,7 +154,11 @@ impl<'h> Pair<'h> {
                 self.model = self.model.reopened();
             }
         }
-        self.slack_ms = self.slack_ms.max(self.store.now().await.since_ms(before));
+        self.measure().await;
+    }
+
+    async fn measure(&mut self) {
+        self.slack_ms = self.slack_ms.max(self.store.now().await.since_ms(self.clock.now()));
     }
 
     async fn commit(&mut self) {
@@ -192,6 +196,7 @@ impl<'h> Pair<'h> {
         };
         let found = self.store.claim(&claim).await;
         let expected = must(self.model.claim(&claim).await, "the reference's claim");
+        self.measure().await;
         self.done.push(format!("claim {claim:?} -> {:?}", names(&expected)));
         let (found, expected) = (self.levelled(found, &expected), expected);
         self.expect_same("claim", &found, &expected);

@@ -217,7 +217,7 @@ macro_rules! __with_laws {
 }
 
 /// Makes the tests of the conformance kit for the store that the expression makes: one for each law in `mod laws`,
-/// and each again in `mod laws_inside_the_fault_decorator`. See [`conformance`](crate::conformance).
+/// and each again in `mod laws_inside_the_fault_decorator`. See [`conformance`](mod@crate::conformance).
 #[macro_export]
 macro_rules! conformance {
     ($harness:expr) => {

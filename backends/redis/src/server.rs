@@ -126,13 +126,7 @@ fn unknown(what: &str) -> String {
 /// Nothing where the login may not ask, or the server has no such command.
 fn unless_barred<T: Default>(answer: Result<T, BackendError>) -> Result<T, BackendError> {
     match answer {
-        Err(BackendError::Definite(fault))
-            if fault.kind == FaultKind::Other
-                || fault.to_string().contains("NOPERM")
-                || is_barred(&fault) =>
-        {
-            Ok(T::default())
-        }
+        Err(BackendError::Definite(fault)) if is_barred(&fault) => Ok(T::default()),
         other => other,
     }
 }
@@ -140,7 +134,7 @@ fn unless_barred<T: Default>(answer: Result<T, BackendError>) -> Result<T, Backe
 fn is_barred(fault: &Fault) -> bool {
     let source = std::error::Error::source(fault);
     let error = source.and_then(|source| source.downcast_ref::<redis::RedisError>());
-    error.is_some_and(|error| error.code() == Some("NOPERM"))
+    error.is_some_and(|error| matches!(error.code(), Some("NOPERM" | "ERR")))
 }
 
 #[cfg(test)]

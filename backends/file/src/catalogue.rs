@@ -156,14 +156,36 @@ impl Catalogue {
                         finished.insert(&**key, &*place.row(run))?;
                     }
                     Some(run) => {
-                        let mut row = Packer::default();
-                        row.head(&run.head);
-                        row.rest(run);
-                        open.insert(&**key, &*row.finish())?;
+                        open.insert(&**key, &*open_row(run))?;
                     }
                     None => {
                         open.remove(&**key)?;
                     }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Follows a segment that was rewritten: the runs, as they are but for the places of their lines, and the counts.
+    pub(crate) fn relocate(
+        &self,
+        old: SegmentId,
+        new: SegmentId,
+        counts: Counts,
+        runs: impl Iterator<Item = Run>,
+    ) -> Result<(), BackendError> {
+        let Some(mut meta) = self.meta()? else { return Err(definite(self.damaged())) };
+        meta.segments.retain(|(id, _)| *id != old);
+        meta.segments.push((new, counts));
+        let mut runs: Vec<_> = runs.map(|run| (row_key(&run.head.key), run)).collect();
+        runs.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        self.write(&meta, |open, finished, _| {
+            for (key, run) in &runs {
+                if run.head.status.is_finished() {
+                    finished.insert(&**key, &*Shelved::place(run).row(run))?;
+                } else {
+                    open.insert(&**key, &*open_row(run))?;
                 }
             }
             Ok(())
@@ -207,6 +229,13 @@ impl Catalogue {
         };
         unpack().ok_or_else(|| definite(self.damaged()))
     }
+}
+
+fn open_row(run: &Run) -> Vec<u8> {
+    let mut row = Packer::default();
+    row.head(&run.head);
+    row.rest(run);
+    row.finish()
 }
 
 type Rows<'txn> = redb::Table<'txn, &'static [u8], &'static [u8]>;

@@ -24,6 +24,7 @@ pub(crate) struct Group {
     synced: u32,
     start: u32,
     segment: Option<SegmentId>,
+    removes: bool,
 }
 
 #[derive(Debug)]
@@ -50,7 +51,13 @@ impl Group {
         self.effects.clear();
         self.answers.clear();
         self.heads.clear();
+        self.removes = false;
         (self.segment, self.start, self.synced) = (Some(segment), start, synced);
+    }
+
+    /// Whether it removes runs.
+    pub(crate) fn removes(&self) -> bool {
+        self.removes
     }
 
     /// Whether nothing in it changes a head: only then does the index of due runs agree with it.
@@ -200,6 +207,7 @@ impl Group {
             }
         }
         let removed = gone.len();
+        self.removes |= removed > 0;
         for keys in gone.chunks(PAGE_ITEMS_MAX) {
             let mut line = Vec::new();
             entry::write_removal(&mut line, keys);

@@ -1,4 +1,5 @@
-//! The work that nobody waits for: saving what changed to the catalogue, so that finished runs leave memory.
+//! The work that nobody waits for: saving what changed to the catalogue, so that finished runs leave memory, and
+//! clearing away what removed ones left on the disk.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,6 +7,7 @@ use std::sync::mpsc::Receiver;
 
 use stepwell_contract::{BackendError, Health};
 
+use crate::rewrite;
 use crate::store::Store;
 
 /// What the keeper is asked for.
@@ -20,11 +22,11 @@ pub(crate) enum Task {
 /// Works until it is told to close, or nobody is left to tell it.
 pub(crate) fn run(store: &Arc<Store>, tasks: &Receiver<Task>) {
     while let Ok(task) = tasks.recv() {
-        let saved = save(store);
-        if let Err(error) = &saved {
-            tracing::warn!(%error, "the index could not be saved; finished runs stay in memory until it can");
+        let kept = save(store).and_then(|()| rewrite::clear_away(store));
+        if let Err(error) = &kept {
+            tracing::warn!(%error, "the index is behind; finished runs stay in memory, dead lines on the disk");
         }
-        note(store, saved.as_ref().err());
+        note(store, kept.as_ref().err());
         if task == Task::Close || store.closing.load(Ordering::SeqCst) {
             break;
         }
@@ -37,7 +39,7 @@ fn note(store: &Store, error: Option<&BackendError>) {
     state.keeper_asked = false;
     state.health = match (&state.health, error) {
         (Health::Poisoned(why), _) => Health::Poisoned(why.clone()),
-        (_, Some(error)) => Health::Degraded(format!("the index cannot be saved: {error}")),
+        (_, Some(error)) => Health::Degraded(format!("the index is behind: {error}")),
         (_, None) => Health::Ok,
     };
 }

@@ -19,6 +19,7 @@ mod pack;
 mod reader;
 mod replay;
 mod request;
+mod rewrite;
 mod run;
 mod segment;
 mod state;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use stepwell_contract::{BackendError, FaultKind, StoreId};
+use stepwell_contract::{BackendError, FaultKind};
 
 use crate::catalogue::{Catalogue, INDEX, Meta};
 use crate::disk::{Disk, DiskFile, read_from};
@@ -40,7 +40,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: FileOptions) -> Result<(Arc<Sto
     };
     let names = disk.list_journal().map_err(|error| definite(&disk.describe("journal"), "list", error))?;
     let files: Vec<SegmentId> = names.iter().filter_map(|name| SegmentId::of_file(name)).collect();
-    let (catalogue, meta) = open_catalogue(&*disk, identity.id, options.cache_bytes, &files)?;
+    let (catalogue, meta) = open_catalogue(&*disk, &identity, options.cache_bytes, &files)?;
     let segments = choose(&*disk, &identity, &files, meta.as_ref())?;
 
     let mut state = State::new();
@@ -98,10 +98,11 @@ fn make(disk: &dyn Disk, identity: Identity) -> Result<Identity, BackendError> {
 /// Opens the catalogue, and what it is the index of if it fits the journal. One that does not is made anew, empty.
 fn open_catalogue(
     disk: &dyn Disk,
-    store: StoreId,
+    identity: &Identity,
     cache_bytes: usize,
     files: &[SegmentId],
 ) -> Result<(Catalogue, Option<Meta>), BackendError> {
+    let (store, first) = (identity.id, identity.first_segment);
     let opened = Catalogue::open(disk, store, cache_bytes)
         .and_then(|catalogue| catalogue.meta().map(|meta| (catalogue, meta)));
     match opened {
@@ -109,7 +110,7 @@ fn open_catalogue(
         Ok((catalogue, Some(meta))) => {
             let fits = meta.format == FORMAT
                 && meta.store == store
-                && meta.segments.iter().all(|(id, _)| files.contains(id));
+                && meta.segments.iter().all(|(id, _)| id.number < first || files.contains(id));
             if fits {
                 return Ok((catalogue, Some(meta)));
             }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use stepwell_contract::{Head, MessageId, RunKey, Seq};
 
+use crate::rewrite::Moves;
+
 /// A segment's file: its number, and how often it was rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) struct SegmentId {
@@ -88,6 +90,23 @@ impl Run {
             }
         }
         superseded
+    }
+
+    /// Whether one of its lines stands there. Lines stand in the order of the journal.
+    pub(crate) fn has_line(&self, segment: SegmentId, offset: u32) -> bool {
+        let place_of = |line: &Place| (line.segment.number, line.offset);
+        let found = self.lines.binary_search_by_key(&(segment.number, offset), place_of);
+        found.is_ok_and(|at| self.lines[at].segment == segment)
+    }
+
+    /// Follows the lines of a segment that was rewritten.
+    pub(crate) fn relocate(&mut self, old: SegmentId, new: SegmentId, moves: &Moves) {
+        let waiting = self.inbox.iter_mut().map(|waiting| &mut waiting.place);
+        for place in self.lines.iter_mut().chain(waiting).filter(|place| place.segment == old) {
+            if let Some(&offset) = moves.get(&place.offset) {
+                (place.segment, place.offset) = (new, offset);
+            }
+        }
     }
 
     /// The lines that hold the records from `from` on, up to `limit` of them.

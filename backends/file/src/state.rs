@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use stepwell_contract::index::Index;
 use stepwell_contract::{Cursor, Head, Health, Order, Query, RunKey, Timestamp};
 
+use crate::rewrite::Moves;
 use crate::run::{Change, Place, Run, SegmentId};
 
 /// A place in the journal: everything before it is meant.
@@ -42,6 +43,8 @@ pub(crate) struct State {
     pub(crate) shadowed: Arc<HashSet<RunKey>>,
     /// The runs changed since the catalogue was last saved.
     pub(crate) changed: HashSet<RunKey>,
+    /// The segments rewritten since the writer began its present group: what it looked up before may be in the old ones.
+    pub(crate) moved: HashMap<SegmentId, (SegmentId, Arc<Moves>)>,
     pub(crate) segments: BTreeMap<SegmentId, Counts>,
     /// Behind the last durable line.
     pub(crate) end: Watermark,
@@ -60,6 +63,7 @@ impl State {
             recent: BTreeSet::new(),
             shadowed: Arc::default(),
             changed: HashSet::new(),
+            moved: HashMap::new(),
             segments: BTreeMap::new(),
             end: Watermark::default(),
             saved: Watermark::default(),
@@ -69,10 +73,15 @@ impl State {
     }
 
     /// Puts a run that the catalogue has into memory, unchanged, unless it is there.
-    pub(crate) fn adopt(&mut self, run: Arc<Run>) {
+    pub(crate) fn adopt(&mut self, mut run: Arc<Run>) {
         let key = run.head.key.clone();
         if self.runs.contains_key(&key) {
             return;
+        }
+        for (old, (new, moves)) in &self.moved {
+            if run.lines.iter().any(|line| line.segment == *old) {
+                Arc::make_mut(&mut run).relocate(*old, *new, moves);
+            }
         }
         if run.head.status.is_finished() {
             Arc::make_mut(&mut self.shadowed).insert(key.clone());
@@ -114,6 +123,24 @@ impl State {
         self.recent.remove(&(run.head.created_at, key.clone()));
         Arc::make_mut(&mut self.shadowed).insert(key.clone());
         self.changed.insert(key.clone());
+    }
+
+    /// Follows a segment that was rewritten, and returns how many of the run's `copied` bytes have died since.
+    pub(crate) fn relocate(
+        &mut self,
+        key: &RunKey,
+        old: SegmentId,
+        new: SegmentId,
+        moves: &Moves,
+        copied: u64,
+    ) -> u64 {
+        let Some(run) = self.runs.get_mut(key) else {
+            return if self.shadowed.contains(key) { copied } else { 0 };
+        };
+        let run = Arc::make_mut(run);
+        run.relocate(old, new, moves);
+        let live = run.lines.iter().filter(|line| line.segment == new).map(|line| u64::from(line.len));
+        copied - live.sum::<u64>()
     }
 
     /// Enters a run among the unfinished or the finished ones.

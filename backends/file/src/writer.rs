@@ -15,6 +15,7 @@ use crate::keeper::Task;
 use crate::line;
 use crate::opening::Tail;
 use crate::request::Request;
+use crate::rewrite;
 use crate::run::SegmentId;
 use crate::segment;
 use crate::store::Store;
@@ -86,6 +87,7 @@ impl Writer {
         }
         let rotated = if self.tail.end >= self.store.options.segment_bytes { self.rotate() } else { Ok(()) };
         let now = self.store.clock.now();
+        self.store.state().moved.clear();
         self.group.begin(self.tail.id, self.tail.end, self.tail.synced);
         while self.group.bytes.len() < GROUP_BYTES_MAX {
             match waiting.pop_front() {
@@ -211,8 +213,10 @@ impl Writer {
         let options = &self.store.options;
         let is_long = self.written_bytes - self.asked_keeper_at >= options.replay_bytes_max;
         let mut state = self.store.state();
-        let is_many = state.recent.len() >= options.recent_runs_max && !state.keeper_asked;
-        if is_long || is_many {
+        let is_many = state.recent.len() >= options.recent_runs_max;
+        let is_wasteful = self.group.removes()
+            && rewrite::next(&state, state.end.segment, options.segment_bytes.into()).is_some();
+        if (is_long || is_many || is_wasteful) && !state.keeper_asked {
             state.keeper_asked = true;
             self.asked_keeper_at = self.written_bytes;
             // It is there for as long as the writer is.

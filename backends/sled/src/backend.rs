@@ -156,6 +156,9 @@ impl SledBackend {
                 OPEN_FREE_BYTES_MIN >> 20
             ));
         }
+        if let Some(stuck) = self.shared.stuck() {
+            why.push(format!("no space is freed: {stuck}"));
+        }
         if why.is_empty() { Health::Ok } else { Health::Degraded(why.join("; ")) }
     }
 }

@@ -31,8 +31,6 @@ pub(crate) struct Keeping {
     groups: u64,
     checkpoint: Option<Checkpoint>,
     rewrite: Option<Rewrite>,
-    /// A stretch that cannot be read is left as it is.
-    damaged: bool,
 }
 
 #[derive(Debug)]
@@ -91,7 +89,8 @@ impl Writer {
             // A failure has poisoned the store and is told to the next writer.
             return self.checkpoint_turn(TURN_RUNS_MAX).is_ok();
         }
-        if self.keeping.damaged {
+        // A stretch that cannot be read is left as it is.
+        if self.shared.stuck().is_some() {
             return false;
         }
         if self.keeping.rewrite.is_none()
@@ -108,8 +107,7 @@ impl Writer {
                 true
             }
             Err(error) => {
-                tracing::error!(%error, "freeing space in the sled store stopped");
-                self.keeping.damaged = true;
+                self.shared.stick(error.to_string());
                 false
             }
         }

@@ -19,6 +19,7 @@ pub(crate) struct Shared {
     pub(crate) written: Notify,
     state: Mutex<State>,
     poison: OnceLock<(FaultKind, String)>,
+    stuck: OnceLock<String>,
     writes: AtomicU64,
     writes_at_claim: AtomicU64,
     revivals: AtomicU64,
@@ -35,6 +36,7 @@ impl Shared {
             written: Notify::new(),
             state: Mutex::new(state),
             poison: OnceLock::new(),
+            stuck: OnceLock::new(),
             writes: AtomicU64::new(1),
             writes_at_claim: AtomicU64::new(0),
             revivals: AtomicU64::new(0),
@@ -59,6 +61,17 @@ impl Shared {
     /// The error of a write to a poisoned store; `None` while it can be written.
     pub(crate) fn poisoned(&self) -> Option<BackendError> {
         self.poison.get().map(|(kind, why)| BackendError::Poisoned(Fault::new(*kind, why.clone())))
+    }
+
+    /// Space is no longer freed in this opening.
+    pub(crate) fn stick(&self, why: String) {
+        tracing::error!(why, "the sled store frees no more space until it is opened again");
+        self.stuck.get_or_init(|| why);
+    }
+
+    /// Why space is no longer freed.
+    pub(crate) fn stuck(&self) -> Option<&str> {
+        self.stuck.get().map(String::as_str)
     }
 
     /// Tells whoever waits that something was written.

@@ -38,8 +38,7 @@ pub struct Engine(Arc<Shell>);
 #[derive(Debug)]
 struct Shell {
     core: Arc<Core>,
-    /// Taken out when the engine is dropped: a runtime must not be dropped inside another one.
-    runtime: Option<tokio::runtime::Runtime>,
+    _runtime: OwnRuntime,
 }
 
 impl Drop for Shell {
@@ -47,7 +46,31 @@ impl Drop for Shell {
         self.core.stopping.cancel();
         self.core.grace_over.cancel();
         self.core.pool.stop();
-        if let Some(runtime) = self.runtime.take() {
+    }
+}
+
+/// The runtime that the engine's own work is done on. Left without waiting when dropped: a runtime must not be waited
+/// for inside another one.
+#[derive(Debug)]
+struct OwnRuntime(Option<tokio::runtime::Runtime>);
+
+impl OwnRuntime {
+    fn start() -> Result<(Self, tokio::runtime::Handle), Error> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder
+            .worker_threads(2)
+            .thread_name("stepwell-io")
+            .enable_all()
+            .build()
+            .map_err(Error::Thread)?;
+        let handle = runtime.handle().clone();
+        Ok((Self(Some(runtime)), handle))
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
     }
@@ -115,13 +138,8 @@ impl EngineBuilder {
     pub async fn build(self) -> Result<Engine, Error> {
         check(&self.options)?;
         panics::watch();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("stepwell-io")
-            .enable_all()
-            .build()
-            .map_err(Error::Thread)?;
-        let io = runtime.handle().clone();
+        let definitions = register(self.definitions, &self.options)?;
+        let (runtime, io) = OwnRuntime::start()?;
         // Steps run inside the program's runtime where there is one, so that what they spawn is not on the engine's.
         let outside = tokio::runtime::Handle::try_current().unwrap_or_else(|_| io.clone());
         let pool = Pool::start(self.options.threads, outside).map_err(Error::Thread)?;
@@ -137,7 +155,6 @@ impl EngineBuilder {
             Some(worker) => worker,
             None => WorkerId::new(format!("w-{}", &Uuid::new_v4().simple().to_string()[..12]))?,
         };
-        let definitions = register(self.definitions, &self.options)?;
         let core = Arc::new(Core::new(Parts {
             backend: self.backend,
             store,
@@ -152,7 +169,7 @@ impl EngineBuilder {
             classifiers: self.classifiers,
         }));
         keeper::start(&core).map_err(Error::Thread)?;
-        Ok(Engine(Arc::new(Shell { core, runtime: Some(runtime) })))
+        Ok(Engine(Arc::new(Shell { core, _runtime: runtime })))
     }
 
     /// Makes the engine and begins to take due runs. On an exclusive store that begins with those that a dead process

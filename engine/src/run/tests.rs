@@ -44,7 +44,7 @@ struct Paper {
 
 impl Paper {
     fn new(nodes: Vec<Node>, steps: &[(&str, StepPolicy)], input: &str) -> Self {
-        let specs = steps.iter().map(|(step, policy)| StepSpec { name: name(step), policy: policy.clone() });
+        let specs = steps.iter().map(|(step, policy)| StepSpec { name: name(step), policy: *policy });
         let graph = Arc::new(Graph { steps: specs.collect(), nodes });
         let defaults = StepPolicy::default();
         let limits: Arc<[Effective]> =

@@ -15,7 +15,7 @@ use crate::workflow::error::StepResult;
 use crate::workflow::failure::Failure;
 use crate::workflow::graph::{Graph, Node, StepIndex, StepSpec, Tolerance};
 use crate::workflow::policy::{PolicyError, RunPolicy, StepPolicy};
-use crate::workflow::step::{Erased, ErasedStep, Follows, SharedStep, Step, StepFn};
+use crate::workflow::step::{Erased, ErasedStep, SharedStep, Step, StepFn};
 
 /// A definition that can be registered: what a run does, by name, and the code of its steps.
 ///
@@ -251,12 +251,12 @@ impl<I, C> fmt::Debug for WorkflowBuilder<I, C> {
 
 impl<I, C> WorkflowBuilder<I, C> {
     /// Adds a step, which takes what is there so far.
-    pub fn step<S: Follows<C>>(self, step: S) -> WorkflowBuilder<I, S::Output> {
+    pub fn step<S: Step<Input = C>>(self, step: S) -> WorkflowBuilder<I, S::Output> {
         self.step_named(S::NAME, step)
     }
 
     /// Adds a step under another name than its own, so that a workflow can have it twice.
-    pub fn step_named<S: Follows<C>>(
+    pub fn step_named<S: Step<Input = C>>(
         mut self,
         name: impl AsRef<str>,
         step: S,
@@ -318,13 +318,13 @@ impl<I, C> WorkflowBuilder<I, C> {
 impl<I, T> WorkflowBuilder<I, Vec<T>> {
     /// Runs a step for each item of the list that is there so far, at most `concurrency` at once, and gives the list
     /// of their outputs in the order of the items. When an item fails for good no further ones are started.
-    pub fn map<S: Follows<T>>(self, step: S, concurrency: u32) -> WorkflowBuilder<I, Vec<S::Output>> {
+    pub fn map<S: Step<Input = T>>(self, step: S, concurrency: u32) -> WorkflowBuilder<I, Vec<S::Output>> {
         self.add_map(step, concurrency, None)
     }
 
     /// Like [`map`](Self::map), but goes on when items fail, as many as `tolerance` allows, and gives what became of
     /// each.
-    pub fn map_tolerant<S: Follows<T>>(
+    pub fn map_tolerant<S: Step<Input = T>>(
         self,
         step: S,
         concurrency: u32,

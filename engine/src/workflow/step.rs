@@ -72,16 +72,6 @@ pub trait Step: Send + Sync + 'static {
     async fn run(&self, ctx: &StepContext, input: Self::Input) -> StepResult<Self::Output>;
 }
 
-/// Holds for a step whose input is `Previous`; makes the compiler's message say so when it is not.
-#[diagnostic::on_unimplemented(
-    message = "step `{Self}` does not take what stands before it, `{Previous}`",
-    label = "the input of this step is not `{Previous}`",
-    note = "a step's `Input` must be the `Output` of the step before it; after `parallel` it is a tuple, after `map` a `Vec`"
-)]
-pub trait Follows<Previous>: Step {}
-
-impl<S: Step> Follows<S::Input> for S {}
-
 /// A step with its types put aside.
 #[async_trait]
 pub(crate) trait ErasedStep: Send + Sync {

@@ -1,0 +1,183 @@
+//! What a step can do, on a real engine in memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use stepwell::clock::SimulatedTime;
+use stepwell::contract::{Clock, MemoryBackend, Timestamp};
+use stepwell::prelude::*;
+use stepwell::{EngineBuilder, Error, RunError};
+
+/// A clock for engine and store, and an engine on it.
+fn on_paper() -> (SimulatedTime, EngineBuilder) {
+    let time = SimulatedTime::at(Timestamp(1_000_000));
+    let backend = MemoryBackend::with_clock(Arc::new(time.clone()) as Arc<dyn Clock>);
+    (time.clone(), Engine::builder(Arc::new(backend)).time(Arc::new(time)))
+}
+
+/// Calls counted from inside steps.
+#[derive(Default)]
+struct Calls(AtomicU32);
+
+impl Calls {
+    fn next(&self) -> u32 {
+        self.0.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    fn count(&self) -> u32 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[tokio::test]
+async fn each_step_gets_the_output_of_the_one_before_and_can_read_earlier_ones() {
+    struct Double;
+    #[async_trait]
+    impl Step for Double {
+        type Input = u64;
+        type Output = u64;
+        const NAME: &'static str = "double";
+        async fn run(&self, _ctx: &StepContext, n: u64) -> StepResult<u64> {
+            Ok(n * 2)
+        }
+    }
+    struct Half;
+    #[async_trait]
+    impl Step for Half {
+        type Input = u64;
+        type Output = u64;
+        const NAME: &'static str = "half";
+        async fn run(&self, _ctx: &StepContext, n: u64) -> StepResult<u64> {
+            Ok(n / 2)
+        }
+    }
+    let flow = Workflow::named("sum")
+        .step(Double)
+        .parallel((Half, Double2))
+        .step_fn("list", |_ctx, (half, more): (u64, u64)| async move {
+            Ok((half..half + more % 4 + 3).collect::<Vec<_>>())
+        })
+        .map(Square, 2)
+        .step_fn("total", |ctx: StepContext, squares: Vec<u64>| async move {
+            Ok(squares.iter().sum::<u64>() + ctx.output::<Double>()?)
+        })
+        .build()
+        .expect("a workflow");
+    struct Double2;
+    #[async_trait]
+    impl Step for Double2 {
+        type Input = u64;
+        type Output = u64;
+        const NAME: &'static str = "double_again";
+        async fn run(&self, _ctx: &StepContext, n: u64) -> StepResult<u64> {
+            Ok(n * 2)
+        }
+    }
+    struct Square;
+    #[async_trait]
+    impl Step for Square {
+        type Input = u64;
+        type Output = u64;
+        const NAME: &'static str = "square";
+        async fn run(&self, _ctx: &StepContext, n: u64) -> StepResult<u64> {
+            Ok(n * n)
+        }
+    }
+    let (_, builder) = on_paper();
+    let engine = builder.register(flow).start().await.expect("an engine");
+    let run = engine.start_run("sum", "r-1", &2u64).await.expect("a run");
+    // 2 → 4 → (2, 8) → [2, 3, 4] → [4, 9, 16] → 29 + 4
+    assert_eq!(run.result::<u64>().await.expect("a result"), 33);
+    let progress = engine.progress(run.key()).await.expect("progress");
+    assert!((progress.percent - 100.0).abs() < f64::EPSILON);
+    assert_eq!(progress.steps.len(), 6);
+    assert_eq!(progress.steps[4].items, Some((3, 3)));
+}
+
+#[tokio::test]
+async fn a_part_runs_once_and_a_cursor_is_where_the_next_attempt_begins() {
+    let flow = Workflow::named("w")
+        .step_fn("work", |ctx: StepContext, (): ()| async move {
+            let calls = ctx.resource::<Calls>()?;
+            let token: u32 = ctx.once("token", || async { Ok(calls.next()) }).await?;
+            let from: u32 = ctx.cursor()?.unwrap_or(0);
+            ctx.info(format!("from {from}"));
+            ctx.checkpoint(&(from + 10), 0.5).await?;
+            if ctx.attempt() < 3 {
+                return Err(StepError::transient("not yet"));
+            }
+            Ok((token, from))
+        })
+        .policy(StepPolicy::default().retry(Retry::fixed(millis(300))))
+        .build()
+        .expect("a workflow");
+    let (time, builder) = on_paper();
+    let engine = builder.register(flow).resource(Calls::default()).start().await.expect("an engine");
+    let run = engine.start_run("w", "r-1", &()).await.expect("a run");
+    let driver = tokio::spawn(async move {
+        loop {
+            time.advance(millis(50));
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(run.result::<(u32, u32)>().await.expect("a result"), (1, 20));
+    driver.abort();
+    let lines = engine.logs(run.key()).await.expect("logs");
+    let texts: Vec<_> = lines.iter().map(|line| (line.attempt, line.line.text.as_str())).collect();
+    assert_eq!(texts, [(1, "from 0"), (2, "from 10"), (3, "from 20")]);
+}
+
+#[tokio::test]
+async fn starting_the_same_run_again_finds_it_and_another_input_is_refused() {
+    let calls = Arc::new(Calls::default());
+    let counted = Arc::clone(&calls);
+    let flow = Workflow::named("w")
+        .step_fn("work", move |_ctx, n: u32| {
+            counted.next();
+            async move { Ok(n) }
+        })
+        .build()
+        .expect("a workflow");
+    let (_, builder) = on_paper();
+    let engine = builder.register(flow).start().await.expect("an engine");
+    let first = engine.start_run("w", "r-1", &1u32).await.expect("a run");
+    assert!(first.is_new());
+    first.result::<u32>().await.expect("a result");
+    let again = engine.start_run("w", "r-1", &1u32).await.expect("the run");
+    assert!(!again.is_new());
+    assert_eq!(again.result::<u32>().await.expect("a result"), 1);
+    assert_eq!(calls.count(), 1);
+    let error = engine.start_run("w", "r-1", &2u32).await.expect_err("a conflict");
+    assert!(matches!(error, Error::Conflict { what: "input", .. }), "{error}");
+    let error = engine.start_run("v", "r-2", &2u32).await.expect_err("unknown");
+    assert!(error.to_string().contains("there is w version 1"), "{error}");
+    let error = engine.start_run("w", "../r", &2u32).await.expect_err("hostile");
+    assert!(matches!(error, Error::Id(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_result_of_another_type_says_where_it_differs() {
+    let flow = Workflow::named("w").step_fn("work", |_ctx, (): ()| async { Ok(vec![("a", 1)]) }).build();
+    let (_, builder) = on_paper();
+    let engine = builder.register(flow.expect("a workflow")).start().await.expect("an engine");
+    let run = engine.start_run("w", "r-1", &()).await.expect("a run");
+    let error = run.result::<Vec<(String, String)>>().await.expect_err("another type");
+    assert!(matches!(error, RunError::Undecodable(_)));
+    assert!(error.to_string().contains("[0][1]"), "{error}");
+}
+
+#[tokio::test]
+async fn a_missing_resource_pauses_the_run_and_says_what_to_add() {
+    let flow = Workflow::named("w")
+        .step_fn("work", |ctx: StepContext, (): ()| async move { Ok(ctx.resource::<Calls>()?.count()) })
+        .build();
+    let (_, builder) = on_paper();
+    let engine = builder.register(flow.expect("a workflow")).start().await.expect("an engine");
+    let run = engine.start_run("w", "r-1", &()).await.expect("a run");
+    let error = run.result::<u32>().await.expect_err("no resource");
+    assert!(matches!(error, RunError::Paused { .. }) && error.to_string().contains(".resource("), "{error}");
+    let page = engine.unfinished(None, 10).await.expect("a list");
+    assert!(page.items[0].trouble.as_ref().is_some_and(|trouble| trouble.message.contains("Calls")));
+    let verdict = engine.can_resume(run.key()).await.expect("a verdict");
+    assert!(verdict.can_resume && verdict.reasons.len() == 1, "{verdict:?}");
+}

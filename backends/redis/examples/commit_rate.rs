@@ -2,7 +2,7 @@
 //! two records.
 //!
 //! ```sh
-//! cargo run --release -p stepwell-redis --features test-server --example commit_rate [SECONDS] [SHARDS]
+//! cargo run --release -p stepwell-redis --features test-server --example commit_rate [SECONDS] [SHARDS] [BATCHES A CALL]
 //! ```
 
 use std::time::{Duration, Instant};
@@ -52,8 +52,10 @@ async fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
     let seconds: u64 = arguments.next().map_or(Ok(2), |text| text.parse())?;
     let shards: u16 = arguments.next().map_or(Ok(4), |text| text.parse())?;
+    let sizes = arguments.map(|text| text.parse::<usize>()).collect::<Result<Vec<_>, _>>()?;
+    let sizes = if sizes.is_empty() { vec![1, 40, 400] } else { sizes };
     let payload = Payload::encode(&"x".repeat(100))?;
-    for size in [1, 40, 400] {
+    for size in sizes {
         for round in 0..3 {
             let url = shared_url(&format!("rate-{size}-{round}-{shards}"))?;
             let backend = RedisBackend::open(&url, RedisOptions::default().shards(shards)).await?;

@@ -5,11 +5,14 @@
 -- Answers one word for each batch: 'a' accepted, '!VERSION' rejected, '!' rejected and no such run.
 local count = tonumber(ARGV[4])
 local at = 5
-local ids, keys, places, starts = {}, {}, {}, {}
+local ids, keys, places, starts, shared = {}, {}, {}, {}, {}
 for b = 1, count do
   local id = ARGV[at]
   starts[b] = at
-  if not places[id] then
+  if places[id] then
+    -- Several batches for one run.
+    shared[places[id]] = true
+  else
     local n = #ids + 1
     places[id] = n
     ids[n] = id
@@ -25,6 +28,10 @@ local function less(a, b)
   return a < b
 end
 
+local function created(place)
+  return sub(match(place, '^%S+ (%S+)'), 6)
+end
+
 -- Phase 1: judge, as `Batch::judge` does. `planned` holds what the batches before have made of a run.
 local verdicts, applies, planned = {}, {}, {}
 for b = 1, count do
@@ -38,19 +45,18 @@ for b = 1, count do
     or (current and current.version == guard) then
     if version ~= '' then
       local fence, first = ARGV[s + 3], ARGV[s + 4]
-      local created = sub(match(ARGV[s + 8], '^%S+ (%S+)'), 6)
       local expected = current and current.next_seq or '1'
       if first ~= expected then
         return redis.error_reply('INVALID batch for ' .. ARGV[s] .. ' continues at record ' .. first
           .. ', the journal at ' .. expected)
       end
-      if current then
-        local before = current.created or sub(match(current.place, '^%S+ (%S+)'), 6)
-        if less(fence, current.fence) or created ~= before then
-          return redis.error_reply('INVALID batch for ' .. ARGV[s] .. ' lowers the fence or moves created_at')
-        end
+      if current and (less(fence, current.fence)
+        or (ARGV[s + 8] ~= current.place and created(ARGV[s + 8]) ~= created(current.place))) then
+        return redis.error_reply('INVALID batch for ' .. ARGV[s] .. ' lowers the fence or moves created_at')
       end
-      planned[n] = { version = version, fence = fence, next_seq = ARGV[s + 5], created = created }
+      if shared[n] then
+        planned[n] = { version = version, fence = fence, next_seq = ARGV[s + 5], place = ARGV[s + 8] }
+      end
     end
     verdicts[b] = 'a'
     applies[b] = true
@@ -91,14 +97,16 @@ for b = 1, count do
     if ARGV[s + 2] ~= '' then
       local ttl, wake, text = ARGV[s + 6], ARGV[s + 7], ARGV[s + 8]
       local ends = ttl == NONE and NONE or ends_after(ttl)
-      place = parse_place(text)
-      if old and old.place == text then
-        old_place = place
+      local stands
+      if old and old.place == text and stands_early(old, mail, wake, ends) then
+        -- The way of every step: nothing moves.
+        stands = old.stands
       else
+        place = parse_place(text)
         old_place = old and parse_place(old.place)
         reindex(id, old_place, place)
+        stands = settle(id, old, old_place, place, mail, wake, ends)
       end
-      local stands = settle(id, old, old_place, place, mail, wake, ends)
       if records > 0 then each_part('RPUSH', tag .. 'journal:' .. id, ARGV, s + 13, s + 12 + records) end
       local value = compose(mail, stands, ends, ttl, wake, ARGV[s + 2], ARGV[s + 3], ARGV[s + 5], text, ARGV[s + 9])
       runs[n] = {
@@ -113,9 +121,9 @@ for b = 1, count do
       changed[n] = true
     end
     if mail and not old_mail then
-      call('ZADD', tag .. 'with-mail', 0, age(place, id))
+      call('ZADD', tag .. 'with-mail', 0, age(place or parse_place(runs[n].place), id))
     elseif old_mail and not mail then
-      call('ZREM', tag .. 'with-mail', age(place, id))
+      call('ZREM', tag .. 'with-mail', age(place or parse_place(runs[n].place), id))
     end
     runs[n].mail = mail
   end

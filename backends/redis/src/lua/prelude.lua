@@ -53,7 +53,7 @@ end
 
 -- `Head::due_from`: nil when never.
 local function due_from(status, mail, wake, ends)
-  if RESTS[status] then return nil end
+  if status and RESTS[status] then return nil end
   local at
   if mail then at = 0 elseif wake ~= NONE then at = tonumber(wake) else return nil end
   if ends ~= NONE then
@@ -81,6 +81,13 @@ end
 local function ready_drop(id, order, lane)
   call('ZREM', tag .. 'ready:' .. lane, order .. id)
   call('ZREM', tag .. 'ready:' .. lane .. ':' .. match(id, '^[^,]*'), order .. id)
+end
+
+-- Whether a run whose status, order and lane do not change stands early enough. Standing at all, it does not rest.
+local function stands_early(run, mail, wake, ends)
+  if run.stands == NOWHERE then return false end
+  local due = due_from(nil, mail, wake, ends)
+  return due and tonumber(run.stands) <= due
 end
 
 -- Puts a run where it has to stand now, unless it stands early enough already; says where it stands.

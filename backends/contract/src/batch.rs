@@ -89,7 +89,7 @@ impl Batch {
             (Guard::Absent, Some(head)) if head.version.counter != 1 => {
                 return invalid(format!("batch for {}: a new head has version 1", self.key));
             }
-            (Guard::At(from), Some(head)) if head.version.counter != from.counter + 1 => {
+            (Guard::At(from), Some(head)) if Some(head.version.counter) != from.counter.checked_add(1) => {
                 return invalid(format!(
                     "batch for {}: version {} does not follow {from}",
                     self.key, head.version

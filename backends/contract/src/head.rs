@@ -27,7 +27,7 @@ impl Version {
     /// The version of a write that follows this one.
     #[must_use]
     pub fn next(self, nonce: u64) -> Self {
-        Self { counter: self.counter + 1, nonce }
+        Self { counter: self.counter.wrapping_add(1), nonce }
     }
 }
 

@@ -11,6 +11,8 @@ use crate::exec::slot::Slot;
 
 /// Most runs taken with one claim.
 const CLAIM_MAX: usize = 128;
+/// Shortest time between two claims when the first found nothing: a busy store says all the time that something changed.
+const REST_MIN: Duration = Duration::from_millis(10);
 /// Longest wait after a failed claim, in milliseconds.
 const RETRY_MAX_MS: u64 = 5_000;
 
@@ -29,9 +31,10 @@ pub(crate) async fn work(core: Arc<Core>) {
         match claim(&core, wanted).await {
             Ok(heads) if heads.is_empty() => {
                 retry_ms = 50;
+                let least = tokio::time::sleep(REST_MIN);
                 let rest = core.backend.changed(Duration::from_millis(core.options.poll_ms));
                 tokio::select! {
-                    () = rest => {}
+                    _ = futures_util::future::join(least, rest) => {}
                     () = core.stopping.cancelled() => return,
                 }
             }

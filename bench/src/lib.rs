@@ -1,2 +1,0 @@
-//! What Stepwell costs, beside what a bare log costs.
-#![forbid(unsafe_code)]

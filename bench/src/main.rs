@@ -1,0 +1,46 @@
+//! What Stepwell costs, beside what a bare log costs. `scripts/bench` builds and runs it.
+//!
+//! Each setting is measured in a process of its own, together with its references, round by round.
+#![forbid(unsafe_code)]
+
+mod bare;
+mod ceiling;
+mod chain;
+mod count;
+mod flow;
+mod goals;
+mod ledger;
+mod line;
+mod load;
+mod map;
+mod meter;
+mod place;
+mod plan;
+mod recovery;
+mod reopen;
+mod worker;
+
+use std::error::Error;
+use std::path::Path;
+
+use crate::plan::Plan;
+
+/// Whatever ends a measurement: nothing here goes on after an error.
+type Failure = Box<dyn Error + Send + Sync>;
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        match *words.as_slice() {
+            // What this program asks of itself in other processes.
+            ["fill", url, finished] => reopen::fill(url, finished.parse()?).await,
+            ["reopen", url] => reopen::reopen(url).await,
+            ["work", url, ledger, runs] => recovery::work(url, Path::new(ledger), runs.parse()?).await,
+            ["finish", url, ledger, runs] => recovery::finish(url, Path::new(ledger), runs.parse()?).await,
+            ["one", ref rest @ ..] => plan::one(rest).await,
+            ref options => Plan::read(options)?.run(),
+        }
+    })
+}

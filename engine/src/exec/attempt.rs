@@ -91,7 +91,11 @@ impl Attempt {
             std::task::Poll::Ready(ended) => ended,
             std::task::Poll::Pending => match select(work, Box::pin(self.cut_off())).await {
                 Either::Left((ended, _)) => ended,
-                Either::Right((cut, _)) => return cut,
+                Either::Right((cut, _)) => {
+                    // What the step has spawned may hold the token too.
+                    self.ctx.cancelled().cancel();
+                    return cut;
+                }
             },
         };
         match ended {

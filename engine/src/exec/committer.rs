@@ -3,8 +3,7 @@
 //! No timer and no fixed size: a lone run pays one write, a thousand share one. This is also the one place that
 //! knows what to do when the outcome of a write is not known.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use stepwell_contract::{Backend, BackendError, Batch, FaultKind, Verdict};
 use tokio::sync::{mpsc, oneshot};
@@ -28,7 +27,7 @@ pub(crate) type Answer = Result<Verdict, Arc<BackendError>>;
 #[derive(Debug, Clone)]
 pub(crate) struct Committer {
     queue: mpsc::Sender<Entry>,
-    poisoned: Arc<AtomicBool>,
+    poisoned: Arc<OnceLock<Arc<BackendError>>>,
 }
 
 #[derive(Debug)]
@@ -42,7 +41,7 @@ impl Committer {
     /// queued is written.
     pub(crate) fn start(backend: Arc<dyn Backend>, time: Arc<StoreTime>, patience_ms: u64) -> Self {
         let (queue, entries) = mpsc::channel(QUEUE_MAX);
-        let poisoned = Arc::new(AtomicBool::new(false));
+        let poisoned = Arc::new(OnceLock::new());
         let work = Work { backend, time, patience_ms, poisoned: Arc::clone(&poisoned) };
         tokio::spawn(work.run(entries));
         Self { queue, poisoned }
@@ -64,9 +63,9 @@ impl Committer {
         answer.await.map_err(|_| closed())?
     }
 
-    /// Whether the store has told that it must not be written any more.
-    pub(crate) fn is_poisoned(&self) -> bool {
-        self.poisoned.load(Ordering::Relaxed)
+    /// Why the store must not be written any more, once it has said so.
+    pub(crate) fn poison(&self) -> Option<Arc<BackendError>> {
+        self.poisoned.get().cloned()
     }
 }
 
@@ -74,7 +73,7 @@ struct Work {
     backend: Arc<dyn Backend>,
     time: Arc<StoreTime>,
     patience_ms: u64,
-    poisoned: Arc<AtomicBool>,
+    poisoned: Arc<OnceLock<Arc<BackendError>>>,
 }
 
 impl Work {
@@ -107,8 +106,10 @@ impl Work {
             };
             if let BackendError::Poisoned(fault) = &error {
                 tracing::error!(%fault, "the store takes no more writes: reopen it");
-                self.poisoned.store(true, Ordering::Relaxed);
-                return answer_all(replies, error);
+                let error = Arc::new(error);
+                // The first word stands.
+                let _ = self.poisoned.set(Arc::clone(&error));
+                return answer_all(replies, &error);
             }
             if matches!(error, BackendError::Definite(_)) && !error.is_passing() {
                 // One batch spoils the call for its neighbours: each goes alone, so that only its owner hears of it.
@@ -118,11 +119,11 @@ impl Work {
                     }
                     return;
                 }
-                return answer_all(replies, error);
+                return answer_all(replies, &Arc::new(error));
             }
             if self.time.own_now().since_ms(began_at) >= self.patience_ms {
                 tracing::error!(%error, "giving up on a commit");
-                return answer_all(replies, error);
+                return answer_all(replies, &Arc::new(error));
             }
             tracing::warn!(%error, batches = batches.len(), wait_ms, "a commit failed; trying again");
             self.time.sleep(wait_ms).await;
@@ -167,9 +168,8 @@ fn answer(reply: oneshot::Sender<Answer>, verdict: Answer) {
     let _ = reply.send(verdict);
 }
 
-fn answer_all(replies: Vec<oneshot::Sender<Answer>>, error: BackendError) {
-    let error = Arc::new(error);
+fn answer_all(replies: Vec<oneshot::Sender<Answer>>, error: &Arc<BackendError>) {
     for reply in replies {
-        answer(reply, Err(Arc::clone(&error)));
+        answer(reply, Err(Arc::clone(error)));
     }
 }

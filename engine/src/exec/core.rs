@@ -1,25 +1,30 @@
 //! What all parts of a running engine share.
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 use stepwell_contract::{Backend, Clock, Head, Lease, Name, RunKey, StoreInfo, WorkerId, WorkflowRef};
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::clock::StoreTime;
 use crate::config::EngineOptions;
 use crate::exec::committer::Committer;
 use crate::exec::outcome::Outcome;
 use crate::exec::pool::Pool;
-use crate::exec::runner::{Left, Runner};
+use crate::exec::runner::Left;
 use crate::exec::slot::Slot;
 use crate::workflow::classify::Classifiers;
 use crate::workflow::context::Resources;
 use crate::workflow::definition::Definition;
+use crate::workflow::failure::payload_of_panic;
 use crate::workflow::policy::{Effective, StepPolicy, effective};
 
 /// What all parts of a running engine share.
@@ -185,16 +190,21 @@ impl Core {
     }
 
     /// Drives a run in the background until it comes to rest.
-    pub(crate) fn spawn(self: &Arc<Self>, slot: Arc<Slot>, runner: Runner) {
+    pub(crate) fn spawn<F>(self: &Arc<Self>, slot: Arc<Slot>, driven: F)
+    where
+        F: Future<Output = Result<Outcome, Left>> + Send + 'static,
+    {
+        self.add_slot(&slot);
         let core = Arc::clone(self);
         let span = tracing::info_span!("run", run = %slot.key);
         let key = slot.key.clone();
         let work = async move {
-            let driven = runner.drive().await;
-            core.leave(&slot, driven);
+            // Steps are caught where they run; what is left is a panic while one is dropped. The run is then left alone,
+            // as after a crash: its lease must not be renewed any more.
+            let driven = AssertUnwindSafe(driven).catch_unwind().await;
+            core.leave(&slot, driven.unwrap_or_else(|panic| Err(Left::Panic(payload_of_panic(panic)))));
         };
-        let work = tracing::Instrument::instrument(self.runners.track_future(work), span);
-        self.pool.spawn(key, work).detach();
+        self.pool.spawn(key, self.runners.track_future(work).instrument(span)).detach();
     }
 
     /// Accounts for a run that this process no longer advances.

@@ -412,7 +412,7 @@ impl Engine {
     /// Whether the store has said that it must not be written any more: end the process and start it again.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
-        self.0.core.committer.is_poisoned()
+        self.0.core.committer.poison().is_some()
     }
 
     /// Stops taking runs, lets running attempts end within the grace time, stops the others, and gives every run up, so

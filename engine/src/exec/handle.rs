@@ -75,6 +75,11 @@ impl RunHandle {
             // Asked for before looking: what happens between the two is told.
             let told = self.core.wait_for(&self.key);
             let head = self.head().await?;
+            if let Some(error) = self.core.committer.poison()
+                && !head.status.is_finished()
+            {
+                return Err(Error::from(error).into());
+            }
             let outcome = if head.status.is_finished() || head.status == stepwell_contract::Status::Paused {
                 let state = requests::load_state(&self.core, &self.key).await?;
                 Outcome::of(&state).map_err(Error::from)?

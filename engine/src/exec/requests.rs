@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use stepwell_contract::limits::PAGE_ITEMS_MAX;
 use stepwell_contract::{
-    Batch, Clock, Fence, Head, Kind, Message, MessageId, Payload, RunKey, Status, Verdict,
+    Batch, Clock, Fence, Head, Kind, Message, MessageId, Payload, RunKey, Seq, Status, Verdict,
 };
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ use crate::error::Error;
 use crate::exec::core::Core;
 use crate::exec::load;
 use crate::exec::outcome::Outcome;
-use crate::exec::runner::{Left, answers};
+use crate::exec::runner::{Left, answer};
 use crate::run::actor::Actor;
 use crate::run::event::{Event, PauseReason, RunPaused};
 use crate::run::request::{Ask, put_to_rest};
@@ -71,23 +72,22 @@ pub(crate) async fn ask(core: &Arc<Core>, key: &RunKey, ask: Ask) -> Result<Head
     }
 }
 
-/// The head after the request was taken, or the refusal that the run's state gave in the meantime.
+/// The head after the request was taken, or the refusal that the run's state gave when it was.
 async fn told(core: &Core, key: &RunKey, id: &MessageId, ask: &Ask, head: Head) -> Result<Head, Error> {
-    // The state may have moved on between the first look and the answer; the refusal then stands last in the journal.
-    let from = stepwell_contract::Seq(head.next_seq.0.saturating_sub(8).max(1));
-    let tail = core.backend.journal(key, from, 8).await?;
-    for record in tail.iter().rev() {
+    // The answer is among the latest records: the request was taken a moment ago.
+    let from = Seq(head.next_seq.0.saturating_sub(PAGE_ITEMS_MAX as u64).max(1));
+    let tail = core.backend.journal(key, from, PAGE_ITEMS_MAX).await?;
+    let refusals = tail.iter().rev().filter(|record| record.kind.as_str() == "request_refused");
+    for record in refusals {
         if let Ok(Event::RequestRefused(refused)) = Event::read(record)
-            && refused.verb == ask.verb.as_str()
-            && refused.actor == ask.actor
-            && head.updated_at.since_ms(record.at) < 1_000
+            && refused.request == *id
         {
-            tracing::debug!(run = %key, message = %id, "refused by the run's state");
+            let why = refused.message;
             return Err(Error::Refused {
                 key: key.clone(),
                 verb: ask.verb.as_str(),
                 status: head.status,
-                why: refused.message,
+                why,
             });
         }
     }
@@ -101,10 +101,9 @@ async fn answer_unowned(core: &Core, head: &Head) -> Result<Option<Head>, Error>
     let mut events = Vec::new();
     let now = core.time.now();
     for message in &mail {
-        for event in answers(message, &state) {
-            state.apply(&event, now)?;
-            events.push(event);
-        }
+        let event = answer(message, &state);
+        state.apply(&event, now)?;
+        events.push(event);
     }
     let fence = Fence(head.fence.0 + 1);
     let resting = put_to_rest(&mut state, &core.worker, fence, now)?;
@@ -185,6 +184,6 @@ pub(crate) async fn load_state(core: &Core, key: &RunKey) -> Result<State, Error
         Left::Fold(source) => Error::Journal { key: key.clone(), source },
         Left::Payload(error) => error.into(),
         Left::Illegal(error) => error.into(),
-        Left::Write(error) => Error::Options(error.to_string()),
+        Left::Write(_) | Left::Panic(_) => Error::Options(left.to_string()),
     })
 }

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use serde_json::json;
-use stepwell_contract::{Clock, Head, Payload, Record, Seq, Status, Timestamp};
+use stepwell_contract::{Clock, Head, Message, Payload, Record, Seq, Status, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -22,8 +22,9 @@ use crate::exec::slot::{Slot, Write, WriteError};
 use crate::run::actor::Actor;
 use crate::run::decide::{Next, Plan, Rest, Start, after_failure};
 use crate::run::event::{
-    AttemptFailed, AttemptLost, Event, Logged, LostReason, PauseReason, ReleaseReason, RunCancelled,
-    RunFailed, RunPaused, RunReleased, RunSucceeded, RunTaken, StepStarted, StepSucceeded, Then,
+    AttemptFailed, AttemptLost, Event, Logged, LostReason, PauseReason, ReleaseReason, RequestRefused,
+    RunCancelled, RunFailed, RunPaused, RunReleased, RunSucceeded, RunTaken, StepStarted, StepSucceeded,
+    Then,
 };
 use crate::run::fit::{Misfit, misfits};
 use crate::run::place::Place;
@@ -59,6 +60,8 @@ pub(crate) enum Left {
     Illegal(#[from] IllegalTransition),
     #[error("an event has no stored form: {0}")]
     Payload(#[from] stepwell_contract::PayloadError),
+    #[error("a panic while a step was dropped: {0}")]
+    Panic(String),
 }
 
 /// Drives one run.
@@ -79,6 +82,7 @@ pub(crate) struct Runner {
     waiting_asks: Vec<oneshot::Sender<Result<(), StepError>>>,
     stop: CancellationToken,
     stop_reason: LostReason,
+    hold_until: Timestamp,
     /// What keeps the definition from going on with the run.
     misfits: Vec<Misfit>,
     _permit: OwnedSemaphorePermit,
@@ -158,6 +162,7 @@ impl Runner {
             waiting_asks: Vec::new(),
             stop: CancellationToken::new(),
             stop_reason: LostReason::Stopped,
+            hold_until: Timestamp(i64::MAX),
             misfits: Vec::new(),
             _permit: permit,
         }
@@ -343,7 +348,7 @@ impl Runner {
     /// Begins an attempt that was counted durably.
     fn launch(&mut self, start: Start) {
         let core = &self.core;
-        let now = core.time.now();
+        let (now, own_now) = (core.time.now(), core.time.own_now());
         let Some(step) = self.state.step(&start.place) else { return };
         let limits = &self.registered.limits[start.step.0];
         let bounds = Bounds::of(limits, step.began_at, now);
@@ -379,24 +384,18 @@ impl Runner {
         } else {
             core.pool.spawn(self.slot.key.clone(), work).boxed()
         };
+        let limit_ms = limits.attempt_timeout_ms.value;
+        self.extend_hold(limit_ms, own_now);
         self.attempts.push(work);
         self.live
             .insert(start.place, Live { ctx, step: start.step, attempt: start.attempt, started_at: now });
-        self.bound_the_hold();
     }
 
-    /// Bounds for how long the keeper holds the lease for steps that may never return.
-    fn bound_the_hold(&self) {
-        let end = |live: &Live| {
-            let limit_ms = self.registered.limits[live.step.0].attempt_timeout_ms.value?;
-            Some(live.started_at.plus_ms(limit_ms).plus_ms(HOLD_GRACE_MS))
-        };
-        // A run with many attempts at once writes often enough; looking at each at every start would be quadratic.
-        if self.live.len() > 16 {
-            return self.slot.hold_until(Timestamp(i64::MAX));
-        }
-        let latest = self.live.values().map(|live| end(live).unwrap_or(Timestamp(i64::MAX))).max();
-        self.slot.hold_until(latest.unwrap_or(Timestamp(i64::MAX)));
+    /// Bounds how long the keeper holds the lease for an attempt that may never return.
+    fn extend_hold(&mut self, limit_ms: Option<u64>, now: Timestamp) {
+        let end = limit_ms.map_or(Timestamp(i64::MAX), |ms| now.plus_ms(ms).plus_ms(HOLD_GRACE_MS));
+        self.hold_until = if self.live.is_empty() { end } else { self.hold_until.max(end) };
+        self.slot.hold_until(self.hold_until);
     }
 
     fn stop_attempts(&mut self, reason: LostReason) {
@@ -507,31 +506,24 @@ impl Runner {
             if self.pending.take.contains(&message.id) {
                 continue;
             }
-            for event in answers(&message, &self.state) {
-                self.push(event)?;
-            }
+            self.push(answer(&message, &self.state))?;
             self.pending.take.push(message.id);
         }
         Ok(())
     }
 }
 
-/// The events that answer a message.
-pub(crate) fn answers(message: &stepwell_contract::Message, state: &State) -> Vec<Event> {
+/// The event that answers a message.
+pub(crate) fn answer(message: &Message, state: &State) -> Event {
     match message.payload.decode::<Request>() {
-        Ok(request) => vec![request.answer(state)],
-        Err(error) => {
-            let message =
-                format!("message {} of kind {} is not a request: {error}", message.id, message.kind.as_str());
-            vec![
-                crate::run::event::RequestRefused {
-                    verb: "unknown".to_owned(),
-                    actor: Actor::Engine,
-                    message,
-                }
-                .into(),
-            ]
+        Ok(request) => request.answer(&message.id, state),
+        Err(error) => RequestRefused {
+            request: message.id.clone(),
+            verb: "unknown".to_owned(),
+            actor: Actor::Engine,
+            message: format!("a message of kind {} is not a request: {error}", message.kind.as_str()),
         }
+        .into(),
     }
 }
 

@@ -163,9 +163,11 @@ impl Slot {
     pub(crate) fn care(&self, ttl_ms: u64, now: Timestamp) -> Care {
         let age_ms = now.since_ms(Timestamp(self.renewed_at.load(Ordering::Relaxed)));
         let is_due = age_ms >= ttl_ms / 3 || (age_ms >= PROGRESS_EVERY_MS && self.board.is_new());
-        if age_ms >= ttl_ms {
+        if now.0 >= self.hold_until.load(Ordering::Relaxed) {
+            Care::Nothing
+        } else if age_ms >= ttl_ms {
             Care::Fence
-        } else if is_due && now.0 < self.hold_until.load(Ordering::Relaxed) {
+        } else if is_due {
             Care::Renew
         } else {
             Care::Nothing

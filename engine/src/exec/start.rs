@@ -144,22 +144,19 @@ async fn start_here(
     permit: tokio::sync::OwnedSemaphorePermit,
     now: Timestamp,
 ) -> Result<bool, Error> {
+    if core.slot(&head.key).is_some() {
+        return Ok(false);
+    }
     let first = Event::from(created.clone()).record(Seq::FIRST, now)?;
     let state = State::new(created, now);
     let slot = Arc::new(Slot::unborn(head, core.time.own_now()));
     let mut runner =
         Runner::create(core, registered, Arc::clone(&slot), state, first, permit).map_err(begin_error)?;
-    core.add_slot(&slot);
     match runner.begin().await {
-        Ok(None) => core.spawn(slot, runner),
+        Ok(None) => core.spawn(slot, runner.drive()),
         Ok(Some(outcome)) => core.leave(&slot, Ok(outcome)),
-        Err(error) => {
-            core.remove_slot(&slot);
-            return match error {
-                Left::Write(WriteError::Lost) => Ok(false),
-                error => Err(begin_error(error)),
-            };
-        }
+        Err(Left::Write(WriteError::Lost)) => return Ok(false),
+        Err(error) => return Err(begin_error(error)),
     }
     Ok(true)
 }

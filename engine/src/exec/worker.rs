@@ -86,22 +86,17 @@ async fn take(core: &Arc<Core>, head: Head) {
     };
     let Ok(permit) = Arc::clone(&core.permits).acquire_owned().await else { return };
     let slot = Arc::new(Slot::claimed(head, core.time.own_now()));
-    core.add_slot(&slot);
-    let (core, worker) = (Arc::clone(core), slot.key.clone());
-    let span = tracing::info_span!("run", run = %slot.key);
-    let pool = Arc::clone(&core);
-    let work = async move {
-        let driven = match Runner::resume(&core, registered, Arc::clone(&slot), permit).await {
+    let (own_core, own_slot) = (Arc::clone(core), Arc::clone(&slot));
+    let driven = async move {
+        match Runner::resume(&own_core, registered, Arc::clone(&own_slot), permit).await {
             Ok(runner) => runner.drive().await,
             Err(error) => {
-                tell_unreadable(&error, &slot);
+                tell_unreadable(&error, &own_slot);
                 Err(error)
             }
-        };
-        core.leave(&slot, driven);
+        }
     };
-    let work = tracing::Instrument::instrument(pool.runners.track_future(work), span);
-    pool.pool.spawn(worker, work).detach();
+    core.spawn(slot, driven);
 }
 
 fn tell_unreadable(error: &Left, slot: &Slot) {

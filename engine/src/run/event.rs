@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stepwell_contract::{Fence, Kind, Name, Payload, PayloadError, Record, Seq, Timestamp, WorkerId};
+use stepwell_contract::{
+    Fence, Kind, MessageId, Name, Payload, PayloadError, Record, Seq, Timestamp, WorkerId,
+};
 
 use crate::run::actor::Actor;
 use crate::run::output::Shape;
@@ -271,6 +273,8 @@ events! {
 
     /// A request came when the run's state did not allow it; nothing else happened.
     RequestRefused = "request_refused" {
+        /// The message that asked.
+        request: MessageId,
         /// What was asked.
         verb: String,
         /// Who asked.

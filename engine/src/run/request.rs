@@ -1,8 +1,7 @@
 //! What people ask of a run, and which answer its state gives: one table.
 
 use serde::{Deserialize, Serialize};
-use stepwell_contract::Fence;
-use stepwell_contract::{Status, Timestamp, WorkerId};
+use stepwell_contract::{Fence, MessageId, Status, Timestamp, WorkerId};
 
 use crate::run::actor::Actor;
 use crate::run::event::{
@@ -80,9 +79,9 @@ pub struct Ask {
 impl Ask {
     /// The event that answers the request in this state.
     #[must_use]
-    pub fn answer(&self, state: &State) -> Event {
+    pub fn answer(&self, id: &MessageId, state: &State) -> Event {
         if let Err(why) = self.verb.allowed(state.status) {
-            return self.refused(why);
+            return self.refused(id, why);
         }
         let (actor, message) = (self.actor.clone(), self.message.clone());
         match (self.verb, state.status) {
@@ -98,9 +97,10 @@ impl Ask {
 
     /// The event that refuses the request.
     #[must_use]
-    pub fn refused(&self, why: &str) -> Event {
+    pub fn refused(&self, id: &MessageId, why: &str) -> Event {
         let verb = self.verb.as_str().to_owned();
-        RequestRefused { verb, actor: self.actor.clone(), message: why.to_owned() }.into()
+        RequestRefused { request: id.clone(), verb, actor: self.actor.clone(), message: why.to_owned() }
+            .into()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The small text in a head by which listings tell how a run does, without reading its journal.
 
 use serde::{Deserialize, Serialize};
-use stepwell_contract::{Status, Timestamp};
+use stepwell_contract::{Seq, Timestamp};
 
 use crate::run::event::{PauseReason, Progress};
 use crate::run::place::Place;
@@ -102,7 +102,7 @@ impl Summary {
             }
             (None, None) => None,
         };
-        let queue_until = state.created.queue_until.filter(|_| state.status == Status::Queued);
+        let queue_until = state.created.queue_until.filter(|_| state.last_seq == Seq::FIRST);
         Self { trouble, queue_until, ..self }
     }
 }

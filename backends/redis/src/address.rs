@@ -65,7 +65,7 @@ impl Address {
         let mut db = 0;
         let is_unix = match url.scheme() {
             "redis" | "rediss" => false,
-            "redis+unix" | "unix" => true,
+            "redis+unix" => true,
             other => {
                 return Err(refused(format!(
                     "scheme {other:?} is none of Redis: use redis://, rediss:// or redis+unix://"

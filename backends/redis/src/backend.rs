@@ -88,7 +88,6 @@ impl RedisBackend {
         let firsts = try_join_all(first).await?;
         let times = firsts.into_iter().flatten().map(|(_, at)| at);
         // Scores are whole milliseconds within the range that a double keeps exactly.
-        #[allow(clippy::cast_possible_truncation)]
         Ok(times.min_by(f64::total_cmp).map(|at| Timestamp(at as i64)))
     }
 

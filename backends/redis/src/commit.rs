@@ -1,10 +1,10 @@
 //! Writing: one script call for each shard, all shards at once.
 //!
-//! A shard's script judges all its batches before it writes any, so one shard is whole by itself. Over several shards
-//! one could apply its batches while another finds a batch that contradicts its run, a fault of the caller that has to
+//! A script judges all its batches before it writes any, so one call is whole by itself. Of several calls, one could
+//! apply its batches while another finds a batch that contradicts its run, a fault of the caller that has to
 //! fail the call with nothing applied. Such a batch is therefore found beforehand, from what is known of the version it
-//! names; only when that version was never seen here is the head read first. Nothing else can fail one shard for a
-//! reason in the batches.
+//! names; only when that version was never seen here is the head read first. Nothing else in the
+//! batches can fail a call; if the server fails one after another was applied, the outcome is `Indefinite`.
 
 use std::collections::HashMap;
 
@@ -41,7 +41,8 @@ impl RedisBackend {
             parts[usize::from(self.layout.shard_of(&batch.key))].push(nth);
         }
         let busy: Vec<(u16, Vec<usize>)> = (0..).zip(parts).filter(|(_, part)| !part.is_empty()).collect();
-        if busy.len() > 1 || batches.len() > CALL_BATCHES_MAX {
+        // Several batches may need several calls, by shard or by size.
+        if batches.len() > 1 {
             self.foresee(batches).await?;
         }
         let calls = busy.iter().map(|(shard, part)| self.write_shard(*shard, batches, part));

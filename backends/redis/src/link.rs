@@ -188,7 +188,13 @@ impl Link {
     ) -> Result<Value, Failed> {
         let silent = match &answer {
             Ok(Ok(_)) => false,
-            Ok(Err(error)) if error.code().is_some() => false,
+            Ok(Err(error)) if error.code().is_some() => {
+                if error.code() == Some("READONLY") {
+                    // The primary was demoted: the address may lead to its successor now.
+                    self.discard(open);
+                }
+                false
+            }
             Ok(Err(error)) if error.is_timeout() => true,
             Ok(Err(_)) => {
                 self.discard(open);

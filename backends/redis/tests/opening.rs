@@ -1,14 +1,8 @@
 //! Which stores are opened, which are refused, and that no text holds the password.
 
-mod support;
-
-use std::time::Duration;
-
-use stepwell_contract::{Backend, BackendError, Batch, Durability, FaultKind, Message, MessageId, StoreId};
-use stepwell_contract::{Kind, Payload, Timestamp};
+use stepwell_contract::{Backend, BackendError, Durability, FaultKind, StoreId};
 use stepwell_redis::test_server::{TestServer, shared_url};
 use stepwell_redis::{RedisBackend, RedisOptions};
-use support::{claim, head};
 
 fn start(settings: &[(&str, &str)]) -> TestServer {
     TestServer::start(settings).unwrap_or_else(|error| panic!("{error}"))
@@ -130,53 +124,4 @@ async fn a_store_that_lost_one_shard_is_refused() {
     let error = refusal(&server.url("torn")).await;
     assert_eq!(error.kind(), FaultKind::IdentityLost);
     assert!(error.to_string().contains("shard 2"), "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_backends_on_one_store_never_claim_the_same_run() {
-    let url = shared("share");
-    let one = open(&url).await.expect("opens");
-    let two = open(&url).await.expect("opens");
-    let births: Vec<Batch> =
-        (0..300).map(|nth| Batch::create(head(&format!("r{nth}")), Vec::new())).collect();
-    one.commit(&births).await.expect("made");
-    let drain = async |backend: RedisBackend, worker: &str| {
-        let mut claimed = Vec::new();
-        for nonce in 0.. {
-            let heads = backend.claim(&claim(worker, 10, nonce * 100)).await.expect("claims");
-            if heads.is_empty() {
-                break;
-            }
-            claimed.extend(heads.into_iter().map(|head| head.key));
-        }
-        claimed
-    };
-    let (mut all, theirs) = tokio::join!(drain(one, "w1"), drain(two, "w2"));
-    all.extend(theirs);
-    all.sort();
-    assert_eq!(all.len(), 300);
-    all.dedup();
-    assert_eq!(all.len(), 300, "each run has one claimer");
-}
-
-#[tokio::test]
-async fn who_waits_is_told_of_mail_from_another_process() {
-    let url = shared("hint");
-    let reader = open(&url).await.expect("opens");
-    let writer = open(&url).await.expect("opens");
-    let mut run = head("a");
-    run.wake_at = None;
-    writer.commit(&[Batch::create(run.clone(), Vec::new())]).await.expect("made");
-    let waiting = async {
-        while reader.claim(&claim("w", 1, 5)).await.expect("claims").is_empty() {
-            reader.changed(Duration::from_secs(3_600)).await;
-        }
-    };
-    let posting = async {
-        let id = MessageId::new("go").expect("valid");
-        let message = Message::new(id, Kind::of("signal"), Timestamp(1), Payload::null());
-        writer.commit(&[Batch::post(run.key.clone(), message)]).await.expect("posted");
-    };
-    let both = async { tokio::join!(waiting, posting) };
-    tokio::time::timeout(Duration::from_secs(20), both).await.expect("no need to wait for the hour");
 }

@@ -9,6 +9,7 @@
 //! * `shelves`: their heads by shelf and age. A shelf is a status, with or without mail, so that a listing of the
 //!   few failed runs does not wade through the many that succeeded.
 
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
@@ -21,6 +22,7 @@ use uuid::Uuid;
 
 use crate::disk::Disk;
 use crate::entry::FORMAT;
+use crate::fault::kind_of;
 use crate::pack::{Packer, Unpacker};
 use crate::run::{Run, SegmentId};
 use crate::state::{Counts, Snapshot, Watermark};
@@ -469,6 +471,13 @@ fn guarded<T>(place: &str, run: impl FnOnce() -> Result<T, redb::Error>) -> Resu
         Ok(Err(error)) => {
             let kind = match &error {
                 redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) => FaultKind::Corrupt,
+                // What a crash left of the making of an index is not yet one.
+                redb::Error::Io(error)
+                    if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+                {
+                    FaultKind::Corrupt
+                }
+                redb::Error::Io(error) if kind_of(error) == FaultKind::Full => FaultKind::Full,
                 redb::Error::Io(_) | redb::Error::PreviousIo => FaultKind::Unavailable,
                 _ => FaultKind::Other,
             };

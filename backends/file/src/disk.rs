@@ -5,6 +5,8 @@ use std::io;
 use std::sync::Arc;
 
 mod real;
+#[cfg(test)]
+pub(crate) mod sim;
 
 pub(crate) use real::{RealDisk, open_file};
 

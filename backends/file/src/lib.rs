@@ -24,6 +24,8 @@ mod run;
 mod segment;
 mod state;
 mod store;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use backend::FileBackend;

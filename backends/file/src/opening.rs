@@ -116,7 +116,7 @@ fn open_catalogue(
             }
             tracing::warn!(store = %store, "the index does not fit the journal and is made again from it");
         }
-        Err(error) if error.kind() == FaultKind::Unavailable => return Err(error),
+        Err(error) if matches!(error.kind(), FaultKind::Unavailable | FaultKind::Full) => return Err(error),
         Err(error) => {
             tracing::warn!(store = %store, %error, "the index cannot be read and is made again from the journal");
         }
@@ -256,6 +256,8 @@ fn replay_segment(store: &Store, id: SegmentId, start: u32) -> Result<Replayed, 
         apply(store, id, offset, len, entry)
     })?;
     let file_len = base + bytes.len();
+    // Not even a header: its making was interrupted.
+    let end = if file_len == 0 { End::Torn(0) } else { end };
     Ok((file, (end, file_len, is_closed)))
 }
 

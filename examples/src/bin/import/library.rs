@@ -1,0 +1,451 @@
+//! The library: copies of files, a catalogue of what they hold, and who is at work on which content.
+//!
+//! ```text
+//! library/files/…                  the copies, under the paths they had
+//! library/catalogue/SHA256.json    one entry for each content
+//! library/.import/claims/SHA256    the item that imports this content just now
+//! library/.import/lists/SESSION    the files that a session found, one JSON path a line
+//! library/.import/tmp/             what is being written; emptied when the library is opened
+//! ```
+//!
+//! One process at a time has the library open: it holds a lock. That is why whatever lies in `tmp` belongs to the dead,
+//! and why a lock in memory is enough where a claim is read and then written.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use stepwell_examples::exit::{self, Trouble};
+use tempfile::NamedTempFile;
+
+use crate::alive::Alive;
+use crate::content::{self, Content};
+use crate::fault::{FileFault, FileResult};
+use crate::path::{FilePath, marked};
+
+/// Locks for claims: contents that differ in their first byte do not wait for each other.
+const SHARDS: usize = 256;
+/// Digits of the hash in the name of a file whose own name is taken.
+const MARK_DIGITS: usize = 8;
+
+/// An open library.
+#[derive(Debug)]
+pub(crate) struct Library {
+    root: PathBuf,
+    claims: Vec<Mutex<()>>,
+    /// Held as long as the library is open; the kernel lets it go when the process ends, however it ends.
+    _lock: File,
+}
+
+/// An entry of the catalogue. The same whenever it is written again, so writing it again does no harm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    /// The copy, relative to the library.
+    pub(crate) path: FilePath,
+    #[serde(flatten)]
+    pub(crate) content: Content,
+    /// Where it came from.
+    pub(crate) source: FilePath,
+    #[serde(flatten)]
+    pub(crate) by: Importer,
+}
+
+/// Who imports a content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Importer {
+    pub(crate) session: String,
+    pub(crate) item: String,
+}
+
+/// What became of a claim to a content.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Claim {
+    /// It is the claimer's, from now on or from before.
+    Granted,
+    /// The library has the content, here.
+    Present(FilePath),
+    /// Another item of the same session is at it.
+    Held(Importer),
+}
+
+impl Library {
+    /// Opens the library in a folder, which is made when it is not there, and clears away what dead attempts left.
+    ///
+    /// # Errors
+    /// [`Trouble`] when the folder cannot be made or another process has it open.
+    pub(crate) fn open(root: &Path) -> Result<Self, Trouble> {
+        let shown = FilePath::new(root);
+        let trouble = |why: &dyn std::fmt::Display, fix: &str| {
+            Trouble::new(exit::FAILED, format!("cannot open the library {shown}"), why, fix)
+        };
+        let refused = |error: FileFault| trouble(&error, "mend that, or choose another library with --into");
+        for folder in ["files", "catalogue", ".import/claims", ".import/lists", ".import/tmp"] {
+            make_folders(&root.join(folder)).map_err(refused)?;
+        }
+        let path = root.join(".import/lock");
+        let lock = File::options().create(true).truncate(false).write(true).open(&path);
+        let lock = lock.map_err(|error| refused(FileFault::io("open", &path, &error)))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let fix = "wait for it or stop it, or choose another library with --into";
+                return Err(trouble(&"another process is importing into it", fix));
+            }
+            Err(TryLockError::Error(error)) => return Err(refused(FileFault::io("lock", &path, &error))),
+        }
+        let claims = (0..SHARDS).map(|_| Mutex::default()).collect();
+        let library = Self { root: root.to_owned(), claims, _lock: lock };
+        library.sweep().map_err(refused)?;
+        Ok(library)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn sweep(&self) -> FileResult<()> {
+        let tmp = self.root.join(".import/tmp");
+        let fault = |error: io::Error| FileFault::io("clear", &tmp, &error);
+        for left in fs::read_dir(&tmp).map_err(fault)? {
+            fs::remove_file(left.map_err(fault)?.path()).map_err(fault)?;
+        }
+        Ok(())
+    }
+
+    // ---- claims: who imports which content
+
+    /// Claims a content for an item. A claim of another session is void: that session is not running. So is the one of
+    /// `dead`. Once this returns `Granted`, the claim is durable.
+    pub(crate) fn claim(&self, sha256: &str, by: &Importer, dead: Option<&Importer>) -> FileResult<Claim> {
+        let _guard = self.guard(sha256);
+        if let Some(entry) = self.entry(sha256)?
+            && entry.by.item != by.item
+            && self.has(&entry)
+        {
+            return Ok(Claim::Present(entry.path));
+        }
+        let path = self.claim_path(sha256);
+        match read_json::<Importer>(&path)? {
+            Some(present) if present == *by => {}
+            Some(present) if present.session == by.session && Some(&present) != dead => {
+                return Ok(Claim::Held(present));
+            }
+            _ => self.write_json(&path, by)?,
+        }
+        Ok(Claim::Granted)
+    }
+
+    /// Ends a claim: the catalogue tells from now on. A claim of somebody else is left alone.
+    pub(crate) fn release(&self, sha256: &str, by: &Importer) -> FileResult<()> {
+        let _guard = self.guard(sha256);
+        let path = self.claim_path(sha256);
+        if read_json::<Importer>(&path)?.as_ref() != Some(by) {
+            return Ok(());
+        }
+        // Not made durable: should it come back after a power cut, the catalogue outranks it.
+        fs::remove_file(&path).map_err(|error| FileFault::io("remove", &path, &error))
+    }
+
+    fn guard(&self, sha256: &str) -> MutexGuard<'_, ()> {
+        let shard = sha256.get(..2).and_then(|digits| usize::from_str_radix(digits, 16).ok()).unwrap_or(0);
+        // Nothing is kept under the lock that a panic could leave half done.
+        self.claims[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn claim_path(&self, sha256: &str) -> PathBuf {
+        self.root.join(".import/claims").join(sha256)
+    }
+
+    // ---- the catalogue
+
+    /// The entry of a content.
+    pub(crate) fn entry(&self, sha256: &str) -> FileResult<Option<Entry>> {
+        read_json(&self.entry_path(sha256))
+    }
+
+    /// Writes the entry of a content, whole or not at all, durably.
+    pub(crate) fn write_entry(&self, entry: &Entry) -> FileResult<()> {
+        self.write_json(&self.entry_path(&entry.content.sha256), entry)
+    }
+
+    /// Takes an entry back whose copy turned out to be wrong.
+    pub(crate) fn remove_entry(&self, sha256: &str) -> FileResult<()> {
+        let path = self.entry_path(sha256);
+        fs::remove_file(&path).map_err(|error| FileFault::io("remove", &path, &error))
+    }
+
+    /// Whether the copy that an entry speaks of is there, as far as its size tells.
+    fn has(&self, entry: &Entry) -> bool {
+        let copy = fs::symlink_metadata(self.root.join(entry.path.as_path()));
+        copy.is_ok_and(|copy| copy.is_file() && copy.len() == entry.content.bytes)
+    }
+
+    fn entry_path(&self, sha256: &str) -> PathBuf {
+        self.root.join("catalogue").join(format!("{sha256}.json"))
+    }
+
+    // ---- copies
+
+    /// Copies a file into the library, under `name` or, where that is taken by another content, under `name` with a part
+    /// of the hash. Returns the copy's path, relative to the library; it is whole and durable then. Nothing is ever
+    /// overwritten, and a copy that is there already is not made again.
+    pub(crate) fn place(
+        &self,
+        source: &Path,
+        name: &Path,
+        content: &Content,
+        alive: &Alive,
+    ) -> FileResult<FilePath> {
+        let file_name = name.file_name().unwrap_or(name.as_os_str());
+        let digits = &content.sha256[..MARK_DIGITS.min(content.sha256.len())];
+        let with_mark = name.with_file_name(marked(file_name, &format!("-{digits}")));
+        let mut copy = None;
+        for name in [name.to_owned(), with_mark] {
+            let relative = Path::new("files").join(name);
+            let target = self.root.join(&relative);
+            if is_same(&target, content, alive)? {
+                return Ok(FilePath::new(relative));
+            }
+            if fs::symlink_metadata(&target).is_ok() {
+                continue;
+            }
+            let folder = target.parent().unwrap_or(&self.root);
+            make_folders(folder)?;
+            let whole = match copy.take() {
+                Some(whole) => whole,
+                None => self.copy(source, content, alive)?,
+            };
+            match whole.persist_noclobber(&target) {
+                Ok(_) => {
+                    sync_folder(folder)?;
+                    return Ok(FilePath::new(relative));
+                }
+                // Another item was quicker.
+                Err(lost) if lost.error.kind() == io::ErrorKind::AlreadyExists => {
+                    if is_same(&target, content, alive)? {
+                        return Ok(FilePath::new(relative));
+                    }
+                    copy = Some(lost.file);
+                }
+                Err(lost) => return Err(FileFault::io("write", &target, &lost.error)),
+            }
+        }
+        let why = "its name in the library is taken, with and without a part of its hash";
+        Err(FileFault::new("import", source, why, "rename it, then import again"))
+    }
+
+    /// A durable copy without a name in the library yet.
+    fn copy(&self, source: &Path, content: &Content, alive: &Alive) -> FileResult<NamedTempFile> {
+        let mut from = content::open(source)?;
+        let mut copy = self.unfinished()?;
+        let place = copy.path().to_owned();
+        let mut failed_write = None;
+        let read = content::read_through(&mut from, alive, |chunk| {
+            copy.write_all(chunk).inspect_err(|error| {
+                failed_write = Some(FileFault::io("write the copy of", source, error));
+            })
+        });
+        if let Some(fault) = failed_write {
+            return Err(fault);
+        }
+        let (bytes, sha256) = read.map_err(|error| FileFault::io("read", source, &error))?;
+        if (bytes, &sha256) != (content.bytes, &content.sha256) {
+            let why = "it changed while it was imported";
+            return Err(FileFault::new("import", source, why, "import again once nobody writes to it"));
+        }
+        let wrote = |error: io::Error| FileFault::io("write the copy of", source, &error);
+        if let Some(time) = content::modified(&from) {
+            copy.as_file().set_modified(time).map_err(wrote)?;
+        }
+        copy.as_file().sync_all().map_err(|error| FileFault::io("sync", &place, &error))?;
+        Ok(copy)
+    }
+
+    /// Reads a copy again and compares.
+    pub(crate) fn is_intact(&self, path: &FilePath, content: &Content, alive: &Alive) -> FileResult<bool> {
+        is_same(&self.root.join(path.as_path()), content, alive)
+    }
+
+    // ---- lists of sessions
+
+    /// Writes the list of a session, whole or not at all, durably. Returns its path.
+    pub(crate) fn write_list(&self, session: &str, text: &[u8]) -> FileResult<PathBuf> {
+        let path = self.root.join(".import/lists").join(session);
+        self.write(&path, text)?;
+        Ok(path)
+    }
+
+    // ---- writing
+
+    fn unfinished(&self) -> FileResult<NamedTempFile> {
+        let tmp = self.root.join(".import/tmp");
+        // The usual rights of a new file; a temporary one would be private otherwise.
+        let rights = fs::Permissions::from_mode(0o666);
+        let made = tempfile::Builder::new().permissions(rights).tempfile_in(&tmp);
+        made.map_err(|error| FileFault::io("write to", &tmp, &error))
+    }
+
+    fn write_json<T: Serialize>(&self, path: &Path, value: &T) -> FileResult<()> {
+        let mut text = serde_json::to_vec_pretty(value)
+            .map_err(|error| FileFault::new("write", path, error.to_string(), "report this"))?;
+        text.push(b'\n');
+        self.write(path, &text)
+    }
+
+    /// Writes a file whole or not at all, durably, in place of the one that is there.
+    fn write(&self, path: &Path, text: &[u8]) -> FileResult<()> {
+        let fault = |error: io::Error| FileFault::io("write", path, &error);
+        let mut file = self.unfinished()?;
+        file.write_all(text).map_err(fault)?;
+        file.as_file().sync_all().map_err(fault)?;
+        file.persist(path).map_err(|lost| fault(lost.error))?;
+        sync_folder(path.parent().unwrap_or(&self.root))
+    }
+}
+
+/// Whether this file is there and holds this content.
+fn is_same(path: &Path, content: &Content, alive: &Alive) -> FileResult<bool> {
+    let Ok(present) = fs::symlink_metadata(path) else { return Ok(false) };
+    if !present.is_file() || present.len() != content.bytes {
+        return Ok(false);
+    }
+    let read = content::read_through(&mut content::open(path)?, alive, |_| Ok(()));
+    let (_, sha256) = read.map_err(|error| FileFault::io("read", path, &error))?;
+    Ok(sha256 == content.sha256)
+}
+
+/// The value in a file; `None` when there is no file, or nothing in it that can be read: it is written anew then.
+fn read_json<T: DeserializeOwned>(path: &Path) -> FileResult<Option<T>> {
+    match fs::read(path) {
+        Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(FileFault::io("read", path, &error)),
+    }
+}
+
+/// Makes a folder and those above it, durably.
+fn make_folders(path: &Path) -> FileResult<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = path.parent() {
+        make_folders(above)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => {}
+        // Another item was quicker, or a file has that name.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        Err(error) => return Err(FileFault::io("make the folder", path, &error)),
+    }
+    sync_folder(path.parent().unwrap_or(path))
+}
+
+/// Makes the names in a folder durable.
+fn sync_folder(path: &Path) -> FileResult<()> {
+    // The folder of a relative path of one part is the working folder.
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let synced = File::open(path).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| FileFault::io("sync the folder", path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixture {
+        folder: tempfile::TempDir,
+        library: Library,
+    }
+
+    fn fixture() -> Fixture {
+        let folder = tempfile::tempdir().expect("a folder");
+        let library = Library::open(&folder.path().join("library")).expect("a library");
+        Fixture { folder, library }
+    }
+
+    impl Fixture {
+        fn file(&self, name: &str, text: &str) -> (PathBuf, Content) {
+            let path = self.folder.path().join(name);
+            fs::write(&path, text).expect("written");
+            let content = content::examine(&path, &Alive::for_test()).expect("examined");
+            (path, content)
+        }
+    }
+
+    fn importer(session: &str, item: &str) -> Importer {
+        Importer { session: session.to_owned(), item: item.to_owned() }
+    }
+
+    #[test]
+    fn a_name_that_is_taken_by_another_content_gets_a_part_of_the_hash() {
+        let it = fixture();
+        let (first, one) = it.file("a.txt", "one");
+        let (second, two) = it.file("b.txt", "two");
+        let place = |source: &Path, content: &Content| {
+            let path = it.library.place(source, Path::new("x/n.txt"), content, &Alive::for_test());
+            path.expect("placed").to_string()
+        };
+        assert_eq!(place(&first, &one), "files/x/n.txt");
+        assert_eq!(place(&first, &one), "files/x/n.txt", "again: nothing is copied twice");
+        let marked = format!("files/x/n-{}.txt", &two.sha256[..8]);
+        assert_eq!(place(&second, &two), marked);
+        assert_eq!(place(&second, &two), marked, "again");
+        assert_eq!(fs::read_to_string(it.library.root().join("files/x/n.txt")).expect("there"), "one");
+        assert_eq!(fs::read_dir(it.library.root().join("files/x")).expect("there").count(), 2);
+    }
+
+    #[test]
+    fn a_file_that_changed_since_it_was_examined_is_not_copied() {
+        let it = fixture();
+        let (path, content) = it.file("a.txt", "before");
+        fs::write(&path, "after!").expect("written");
+        let error =
+            it.library.place(&path, Path::new("a.txt"), &content, &Alive::for_test()).expect_err("changed");
+        assert!(error.to_string().contains("changed while it was imported"), "{error}");
+        assert!(!it.library.root().join("files/a.txt").exists());
+        assert_eq!(fs::read_dir(it.library.root().join(".import/tmp")).expect("there").count(), 0);
+    }
+
+    #[test]
+    fn a_content_is_claimed_by_one_item_of_a_session() {
+        let it = fixture();
+        let (path, content) = it.file("a.txt", "one");
+        let (a, b, other) = (importer("s", "a"), importer("s", "b"), importer("t", "c"));
+        let claim = |by, dead| it.library.claim(&content.sha256, by, dead).expect("claimed");
+        assert_eq!(claim(&other, None), Claim::Granted);
+        assert_eq!(claim(&a, None), Claim::Granted, "the claim of a session that is not running is void");
+        assert_eq!(claim(&a, None), Claim::Granted, "again, after a crash");
+        assert_eq!(claim(&b, None), Claim::Held(a.clone()));
+        assert_eq!(claim(&b, Some(&a)), Claim::Granted, "the other one has failed");
+        let place =
+            it.library.place(&path, Path::new("a.txt"), &content, &Alive::for_test()).expect("placed");
+        let entry = Entry {
+            path: place.clone(),
+            content: content.clone(),
+            source: FilePath::new(path),
+            by: b.clone(),
+        };
+        it.library.write_entry(&entry).expect("written");
+        it.library.release(&content.sha256, &b).expect("released");
+        assert_eq!(claim(&a, None), Claim::Present(place));
+        fs::remove_file(it.library.root().join("files/a.txt")).expect("removed");
+        assert_eq!(claim(&a, None), Claim::Granted, "an entry without its copy does not count");
+    }
+
+    #[test]
+    fn opening_clears_what_dead_attempts_left_and_is_for_one_process() {
+        let it = fixture();
+        let root = it.library.root().to_owned();
+        fs::write(root.join(".import/tmp/.tmpX"), "half").expect("written");
+        let refused = Library::open(&root).expect_err("it is open").to_string();
+        assert!(refused.contains("another process is importing into it"), "{refused}");
+        assert!(root.join(".import/tmp/.tmpX").exists(), "a refused opening touches nothing");
+        drop(it.library);
+        Library::open(&root).expect("free again");
+        assert!(!root.join(".import/tmp/.tmpX").exists());
+    }
+}

@@ -53,6 +53,7 @@ pub(crate) struct Catalogue {
     opening: [u8; 16],
     store: StoreId,
     place: String,
+    cache_bytes: usize,
 }
 
 /// A view of the catalogue that later saves do not change.
@@ -64,29 +65,31 @@ pub(crate) struct View<'a> {
 impl Catalogue {
     /// Opens the catalogue; a damaged one is an error, and is best removed then.
     pub(crate) fn open(disk: &dyn Disk, store: StoreId, cache_bytes: usize) -> Result<Self, BackendError> {
-        let mut settings = Database::builder();
-        settings.set_cache_size(cache_bytes).set_check_integrity_on_open(true);
         let place = disk.describe(INDEX);
-        let database = guarded(&place, || {
-            let database = disk.open_index(INDEX, &settings)?;
-            let write = database.begin_write()?;
-            write.open_table(META)?;
-            write.open_table(OPEN)?;
-            write.open_table(FINISHED)?;
-            write.open_table(SHELVES)?;
-            write.commit()?;
-            Ok(database)
-        })?;
+        let database = connect(disk, &place, cache_bytes)?;
         let opening = *Uuid::new_v4().as_bytes();
-        Ok(Self { database: RwLock::new(Some(database)), opening, store, place })
+        Ok(Self { database: RwLock::new(Some(database)), opening, store, place, cache_bytes })
     }
 
     fn with<T>(&self, run: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, BackendError> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let Some(database) = &*database else {
-            return Err(BackendError::Definite(Fault::new(FaultKind::Closed, "the store was closed")));
+            return Err(BackendError::Definite(Fault::new(
+                FaultKind::Closed,
+                "the index is closed: open the store again",
+            )));
         };
         guarded(&self.place, || run(database))
+    }
+
+    /// Opens it again after a failed save: the library refuses everything after a failed write. It then has either
+    /// all of the save or nothing of it.
+    pub(crate) fn reopen(&self, disk: &dyn Disk) -> Result<(), BackendError> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // The old one first: it holds the file's lock.
+        drop(database.take());
+        *database = Some(connect(disk, &self.place, self.cache_bytes)?);
+        Ok(())
     }
 
     /// Closes it; later calls fail.
@@ -458,6 +461,21 @@ fn shelf_range(shelf: u8, order: Order, after: Option<&Cursor>) -> (Vec<u8>, Vec
         (Order::Newest, Some(mark)) => (vec![shelf], mark),
         (_, None) => (vec![shelf], vec![shelf + 1]),
     }
+}
+
+fn connect(disk: &dyn Disk, place: &str, cache_bytes: usize) -> Result<Database, BackendError> {
+    let mut settings = Database::builder();
+    settings.set_cache_size(cache_bytes).set_check_integrity_on_open(true);
+    guarded(place, || {
+        let database = disk.open_index(INDEX, &settings)?;
+        let write = database.begin_write()?;
+        write.open_table(META)?;
+        write.open_table(OPEN)?;
+        write.open_table(FINISHED)?;
+        write.open_table(SHELVES)?;
+        write.commit()?;
+        Ok(database)
+    })
 }
 
 fn definite(fault: Fault) -> BackendError {

@@ -27,6 +27,9 @@ pub(crate) struct Group {
     removes: bool,
 }
 
+/// A run's head as of the end of a group, and the run if it has to be brought into memory before it changes.
+type Present = (Option<Arc<Head>>, Option<Arc<Run>>);
+
 #[derive(Debug)]
 enum Effect {
     /// A finished run comes into memory, unless it is there, to be changed.
@@ -138,11 +141,7 @@ impl Group {
     }
 
     /// The head as of the end of the group, and the run itself if it has to be brought into memory before it changes.
-    fn head(
-        &self,
-        store: &Store,
-        key: &RunKey,
-    ) -> Result<(Option<Arc<Head>>, Option<Arc<Run>>), BackendError> {
+    fn head(&self, store: &Store, key: &RunKey) -> Result<Present, BackendError> {
         if let Some(head) = self.heads.get(key) {
             return Ok((head.clone(), None));
         }

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError};
+use std::time::Duration;
 
 use stepwell_contract::{BackendError, Health};
 
@@ -19,13 +20,29 @@ pub(crate) enum Task {
     Close,
 }
 
+/// How long after a failure the keeper tries again by itself.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// Works until it is told to close, or nobody is left to tell it.
 pub(crate) fn run(store: &Arc<Store>, tasks: &Receiver<Task>) {
-    while let Ok(task) = tasks.recv() {
-        let kept = save(store).and_then(|()| rewrite::clear_away(store));
-        if let Err(error) = &kept {
+    let mut has_failed = false;
+    loop {
+        let task = if has_failed {
+            match tasks.recv_timeout(RETRY_AFTER) {
+                Err(RecvTimeoutError::Timeout) => Ok(Task::Tidy),
+                received => received.map_err(|_| RecvError),
+            }
+        } else {
+            tasks.recv()
+        };
+        let Ok(task) = task else { break };
+        let kept = tidy(store, has_failed);
+        if let Err(error) = &kept
+            && !has_failed
+        {
             tracing::warn!(%error, "the index is behind; finished runs stay in memory, dead lines on the disk");
         }
+        has_failed = kept.is_err() && !store.catalogue_is_lost.load(Ordering::SeqCst);
         note(store, kept.as_ref().err());
         if task == Task::Close || store.closing.load(Ordering::SeqCst) {
             break;
@@ -33,10 +50,19 @@ pub(crate) fn run(store: &Arc<Store>, tasks: &Receiver<Task>) {
     }
 }
 
+fn tidy(store: &Store, after_failure: bool) -> Result<(), BackendError> {
+    if after_failure {
+        store.catalogue.reopen(&*store.disk)?;
+    }
+    save(store)?;
+    rewrite::clear_away(store)
+}
+
 /// Says in the store's health whether the index can be saved.
 fn note(store: &Store, error: Option<&BackendError>) {
     let mut state = store.state();
-    state.keeper_asked = false;
+    // After a failure it tries again by itself.
+    state.keeper_asked = error.is_some();
     state.health = match (&state.health, error) {
         (Health::Poisoned(why), _) => Health::Poisoned(why.clone()),
         (_, Some(error)) => Health::Degraded(format!("the index is behind: {error}")),

@@ -130,7 +130,13 @@ fn rewrite(store: &Store, task: Rewrite) -> Result<(), BackendError> {
         run.relocate(old, new, &moves);
         run
     });
-    store.catalogue.relocate(old, new, counts, moved)?;
+    if let Err(error) = store.catalogue.relocate(old, new, counts, moved) {
+        // It is unknown which of the two files the catalogue means now. Both are there; opening again asks it.
+        // Until then it must not be saved, or it would mean both.
+        store.catalogue_is_lost.store(true, Ordering::SeqCst);
+        store.catalogue.close();
+        return Err(error);
+    }
     drop(view);
     {
         let mut state = store.state();

@@ -26,6 +26,8 @@ pub(crate) struct Store {
     pub(crate) files: Files,
     pub(crate) written: Notify,
     pub(crate) closing: AtomicBool,
+    /// Whether the catalogue stays closed until the store is opened again.
+    pub(crate) catalogue_is_lost: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -47,6 +49,7 @@ impl Store {
             catalogue,
             written: Notify::new(),
             closing: AtomicBool::new(false),
+            catalogue_is_lost: AtomicBool::new(false),
             state: Mutex::new(state),
         }
     }

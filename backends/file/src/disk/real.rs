@@ -137,7 +137,7 @@ impl Disk for RealDisk {
         name: &str,
         settings: &redb::Builder,
     ) -> Result<redb::Database, redb::DatabaseError> {
-        let file = self.file(name, OFlags::CREATE).map_err(|error| redb::StorageError::Io(error.into()))?;
+        let file = self.file(name, OFlags::CREATE).map_err(redb::StorageError::Io)?;
         settings.create_with_backend(redb::backends::FileBackend::new(file)?)
     }
 

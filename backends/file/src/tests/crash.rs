@@ -4,11 +4,11 @@
 use std::collections::HashSet;
 
 use crate::disk::sim::{Keep, SimDisk};
-use crate::tests::work::{Call, Work, carry_out, fits, on_runtime, open, read_all};
+use crate::tests::work::{Call, Work, carry_out, fits, on_runtime, open, open_keeping, read_all};
 
 const SEEDS: u64 = 2;
 const CALLS: usize = 24;
-const IMAGES_MIN: usize = 1_000;
+const IMAGES_MIN: usize = 400;
 
 #[test]
 fn no_power_cut_loses_what_was_acknowledged() {
@@ -45,7 +45,7 @@ fn check(work: &Work, image: &SimDisk, answers: usize, what: &str) {
     let acknowledged = &work.states[answers];
     let in_flight = work.in_flight.get(answers).map_or(&[][..], Vec::as_slice);
     on_runtime(async {
-        let store = open(image).unwrap_or_else(|error| panic!("{what}: does not open: {error}"));
+        let store = open_keeping(image, 100).unwrap_or_else(|error| panic!("{what}: does not open: {error}"));
         let found = read_all(&store).await.unwrap_or_else(|error| panic!("{what}: does not read: {error}"));
         fits(&found, acknowledged, in_flight).unwrap_or_else(|why| panic!("{what}: {why}"));
         let finished = found.iter().filter(|(_, seen)| seen.head.status.is_finished());
@@ -54,7 +54,8 @@ fn check(work: &Work, image: &SimDisk, answers: usize, what: &str) {
         drop(store);
         // A second crash, right after the first recovery.
         image.lose_index();
-        let store = open(image).unwrap_or_else(|error| panic!("{what}: does not open again: {error}"));
+        let store =
+            open_keeping(image, 100).unwrap_or_else(|error| panic!("{what}: does not open again: {error}"));
         let left = read_all(&store).await.unwrap_or_else(|error| panic!("{what}: does not read: {error}"));
         let expected = found.into_iter().filter(|(key, _)| !finished.contains(key)).collect();
         assert_eq!(left, expected, "{what}: after opening again");

@@ -3,11 +3,11 @@
 use stepwell_contract::FaultKind;
 
 use crate::disk::sim::SimDisk;
-use crate::tests::work::{Work, carry_out, on_runtime, open, read_all};
+use crate::tests::work::{Work, carry_out, on_runtime, open, open_keeping, read_all};
 
 #[test]
 fn every_changed_byte_is_noticed_or_harmless() {
-    let work = Work::new(3, 8);
+    let work = Work::new(3, 4);
     let disk = SimDisk::default();
     on_runtime(async {
         let store = open(&disk).expect("opens");
@@ -21,22 +21,21 @@ fn every_changed_byte_is_noticed_or_harmless() {
         let mut len = 0;
         disk.change(&name, |bytes| len = bytes.len());
         for at in 0..len {
-            for keeps_index in [true, false] {
-                let damaged = disk.copy();
-                damaged.change(&name, |bytes| bytes[at] ^= 1 << (at % 8));
-                if !keeps_index {
-                    damaged.lose_index();
-                }
-                let found = on_runtime(async { read_all(&open(&damaged)?).await });
-                match found {
-                    Ok(found) => assert!(found == *expected, "{name}, byte {at}: lost in silence"),
-                    Err(error) => {
-                        assert_eq!(error.kind(), FaultKind::Corrupt, "{name}, byte {at}: {error}");
-                        noticed += 1;
-                    }
+            let damaged = disk.copy();
+            damaged.change(&name, |bytes| bytes[at] ^= 1 << (at % 8));
+            // With the index only what is read is looked at, without it everything is.
+            if at % 2 == 0 {
+                damaged.lose_index();
+            }
+            let found = on_runtime(async { read_all(&open_keeping(&damaged, 100)?).await });
+            match found {
+                Ok(found) => assert!(found == *expected, "{name}, byte {at}: lost in silence"),
+                Err(error) => {
+                    assert_eq!(error.kind(), FaultKind::Corrupt, "{name}, byte {at}: {error}");
+                    noticed += 1;
                 }
             }
         }
     }
-    assert!(noticed > 1000, "{noticed}");
+    assert!(noticed > 300, "{noticed}");
 }

@@ -127,10 +127,15 @@ fn batch(rng: &mut Rng, state: &mut States) -> Batch {
 
 /// Opens the store on the disk, with limits so small that everything happens often.
 pub(crate) fn open(disk: &SimDisk) -> Result<FileBackend, BackendError> {
+    open_keeping(disk, 2)
+}
+
+/// Opens the store with `recent` finished runs in memory.
+pub(crate) fn open_keeping(disk: &SimDisk, recent: usize) -> Result<FileBackend, BackendError> {
     let options = FileOptions::default()
         .clock(Arc::new(ManualClock::at(Timestamp(1_000))))
         .segment_bytes(4 << 10)
-        .recent_runs_max(2)
+        .recent_runs_max(recent)
         .replay_bytes_max(6 << 10)
         .index_cache_bytes(256 << 10);
     FileBackend::on_disk(Arc::new(disk.clone()), options, None)

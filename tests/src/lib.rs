@@ -1,2 +1,23 @@
-//! Promises of Stepwell, tested end to end on every backend.
+//! The harnesses that keep Stepwell's promises, end to end.
+//!
+//! A promise is tested in `tests/`, one file each, on every backend. What needs processes that die, disks that fail or
+//! servers that go away is a harness in [`harness`] with a binary of its own: it starts the `worker` binary, harms
+//! it, and audits what is left. Each prints one last line, `HARNESS name=… seed=… … violations=0`, and fails when a
+//! promise was broken, and also when it did too little to tell.
+//!
+//! * [`witness`]: what a worker saw acknowledged, in a file that outlives it. [`audit`]: the store against that file.
+//! * [`process`], [`strace`]: children that are watched, signalled and killed at a chosen system call.
+//! * [`place`]: the four stores, opened, left and opened again. [`chain`]: the workflow that is cut short.
+//! * [`report`]: seeds, counts and the last line. [`wait`]: waiting for an event, with a deadline.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod audit;
+pub mod chain;
+pub mod harness;
+pub mod place;
+pub mod process;
+pub mod report;
+pub mod strace;
+pub mod wait;
+pub mod witness;

@@ -13,6 +13,8 @@ pub(crate) struct Reading {
     pub(crate) at: Instant,
     /// CPU time of this process, all threads.
     pub(crate) cpu: Duration,
+    /// CPU time of the whole machine: busy, and in all.
+    pub(crate) machine: (Duration, Duration),
     /// Bytes that this process handed to the kernel in writes, and that the kernel took on to send to a disk.
     pub(crate) written: Written,
 }
@@ -36,8 +38,32 @@ impl Reading {
     pub(crate) fn take() -> Result<Self, Failure> {
         let cpu = clock_gettime(ClockId::ProcessCPUTime);
         let cpu = Duration::new(u64::try_from(cpu.tv_sec)?, u32::try_from(cpu.tv_nsec)?);
-        Ok(Self { at: Instant::now(), cpu, written: written("self")? })
+        Ok(Self { at: Instant::now(), cpu, machine: machine()?, written: written("self")? })
     }
+
+    /// The share of the machine's CPU that others used since `before`, from 0 to 1. `known` of it belongs to the
+    /// measurement although another process used it.
+    pub(crate) fn others_since(&self, before: &Self, known: Duration) -> f64 {
+        let all = (self.machine.1 - before.machine.1).as_secs_f64();
+        let busy = (self.machine.0 - before.machine.0).as_secs_f64();
+        let own = (self.cpu - before.cpu + known).as_secs_f64();
+        if all > 0.0 { ((busy - own) / all).max(0.0) } else { 0.0 }
+    }
+}
+
+fn machine() -> Result<(Duration, Duration), Failure> {
+    let text = fs::read_to_string("/proc/stat")?;
+    let line = text.lines().next().ok_or("an empty /proc/stat")?;
+    // user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in those already.
+    let ticks: Vec<u64> =
+        line.split_whitespace().skip(1).take(8).map(str::parse).collect::<Result<_, _>>()?;
+    let idle: u64 = ticks.iter().skip(3).take(2).sum();
+    let all: u64 = ticks.iter().sum();
+    Ok((of_ticks(all - idle), of_ticks(all)))
+}
+
+fn of_ticks(ticks: u64) -> Duration {
+    Duration::from_micros(ticks * 1_000_000 / rustix::param::clock_ticks_per_second())
 }
 
 /// Bytes written so far by a process: its id, or `self`.
@@ -58,8 +84,7 @@ pub(crate) fn cpu_of(process: u32) -> Result<Duration, Failure> {
     let fields: Vec<&str> = fields.split_whitespace().collect();
     let field =
         |n: usize| -> Result<u64, Failure> { Ok(fields.get(n).ok_or("short /proc/…/stat")?.parse()?) };
-    let ticks = field(11)? + field(12)?;
-    Ok(Duration::from_micros(ticks * 1_000_000 / rustix::param::clock_ticks_per_second()))
+    Ok(of_ticks(field(11)? + field(12)?))
 }
 
 /// Memory that this process holds now, in MiB.

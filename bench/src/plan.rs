@@ -11,7 +11,7 @@ use crate::worker::Worker;
 use crate::{Failure, chain, map, recovery, reopen};
 
 /// How to call the program.
-const USAGE: &str = "stepwell-bench [--quick] [--backend memory|file|sled|redis …] [--workload chain|map|reopen|recovery …] \
+const USAGE: &str = "stepwell-bench [--quick] [--backend memory|file|sled|redis …] [--workload chain|map|recovery|reopen|alone …] \
                      [--concurrency N …] [--data FOLDER] [--redis-url redis://HOST:PORT]";
 
 /// Runs at once in the chain, unless asked otherwise.
@@ -82,7 +82,7 @@ impl Plan {
         for workload in &self.workloads {
             for kind in &self.kinds {
                 let settings = match workload.as_str() {
-                    "chain" => self.concurrencies.clone(),
+                    "chain" | "alone" => self.concurrencies.clone(),
                     "recovery" if *kind == Kind::Memory => continue,
                     "reopen" if !kind.is_embedded() => continue,
                     _ => vec![1_000],
@@ -133,6 +133,7 @@ pub(crate) async fn one(options: &[&str]) -> Result<(), Failure> {
     let (data, redis) = (plan.data.as_path(), plan.redis.as_deref());
     match workload.as_str() {
         "chain" => chain::measure(kind, concurrency, plan.pace(), data, redis).await,
+        "alone" => chain::measure_alone(kind, concurrency, plan.pace(), data, redis).await,
         "map" => map::measure(kind, plan.pace().rounds, data, redis).await,
         "recovery" => recovery::measure(kind, RECOVERY_RUNS, data, redis).await,
         "reopen" => reopen::measure(kind, if plan.quick { 10_000 } else { 100_000 }, data).await,

@@ -119,8 +119,7 @@ fn kind_of(path: &Path, beginning: &[u8]) -> String {
         return kind.mime_type().to_owned();
     }
     // The last character may be cut.
-    let is_text = std::str::from_utf8(beginning).is_ok_and(|_| true)
-        || std::str::from_utf8(beginning).is_err_and(|error| error.error_len().is_none());
+    let is_text = std::str::from_utf8(beginning).map_or_else(|error| error.error_len().is_none(), |_| true);
     if !is_text || beginning.contains(&0) {
         return "application/octet-stream".to_owned();
     }

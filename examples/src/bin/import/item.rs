@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use stepwell::contract::{RunId, RunKey};
 use stepwell::prelude::*;
 use stepwell::{RunError, workflow::definition::BuildError};
+use stepwell_examples::progress::Progress;
 use stepwell_examples::signals::Stop;
 
 use crate::alive::on_disk;
@@ -107,6 +108,7 @@ impl Step for Analyze {
         let content = on_disk(ctx, move |alive| content::examine(&path, alive)).await?;
         if let Some(warning) = &content.warning {
             ctx.warn(warning);
+            ctx.resource::<Progress>()?.aside(|| eprintln!("  {}: {warning}", source.path));
         }
         Ok(Analyzed { source, content })
     }

@@ -279,6 +279,17 @@ impl Library {
         Ok(path)
     }
 
+    /// Removes the list of a session that is over.
+    pub(crate) fn remove_list(path: &Path) -> FileResult<()> {
+        match fs::remove_file(path) {
+            // Gone by an earlier attempt.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(FileFault::io("remove", path, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     // ---- writing
 
     fn unfinished(&self) -> FileResult<NamedTempFile> {

@@ -302,7 +302,9 @@ impl Step for Summarize {
                 "{files} files were imported, but {counted} runs have ended"
             )));
         }
-        Ok(Summary { tally, links: ctx.output::<Scan>()?.links })
+        let Listing { list, links, .. } = ctx.output::<Scan>()?;
+        on_disk(ctx, move |_| Library::remove_list(list.as_path())).await?;
+        Ok(Summary { tally, links })
     }
 }
 

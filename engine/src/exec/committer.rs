@@ -5,13 +5,16 @@
 
 use std::sync::{Arc, OnceLock};
 
-use stepwell_contract::{Backend, BackendError, Batch, FaultKind, Verdict};
+use stepwell_contract::{Backend, BackendError, Batch, Fault, FaultKind, Verdict};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use crate::clock::StoreTime;
 
 /// Most batches in one commit.
 const GROUP_MAX: usize = 1_024;
+/// Groups that are on their way to the store at once, at most.
+const GROUPS_IN_FLIGHT: usize = 2;
 /// Most batches that wait to be taken up; who comes later waits to be let in.
 const QUEUE_MAX: usize = 8_192;
 /// First wait before a failed commit is tried again; it doubles from there.
@@ -52,15 +55,10 @@ impl Committer {
     /// # Cancellation
     /// Dropping the future leaves it unknown whether the batch was written.
     pub(crate) async fn commit(&self, batch: Batch) -> Answer {
-        let closed = || {
-            Arc::new(BackendError::Definite(stepwell_contract::Fault::new(
-                FaultKind::Closed,
-                "the engine has shut down",
-            )))
-        };
+        let closed = || Fault::new(FaultKind::Closed, "the engine has shut down");
         let (reply, answer) = oneshot::channel();
-        self.queue.send(Entry { batch, reply }).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        self.queue.send(Entry { batch, reply }).await.map_err(|_| BackendError::Definite(closed()))?;
+        answer.await.map_err(|_| BackendError::Indefinite(closed()))?
     }
 
     /// Why the store must not be written any more, once it has said so.
@@ -69,6 +67,7 @@ impl Committer {
     }
 }
 
+#[derive(Clone)]
 struct Work {
     backend: Arc<dyn Backend>,
     time: Arc<StoreTime>,
@@ -77,13 +76,24 @@ struct Work {
 }
 
 impl Work {
+    /// While one group is being synced the next is made ready: a store that encodes before it queues then never waits
+    /// for that. The batches of one run are never in two groups at once, since its driver waits for each answer.
     async fn run(self, mut entries: mpsc::Receiver<Entry>) {
         let mut group = Vec::with_capacity(GROUP_MAX);
+        let mut in_flight = JoinSet::new();
         while entries.recv_many(&mut group, GROUP_MAX).await > 0 {
             let (batches, replies): (Vec<Batch>, Vec<_>) =
                 group.drain(..).map(|entry| (entry.batch, entry.reply)).unzip();
-            self.settle(batches, replies).await;
+            let work = self.clone();
+            in_flight.spawn(async move { work.settle(batches, replies).await });
+            while in_flight.len() >= GROUPS_IN_FLIGHT {
+                if let Some(Err(error)) = in_flight.join_next().await {
+                    // Whoever waited for the group is told that its outcome is unknown: the replies are gone with it.
+                    tracing::error!(%error, "a commit panicked");
+                }
+            }
         }
+        while in_flight.join_next().await.is_some() {}
     }
 
     /// Writes the batches, in their order, until each has an answer.
@@ -98,7 +108,7 @@ impl Work {
                     }
                     return;
                 }
-                Ok(verdicts) => BackendError::Indefinite(stepwell_contract::Fault::new(
+                Ok(verdicts) => BackendError::Indefinite(Fault::new(
                     FaultKind::Other,
                     format!("the backend gave {} verdicts for {} batches", verdicts.len(), batches.len()),
                 )),

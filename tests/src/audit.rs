@@ -7,7 +7,7 @@ use stepwell::run::state::State;
 use stepwell_contract::limits::PAGE_ITEMS_MAX;
 use stepwell_contract::{Backend, Record, RunKey, Seq, Status};
 
-use crate::witness::Line;
+use crate::witness::{Line, place_of};
 
 /// What an audit counted and found.
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ pub async fn journal(
 /// Audits runs that have to have ended, each with its result as JSON, against the witness. What the file says of
 /// other runs is left aside.
 pub async fn audit(backend: &dyn Backend, expected: &[(RunKey, String)], lines: &[Line]) -> Audit {
-    let mut audit = order(lines);
+    let (mut audit, uncounted) = order(lines);
     let mut journals = HashMap::new();
     for (key, result) in expected {
         match journal(backend, key).await {
@@ -79,6 +79,15 @@ pub async fn audit(backend: &dyn Backend, expected: &[(RunKey, String)], lines: 
             None => {
                 audit.violations.push(format!("{run}: record {seq} ({kind}) was acknowledged and is lost"));
             }
+        }
+    }
+    // After a reply that was lost the engine reads back: nobody was told, and the journal alone knows.
+    let replies_lost =
+        lines.iter().any(|line| matches!(line, Line::Failed { class, .. } if class == "Indefinite"));
+    for (run, step, attempt) in uncounted {
+        let is_recorded = journals.get(run).is_none_or(|records| has_started(records, step, attempt));
+        if !(replies_lost && is_recorded) {
+            audit.violations.push(format!("{run}: attempt {attempt} of {step} ran before it was counted"));
         }
     }
     audit
@@ -150,11 +159,20 @@ pub fn check_journal(key: &RunKey, records: &[Record]) -> Vec<String> {
     violations
 }
 
-/// What has to hold in the order of the lines: nothing that was acknowledged as done runs again, and each attempt is
-/// counted, durably and once, before it runs.
-fn order(lines: &[Line]) -> Audit {
+/// Whether the attempt was counted.
+fn has_started(records: &[Record], step: &str, attempt: u32) -> bool {
+    records.iter().filter(|record| record.kind.as_str() == "step_started").any(|record| {
+        let fields: serde_json::Value = record.payload.decode().unwrap_or_default();
+        place_of(&fields) == step && fields["attempt"].as_u64() == Some(attempt.into())
+    })
+}
+
+/// What has to hold in the order of the lines: nothing that was acknowledged as done runs again, and no attempt runs
+/// twice. Also returns the attempts that ran before anybody was told that they were counted.
+fn order(lines: &[Line]) -> (Audit, Vec<(&str, &str, u32)>) {
     let mut audit = Audit::default();
-    let mut done = HashSet::new();
+    let mut uncounted = Vec::new();
+    let mut done = HashMap::new();
     let mut parts_done = HashSet::new();
     let mut counted = HashSet::new();
     let mut attempts = HashSet::new();
@@ -164,7 +182,7 @@ fn order(lines: &[Line]) -> Audit {
             Line::Acknowledged { run, kind, step, attempt, .. } => {
                 audit.acknowledged += 1;
                 match kind.as_str() {
-                    "step_succeeded" => drop(done.insert((run, step))),
+                    "step_succeeded" => drop(done.insert((run, step), *attempt)),
                     "step_started" => drop(counted.insert((run, step, *attempt))),
                     "memoised" => drop(parts_done.insert((run, step))),
                     _ => {}
@@ -173,7 +191,8 @@ fn order(lines: &[Line]) -> Audit {
             Line::Executed { run, step, attempt, .. } => {
                 audit.executed += 1;
                 audit.repeated += u64::from(!ran.insert((run, step)));
-                if done.contains(&(run, step)) {
+                // An earlier attempt may wake late, in a worker that was stopped: only a new one is a repetition.
+                if done.get(&(run, step)).is_some_and(|done| attempt > done) {
                     audit
                         .violations
                         .push(format!("{run}: {step} ran again after its result was acknowledged"));
@@ -182,9 +201,7 @@ fn order(lines: &[Line]) -> Audit {
                     audit.violations.push(format!("{run}: attempt {attempt} of {step} ran twice"));
                 }
                 if !counted.contains(&(run, step, *attempt)) {
-                    audit
-                        .violations
-                        .push(format!("{run}: attempt {attempt} of {step} ran before it was counted"));
+                    uncounted.push((run.as_str(), step.as_str(), *attempt));
                 }
             }
             Line::Part { run, step, name } if parts_done.contains(&(run, step)) => {
@@ -195,5 +212,5 @@ fn order(lines: &[Line]) -> Audit {
             _ => {}
         }
     }
-    audit
+    (audit, uncounted)
 }

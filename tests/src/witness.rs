@@ -192,16 +192,22 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The step that an event's fields are about, or `-`.
+#[must_use]
+pub fn place_of(fields: &serde_json::Value) -> String {
+    match (fields["step"].as_str(), fields["item"].as_u64()) {
+        (Some(step), Some(item)) => format!("{step}[{item}]"),
+        (Some(step), None) => step.to_owned(),
+        (None, _) => "-".to_owned(),
+    }
+}
+
 /// What is told of a batch that is durable.
 fn acknowledged(batch: &Batch) -> String {
     let mut lines = String::new();
     for record in &batch.append {
         let fields: serde_json::Value = record.payload.decode().unwrap_or_default();
-        let step = match (fields["step"].as_str(), fields["item"].as_u64()) {
-            (Some(step), Some(item)) => format!("{step}[{item}]"),
-            (Some(step), None) => step.to_owned(),
-            (None, _) => "-".to_owned(),
-        };
+        let step = place_of(&fields);
         let attempt = fields["attempt"].as_u64().unwrap_or(0);
         let (run, seq, kind, crc) = (&batch.key.run, record.seq, record.kind.as_str(), record.crc);
         let _ = writeln!(lines, "ack {run} {seq} {kind} {crc} {step} {attempt}");

@@ -2,7 +2,11 @@
 
 pub mod io_faults;
 pub mod kill_points;
+pub mod kill_soak;
 pub mod lanes;
+pub mod ledger;
+pub mod redis_kills;
+pub mod soaked;
 pub mod trial;
 pub mod work;
 pub mod zombies;

@@ -20,6 +20,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Trial {
     folder: tempfile::TempDir,
     disk: Option<PathBuf>,
+    url: Option<String>,
     kind: Kind,
     size: (u32, u32),
     more: Vec<String>,
@@ -30,13 +31,19 @@ impl Trial {
     #[must_use]
     pub fn new(kind: Kind, size: (u32, u32), more: &[&str]) -> Self {
         let more = more.iter().map(|&word| word.to_owned()).collect();
-        Self { folder: folder_in_memory(), disk: None, kind, size, more }
+        Self { folder: folder_in_memory(), disk: None, url: None, kind, size, more }
     }
 
     /// Puts the store, not the witness, on another disk.
     #[must_use]
     pub fn on(self, disk: &Path) -> Self {
         Self { disk: Some(disk.to_owned()), ..self }
+    }
+
+    /// Takes the store at a URL in place of one in a folder.
+    #[must_use]
+    pub fn at(self, url: String) -> Self {
+        Self { url: Some(url), ..self }
     }
 
     /// The folder of the store.
@@ -48,7 +55,8 @@ impl Trial {
     /// The URL of the store.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("{}:{}", self.kind.as_str(), self.store().display())
+        let of_folder = || format!("{}:{}", self.kind.as_str(), self.store().display());
+        self.url.clone().unwrap_or_else(of_folder)
     }
 
     /// A file beside the store.

@@ -9,7 +9,7 @@ use stepwell::{Engine, EngineOptions, RunError, RunHandle, StepContext, Workflow
 use stepwell_contract::Backend;
 
 use crate::chain;
-use crate::harness::zombies;
+use crate::harness::{soaked, zombies};
 use crate::report::Arguments;
 use crate::witness::{Witness, WitnessedBackend};
 
@@ -34,6 +34,10 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     let code = runtime.block_on(async {
         match arguments.word() {
             "chain" => chain(arguments, &witness).await,
+            "soak" => match open(arguments, &witness).await {
+                Ok(store) => soaked::work(arguments, &witness, store).await,
+                Err(code) => code,
+            },
             "zombie" => zombie(arguments, &witness).await,
             other => panic!("a worker cannot {other:?}"),
         }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use stepwell::clock::SimulatedTime;
 use stepwell::contract::{Clock, MemoryBackend, Timestamp};
 use stepwell::prelude::*;
+use stepwell::run::state::StepStatus;
 use stepwell::{EngineBuilder, Error, RunError};
 
 /// A clock for engine and store, and an engine on it.
@@ -114,14 +115,24 @@ async fn a_part_runs_once_and_a_cursor_is_where_the_next_attempt_begins() {
     let (time, builder) = on_paper();
     let engine = builder.register(flow).resource(Calls::default()).start().await.expect("an engine");
     let run = engine.start_run("w", "r-1", &()).await.expect("a run");
-    let driver = tokio::spawn(async move {
-        loop {
-            time.advance(millis(50));
-            tokio::task::yield_now().await;
-        }
-    });
+    for attempt in 1..3 {
+        // Each attempt fails and waits; only then does time pass, and just as much as it waits for.
+        let due = loop {
+            let state = engine.state(run.key()).await.expect("a state");
+            match state
+                .steps
+                .values()
+                .next()
+                .and_then(|step| step.at(None))
+                .map(|step| (step.attempt, step.status))
+            {
+                Some((now, StepStatus::Backoff(due))) if now == attempt => break due,
+                _ => tokio::task::yield_now().await,
+            }
+        };
+        time.advance(millis(due.since_ms(time.now())));
+    }
     assert_eq!(run.result::<(u32, u32)>().await.expect("a result"), (1, 20));
-    driver.abort();
     let lines = engine.logs(run.key()).await.expect("logs");
     let texts: Vec<_> = lines.iter().map(|line| (line.attempt, line.line.text.as_str())).collect();
     assert_eq!(texts, [(1, "from 0"), (2, "from 10"), (3, "from 20")]);

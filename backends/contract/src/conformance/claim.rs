@@ -254,6 +254,37 @@ pub async fn finished_and_paused_runs_are_not_claimed(harness: &dyn Harness) {
     assert_eq!(names(&store.claim(&claim("w", 10)).await), ["queued", "running", "waiting", "cancelling"]);
 }
 
+/// A finished run that a person opens again is due, is claimed and can be written, with its journal as it was, also
+/// when the store was opened again meanwhile (laws 4 and 16).
+pub async fn a_finished_run_that_is_opened_again_goes_on(harness: &dyn Harness) {
+    let mut store = Store::open(harness).await;
+    store.accept(&creation(ready(key("a"), store.start), 2)).await;
+    let head = store.head(&key("a")).await;
+    let ended = store
+        .edit(&head, |head| {
+            head.status = Status::Failed;
+            head.finished_at = Some(head.updated_at);
+            head.wake_at = None;
+        })
+        .await;
+    store.reopen().await;
+    let start = store.start;
+    let open = store
+        .edit(&ended, |head| {
+            head.status = Status::Queued;
+            head.finished_at = None;
+            head.wake_at = Some(start);
+        })
+        .await;
+    assert_eq!(store.due().await, ["a"], "a run that is opened again is due");
+    let claimed = store.claim(&claim("w", 1)).await;
+    assert_eq!(names(&claimed), ["a"]);
+    store.accept(&extended(&claimed[0], 1)).await;
+    store.reopen().await;
+    assert_eq!(store.journal(&key("a")).await, records(Seq::FIRST, 3));
+    assert_eq!(store.remove(&[key("a")]).await, 0, "it is not finished any more: {open:?}");
+}
+
 /// A run that was paused is claimed again once it is resumed (law 15).
 pub async fn a_resumed_run_is_claimed(harness: &dyn Harness) {
     let store = Store::open(harness).await;

@@ -108,6 +108,7 @@ macro_rules! __with_laws {
                 runs_that_do_not_fit_do_not_use_up_the_limit
                 finished_and_paused_runs_are_not_claimed
                 a_resumed_run_is_claimed
+                a_finished_run_that_is_opened_again_goes_on
                 a_run_is_claimed_when_its_time_has_come
                 a_moved_timer_fires_at_its_new_time
                 a_live_lease_shields_a_run_from_its_own_worker_too

@@ -27,7 +27,7 @@ impl Progress {
         let is_terminal = stderr().is_terminal();
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
         // A template that indicatif does not take would be found by whoever changes it: the default still works.
-        if let Ok(style) = ProgressStyle::with_template("  {bar:32} {pos}/{len} {msg} {eta_precise}") {
+        if let Ok(style) = ProgressStyle::with_template("  {bar:32} {pos} of {len}, {eta} left") {
             bar.set_style(style.progress_chars("█▌░"));
         }
         Self(Arc::new(Inner { bar, is_terminal, last_line: Mutex::new(Instant::now()) }))

@@ -6,7 +6,7 @@ use std::{env, fs, io};
 
 use stepwell_backends::settings::{self, FILE_NAME, Origin, STORE_VARIABLE, Sources, StoreSetting};
 use stepwell_backends::{OpenError, open};
-use stepwell_contract::{Backend, FaultKind};
+use stepwell_contract::{Backend, FaultKind, Head, Timestamp};
 
 use crate::exit::{self, Trouble};
 
@@ -61,6 +61,15 @@ impl StoreFlag {
             )),
         }
     }
+}
+
+/// What to tell people about a run that another worker has, dead or alive: its lease has to end first. Never so on a store
+/// that one process owns, where opening ends all leases.
+#[must_use]
+pub fn wait_for_lease(head: &Head, now: Timestamp) -> Option<String> {
+    let lease = head.live_lease(now).filter(|_| !head.status.is_finished())?;
+    let seconds = lease.expires_at.since_ms(now).div_ceil(1_000);
+    Some(format!("worker {} holds it; if that one is dead, this one takes over in {seconds} s", lease.worker))
 }
 
 fn fix(error: &OpenError) -> &'static str {

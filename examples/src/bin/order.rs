@@ -19,7 +19,12 @@ use stepwell::contract::{RunId, RunKey, Status, TenantId};
 use stepwell::prelude::*;
 use stepwell::{RunError, workflow::definition::BuildError};
 use stepwell_examples::exit::{self, Trouble};
-use stepwell_examples::{logging, progress::Progress, signals::Stop, store::StoreFlag};
+use stepwell_examples::{
+    logging,
+    progress::Progress,
+    signals::Stop,
+    store::{StoreFlag, wait_for_lease},
+};
 
 // ---- the workflow: five steps; what one gives the next one takes, and the compiler checks that it fits
 
@@ -297,6 +302,9 @@ async fn tell_what_is_there(engine: &Engine, key: &RunKey, store: &str) -> Resul
         return Ok(());
     }
     println!("{} was begun before and is {}; it goes on from its journal in {store}", key.run, head.status);
+    if let Some(wait) = wait_for_lease(&head, engine.now()) {
+        println!("  {wait}");
+    }
     for (step, _) in engine.state(key).await?.outputs.iter() {
         println!(
             "  {:<9} {:<15} its result is in the journal, it does not run again",

@@ -60,7 +60,7 @@ impl JsonFile {
     /// Opens the store in a file, or makes it.
     pub(crate) fn open(path: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Result<Self, BackendError> {
         let path = path.into();
-        let lock = take_lock(&path.with_added_extension("lock"))?;
+        let lock = take_lock(&beside(&path, ".lock"))?;
         let content = match fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text).map_err(|error| {
                 let why = format!("{} cannot be read: {error}; restore it from a backup", path.display());
@@ -111,11 +111,11 @@ impl Shared {
         }
         let mut runs = state.runs.clone();
         let answer = change(&mut runs)?;
-        let beside = self.path.with_added_extension("tmp");
+        let unfinished = beside(&self.path, ".tmp");
         let content = Content { id: self.id, runs: runs.values().cloned().collect() };
-        write_synced(&beside, &content).map_err(|error| definite(&beside, error))?;
+        write_synced(&unfinished, &content).map_err(|error| definite(&unfinished, error))?;
         // From here on it is not known what the disk has when something fails: only opening it again tells.
-        if let Err(error) = fs::rename(&beside, &self.path).and_then(|()| sync_folder_of(&self.path)) {
+        if let Err(error) = fs::rename(&unfinished, &self.path).and_then(|()| sync_folder_of(&self.path)) {
             let why = format!("{}: {error}; open the store again", self.path.display());
             state.poisoned = Some(why.clone());
             return Err(BackendError::Poisoned(Fault::new(FaultKind::Other, why).caused_by(error)));
@@ -256,6 +256,12 @@ fn take_lock(path: &Path) -> Result<File, BackendError> {
     let noted = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
     noted.map_err(|error| definite(path, error))?;
     Ok(lock)
+}
+
+fn beside(path: &Path, tail: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(tail);
+    path.into()
 }
 
 fn write_synced(path: &Path, content: &Content) -> io::Result<()> {

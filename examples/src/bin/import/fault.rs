@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use stepwell::prelude::*;
+use stepwell_examples::exit::{self, Trouble};
 
 use crate::path::FilePath;
 
@@ -30,6 +31,12 @@ impl FileFault {
     pub(crate) fn io(doing: &'static str, path: &Path, error: &io::Error) -> Self {
         let why = error.to_string();
         Self { doing, path: FilePath::new(path), why, fix: fix(error.kind()), kind: Some(error.kind()) }
+    }
+
+    /// The same as the reason why a whole program cannot go on.
+    pub(crate) fn into_trouble(self, what: String) -> Trouble {
+        let why = format!("cannot {} {}: {}", self.doing, self.path, self.why);
+        Trouble::new(exit::FAILED, what, why, self.fix)
     }
 
     /// The engine told the step to stop.

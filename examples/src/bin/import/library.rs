@@ -79,10 +79,8 @@ impl Library {
     /// [`Trouble`] when the folder cannot be made or another process has it open.
     pub(crate) fn open(root: &Path) -> Result<Self, Trouble> {
         let shown = FilePath::new(root);
-        let trouble = |why: &dyn std::fmt::Display, fix: &str| {
-            Trouble::new(exit::FAILED, format!("cannot open the library {shown}"), why, fix)
-        };
-        let refused = |error: FileFault| trouble(&error, "mend that, or choose another library with --into");
+        let what = || format!("cannot open the library {shown}");
+        let refused = |fault: FileFault| fault.into_trouble(what());
         for folder in ["files", "catalogue", ".import/claims", ".import/lists", ".import/tmp"] {
             make_folders(&root.join(folder)).map_err(refused)?;
         }
@@ -93,7 +91,7 @@ impl Library {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let fix = "wait for it or stop it, or choose another library with --into";
-                return Err(trouble(&"another process is importing into it", fix));
+                return Err(Trouble::new(exit::FAILED, what(), "another process is importing into it", fix));
             }
             Err(TryLockError::Error(error)) => return Err(refused(FileFault::io("lock", &path, &error))),
         }
@@ -245,7 +243,7 @@ impl Library {
         let place = copy.path().to_owned();
         let mut failed_write = None;
         let read = content::read_through(&mut from, alive, |chunk| {
-            copy.write_all(chunk).inspect_err(|error| {
+            copy.as_file_mut().write_all(chunk).inspect_err(|error| {
                 failed_write = Some(FileFault::io("write the copy of", source, error));
             })
         });
@@ -311,7 +309,7 @@ impl Library {
     fn write(&self, path: &Path, text: &[u8]) -> FileResult<()> {
         let fault = |error: io::Error| FileFault::io("write", path, &error);
         let mut file = self.unfinished()?;
-        file.write_all(text).map_err(fault)?;
+        file.as_file_mut().write_all(text).map_err(fault)?;
         file.as_file().sync_all().map_err(fault)?;
         file.persist(path).map_err(|lost| fault(lost.error))?;
         sync_folder(path.parent().unwrap_or(&self.root))

@@ -26,9 +26,10 @@ use stepwell::contract::{Name, Query, RunId, RunKey, Status, StoreInfo, TenantId
 use stepwell::prelude::*;
 use stepwell::{EngineOptions, RunError, StartRun};
 use stepwell_examples::exit::{self, Trouble};
+use stepwell_examples::logging;
 use stepwell_examples::progress::Progress;
 use stepwell_examples::signals::Stop;
-use stepwell_examples::{logging, store::StoreFlag};
+use stepwell_examples::store::{StoreFlag, wait_for_lease};
 
 use crate::library::Library;
 use crate::path::{FilePath, hex};
@@ -138,9 +139,12 @@ async fn run(flags: Flags, started: Instant) -> Result<ExitCode, Trouble> {
         None => (Ended::Stopped, tally(&engine, &session).await?),
         Some(Err(poisoned)) => return Err(poisoned),
         Some(Ok(Ok(summary))) => {
-            if summary.links > 0 {
-                println!("passed over {} symbolic links", summary.links);
-            }
+            let Summary { files, links, .. } = summary;
+            let passed_over = match links {
+                0 => String::new(),
+                links => format!(", {links} symbolic links passed over"),
+            };
+            println!("{files} files{passed_over}");
             (Ended::Done, summary.tally)
         }
         Some(Ok(Err(error))) => (Ended::Failed(error), tally(&engine, &session).await?),
@@ -255,7 +259,12 @@ async fn tell_what_is_there(engine: &Engine, key: &RunKey, resumed: usize) -> Re
             engine.retry(key, "the import was run again").await?;
             println!("the session was held; it goes on");
         }
-        _ => println!("the session goes on: {resumed} files were begun or done before"),
+        _ => {
+            println!("the session goes on: {resumed} files were begun or done before");
+            if let Some(wait) = wait_for_lease(&head, engine.now()) {
+                println!("{wait}");
+            }
+        }
     }
     Ok(())
 }
@@ -307,7 +316,7 @@ fn tell(ended: &Ended, tally: &Tally, input: &Session) -> u8 {
     }
     match ended {
         Ended::Done => {
-            println!("the library is {}; its catalogue is in {0}/catalogue", input.library);
+            println!("done; the catalogue is in {}/catalogue", input.library);
             if tally.failed > 0 { exit::FAILED } else { 0 }
         }
         Ended::Stopped => {

@@ -68,6 +68,7 @@ struct Line {
 pub(crate) struct Summary {
     #[serde(flatten)]
     pub(crate) tally: Tally,
+    pub(crate) files: usize,
     /// Symbolic links that were passed over.
     pub(crate) links: usize,
 }
@@ -304,7 +305,7 @@ impl Step for Summarize {
         }
         let Listing { list, links, .. } = ctx.output::<Scan>()?;
         on_disk(ctx, move |_| Library::remove_list(list.as_path())).await?;
-        Ok(Summary { tally, links })
+        Ok(Summary { tally, files, links })
     }
 }
 

@@ -43,6 +43,12 @@ impl From<stepwell::Error> for Trouble {
     }
 }
 
+impl From<stepwell::contract::IdError> for Trouble {
+    fn from(error: stepwell::contract::IdError) -> Self {
+        Self::new(USAGE, "that is no id", error, "give another one")
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}\n  why: {}\n  fix: {}", self.what, self.why, self.todo)

@@ -5,17 +5,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::{self, Trouble};
+use crate::progress::Progress;
 
 /// Told by the first signal. Also a resource of the engine, so that steps which wait for others can let go.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(pub CancellationToken);
 
 impl Stop {
-    /// Listens for signals from here on.
+    /// Listens for signals from here on, and tells of them where `progress` does not overwrite it.
     ///
     /// # Errors
     /// [`Trouble`] when the operating system refuses a handler.
-    pub fn on_signals() -> Result<Self, Trouble> {
+    pub fn on_signals(progress: &Progress) -> Result<Self, Trouble> {
         let stop = Self::default();
         let listen = |kind| {
             signal(kind).map_err(|error| {
@@ -23,7 +24,7 @@ impl Stop {
             })
         };
         let (interrupt, terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-        tokio::spawn(listen_on(interrupt, terminate, stop.clone()));
+        tokio::spawn(listen_on(interrupt, terminate, stop.clone(), progress.clone()));
         Ok(stop)
     }
 
@@ -43,17 +44,20 @@ impl Stop {
     }
 }
 
-async fn listen_on(mut interrupt: Signal, mut terminate: Signal, stop: Stop) {
+async fn listen_on(mut interrupt: Signal, mut terminate: Signal, stop: Stop, progress: Progress) {
     loop {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
         if stop.0.is_cancelled() {
+            progress.end();
             eprintln!("stopped at once");
             std::process::exit(i32::from(exit::INTERRUPTED));
         }
-        eprintln!("stopping: what is in hand is finished or given up (once more to stop at once)");
+        progress.aside(|| {
+            eprintln!("stopping: what is at hand is finished or given up (once more to stop at once)");
+        });
         stop.0.cancel();
     }
 }

@@ -266,7 +266,21 @@ fn a_session_with_a_name_is_one_import_and_can_be_asked_again() {
     assert_eq!(named(&["in", "--session", "spring"]).counts(), [1, 0, 0, 1], "the same answer again");
     let other = named(&[".", "--session", "spring", "--into", "elsewhere"]);
     assert_eq!(other.code, Some(2), "{other:?}");
-    assert!(other.stderr.contains("session spring is another import"), "{other:?}");
+    assert!(other.stderr.contains("session spring is something else"), "{other:?}");
+}
+
+#[test]
+fn a_process_that_dies_after_the_end_and_before_telling_it_leaves_that_to_the_next() {
+    let bench = Bench::new("file:./runs");
+    bench.file("a.txt", "a");
+    let first = bench.import();
+    let session =
+        first.stdout.split("(session ").nth(1).and_then(|rest| rest.split(',').next()).expect("a name");
+    // The list of a session is removed last of all.
+    fs::write(bench.at("library/.import/lists").join(session), "").expect("written");
+    let told = bench.import();
+    assert_eq!((told.code, told.counts()), (Some(0), [1, 0, 0, 1]), "{told:?}");
+    assert_eq!(bench.import().counts(), [0, 1, 0, 0], "a new session");
 }
 
 #[test]

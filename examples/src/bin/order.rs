@@ -255,11 +255,12 @@ async fn main() -> ExitCode {
 }
 
 async fn run(flags: Flags) -> Result<ExitCode, Trouble> {
-    logging::start(&Progress::new());
+    let progress = Progress::new();
+    logging::start(&progress);
     let run = RunId::new(&flags.id).map_err(|error| {
         Trouble::new(exit::USAGE, "that is no order id", error, "give another one with --id")
     })?;
-    let stop = Stop::on_signals()?;
+    let stop = Stop::on_signals(&progress)?;
     let (backend, store) = flags.store.open().await?;
 
     // An engine is a store, the workflows it can run, and what their steps need.

@@ -67,8 +67,9 @@ async fn open(url: &str) -> Result<Arc<dyn Backend>, Trouble> {
 }
 
 async fn run(flags: Flags) -> Result<ExitCode, Trouble> {
-    logging::start(&Progress::new());
-    let stop = Stop::on_signals()?;
+    let progress = Progress::new();
+    logging::start(&progress);
+    let stop = Stop::on_signals(&progress)?;
     let backend = open(&flags.store).await?;
     let workflow = Workflow::named("greetings")
         .step_fn("greet", |_, names: Vec<String>| async move {

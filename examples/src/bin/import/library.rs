@@ -15,7 +15,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -32,13 +32,13 @@ const SHARDS: usize = 256;
 /// Digits of the hash in the name of a file whose own name is taken.
 const MARK_DIGITS: usize = 8;
 
-/// An open library.
-#[derive(Debug)]
+/// An open library. Clones are the same one.
+#[derive(Debug, Clone)]
 pub(crate) struct Library {
     root: PathBuf,
-    claims: Vec<Mutex<()>>,
+    claims: Arc<[Mutex<()>]>,
     /// Held as long as the library is open; the kernel lets it go when the process ends, however it ends.
-    _lock: File,
+    _lock: Arc<File>,
 }
 
 /// An entry of the catalogue. The same whenever it is written again, so writing it again does no harm.
@@ -96,7 +96,7 @@ impl Library {
             Err(TryLockError::Error(error)) => return Err(refused(FileFault::io("lock", &path, &error))),
         }
         let claims = (0..SHARDS).map(|_| Mutex::default()).collect();
-        let library = Self { root: root.to_owned(), claims, _lock: lock };
+        let library = Self { root: root.to_owned(), claims, _lock: Arc::new(lock) };
         library.sweep().map_err(refused)?;
         Ok(library)
     }
@@ -272,20 +272,29 @@ impl Library {
 
     /// Writes the list of a session, whole or not at all, durably. Returns its path.
     pub(crate) fn write_list(&self, session: &str, text: &[u8]) -> FileResult<PathBuf> {
-        let path = self.root.join(".import/lists").join(session);
+        let path = self.list_path(session);
         self.write(&path, text)?;
         Ok(path)
     }
 
-    /// Removes the list of a session that is over.
-    pub(crate) fn remove_list(path: &Path) -> FileResult<()> {
-        match fs::remove_file(path) {
-            // Gone by an earlier attempt.
+    /// Whether the list of a session is there: from its scan on, until people were told how the session ended.
+    pub(crate) fn has_list(&self, session: &str) -> bool {
+        self.list_path(session).exists()
+    }
+
+    /// Removes the list of a session, if there is one.
+    pub(crate) fn remove_list(&self, session: &str) -> FileResult<()> {
+        let path = self.list_path(session);
+        match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(FileFault::io("remove", path, &error))
+                Err(FileFault::io("remove", &path, &error))
             }
             _ => Ok(()),
         }
+    }
+
+    fn list_path(&self, session: &str) -> PathBuf {
+        self.root.join(".import/lists").join(session)
     }
 
     // ---- writing

@@ -10,19 +10,19 @@ mod content;
 mod fault;
 mod item;
 mod library;
+mod naming;
 mod path;
+mod places;
 mod session;
 mod tally;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use std::{env, fs};
+use std::time::Instant;
 
 use clap::Parser;
-use sha2::{Digest, Sha256};
-use stepwell::contract::{Name, Query, RunId, RunKey, Status, StoreInfo, TenantId};
+use stepwell::contract::{Name, RunId, RunKey, Status, TenantId};
 use stepwell::prelude::*;
 use stepwell::{EngineOptions, RunError, StartRun};
 use stepwell_examples::exit::{self, Trouble};
@@ -32,18 +32,18 @@ use stepwell_examples::signals::Stop;
 use stepwell_examples::store::{StoreFlag, wait_for_lease};
 
 use crate::library::Library;
-use crate::path::{FilePath, hex};
-use crate::session::{Concurrency, EngineSlot, Excluded, SESSION, Session, Summary};
+use crate::naming::ORIGIN_TAG;
+use crate::path::FilePath;
+use crate::places::{excluded, places};
+use crate::session::{Concurrency, EngineSlot, SESSION, Session, Summary};
 use crate::tally::{Tally, items, tally};
 
 /// The files that come with the program.
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data");
-/// The tag by which the sessions of one folder and library are found.
-const ORIGIN_TAG: &str = "origin";
-/// Longest session id: the ids of its items are longer.
-const SESSION_BYTES_MAX: usize = 90;
 /// Room for the items at hand, for those that a dead process left behind, and for the session.
 const RUNS_AT_ONCE: usize = 1_024;
+/// On a store of several processes, how soon the next one takes over from one that was killed.
+const LEASE_MS: u64 = 5_000;
 
 /// Import a folder of files into a library: each is analyzed, checked for duplicates, copied, catalogued and verified.
 ///
@@ -89,30 +89,34 @@ async fn main() -> ExitCode {
 async fn run(flags: Flags, started: Instant) -> Result<ExitCode, Trouble> {
     let progress = Progress::new();
     logging::start(&progress);
-    let stop = Stop::on_signals()?;
-    let (folder, into) = places(&flags)?;
+    let stop = Stop::on_signals(&progress)?;
+    let folder = flags.folder.unwrap_or_else(|| PathBuf::from(SAMPLES));
+    let (folder, into) = places(&folder, &flags.into)?;
     let (backend, store) = flags.store.open().await?;
     let info = backend.info().await.map_err(stepwell::Error::from)?;
     let library = Library::open(&into)?;
-    let excluded = excluded(&into, &info);
+    let input = Session { folder: FilePath::new(folder), library: FilePath::new(&into) };
 
-    let input = Session { folder: FilePath::new(&folder), library: FilePath::new(&into) };
-    let engine_of = |queues: Vec<Name>| {
-        let options =
-            EngineOptions { queues, concurrency: RUNS_AT_ONCE, lease_ms: 5_000, ..EngineOptions::default() };
-        Engine::builder(Arc::clone(&backend)).options(options)
-    };
-    // First a look, to know which session it is: the engine that works takes runs of that session alone.
+    // A look first, at which session it is: the engine that works takes the runs of that session alone.
+    let look = Engine::builder(Arc::clone(&backend)).build().await?;
     let session = match flags.session {
-        Some(id) => given(id)?,
-        None => next_session(&engine_of(Vec::new()).build().await?, &input).await?,
+        Some(id) => naming::given(id)?,
+        None => naming::next(&look, &input, &library).await?,
+    };
+    let queue = Name::new(&session)?;
+    let options = EngineOptions {
+        queues: vec![queue.clone()],
+        concurrency: RUNS_AT_ONCE,
+        lease_ms: LEASE_MS,
+        ..EngineOptions::default()
     };
     let slot = EngineSlot::default();
-    let engine = engine_of(vec![Name::new(&session).map_err(stepwell::Error::from)?])
+    let engine = Engine::builder(backend)
+        .options(options)
         .register(session::workflow().map_err(unsound)?)
         .register(item::workflow().map_err(unsound)?)
-        .resource(library)
-        .resource(excluded)
+        .resource(library.clone())
+        .resource(excluded(&into, &info))
         .resource(Concurrency(usize::from(flags.concurrency)))
         .resource(progress.clone())
         .resource(stop.clone())
@@ -121,142 +125,54 @@ async fn run(flags: Flags, started: Instant) -> Result<ExitCode, Trouble> {
         .await?;
     slot.set(Some(engine.clone()));
 
-    let before = items(&engine, &session).await?;
-    let resumed = before.iter().filter(|head| head.status != Status::Queued).count();
     println!("importing {} into {} (session {session}, store {store})", input.folder, input.library);
-    let key = RunKey::new(TenantId::default(), RunId::new(&session).map_err(stepwell::Error::from)?);
-    tell_what_is_there(&engine, &key, resumed).await?;
-
+    let resumed = tell_what_is_there(&engine, &session).await?;
     engine.work();
-    let origin = origin(&input);
-    let run =
-        StartRun::new(SESSION, &session, &input)?.tag(ORIGIN_TAG, origin).map_err(stepwell::Error::from)?;
-    let handle = engine.start_with(run.queue(Name::new(&session).map_err(stepwell::Error::from)?)).await;
-    let handle = handle.map_err(|error| not_started(error, &session))?;
-    let result = stop.or(&engine, until_poisoned(&engine, handle.result::<Summary>())).await;
+    let run = StartRun::new(SESSION, &session, &input)?;
+    let run = run.tag(ORIGIN_TAG, naming::origin(&input))?.queue(queue);
+    let handle = engine.start_with(run).await.map_err(|error| not_started(error, &session))?;
+    let result = stop.or(&engine, handle.result::<Summary>()).await;
     progress.end();
-    let (result, tally) = match result {
-        None => (Ended::Stopped, tally(&engine, &session).await?),
-        Some(Err(poisoned)) => return Err(poisoned),
-        Some(Ok(Ok(summary))) => {
-            let Summary { files, links, .. } = summary;
-            let passed_over = match links {
-                0 => String::new(),
-                links => format!(", {links} symbolic links passed over"),
-            };
-            println!("{files} files{passed_over}");
-            (Ended::Done, summary.tally)
+
+    let (tally, code) = match result {
+        Some(Ok(summary)) => {
+            tell_done(&summary, &input);
+            let code = if summary.tally.failed > 0 { exit::FAILED } else { 0 };
+            (summary.tally, code)
         }
-        Some(Ok(Err(error))) => (Ended::Failed(error), tally(&engine, &session).await?),
+        Some(Err(error)) => (tally(&engine, &session).await?, tell_failed(error)),
+        None => {
+            println!("stopped before the end; run the same command to go on");
+            (tally(&engine, &session).await?, exit::INTERRUPTED)
+        }
     };
     engine.shutdown().await;
     slot.set(None);
-    let code = tell(&result, &tally, &input);
+    tell_failures(&tally);
     let elapsed = started.elapsed().as_secs_f64();
     let Tally { imported, duplicates, failed, .. } = tally;
     println!(
         "imported={imported} duplicates={duplicates} failed={failed} resumed={resumed} elapsed={elapsed:.2}s"
     );
+    // Only now the session is over for people too: from here on the same command begins a new one.
+    if code != exit::INTERRUPTED
+        && let Err(fault) = library.remove_list(&session)
+    {
+        eprintln!("the next import will tell of this one again: {fault}");
+    }
     Ok(ExitCode::from(code))
 }
 
-/// How this process ends.
-enum Ended {
-    Done,
-    Stopped,
-    Failed(RunError),
-}
-
-/// The folder to import and the library, as full paths.
-fn places(flags: &Flags) -> Result<(PathBuf, PathBuf), Trouble> {
-    let folder = flags.folder.clone().unwrap_or_else(|| PathBuf::from(SAMPLES));
-    let shown = FilePath::new(&folder);
-    let usage = |why: &dyn std::fmt::Display, fix: &str| {
-        Trouble::new(exit::USAGE, format!("cannot import {shown}"), why, fix)
-    };
-    let folder = fs::canonicalize(&folder).map_err(|error| usage(&error, "name a folder that is there"))?;
-    if !folder.is_dir() {
-        return Err(usage(&"it is not a folder", "name the folder that it is in"));
-    }
-    // The library may not be there yet, but what is there of its path is looked at.
-    let into =
-        std::path::absolute(&flags.into).map_err(|error| usage(&error, "name a library with --into"))?;
-    let into = canonical(&into);
-    if folder.starts_with(&into) {
-        return Err(usage(
-            &"it lies in the library",
-            "choose another folder, or another library with --into",
-        ));
-    }
-    Ok((folder, into))
-}
-
-/// The path with the links in it resolved, as far as it is there.
-fn canonical(path: &Path) -> PathBuf {
-    if let Ok(path) = fs::canonicalize(path) {
-        return path;
-    }
-    match (path.parent(), path.file_name()) {
-        (Some(above), Some(name)) => canonical(above).join(name),
-        _ => path.to_owned(),
-    }
-}
-
-/// The library and the store are not imported, should they lie in the folder.
-fn excluded(into: &Path, store: &StoreInfo) -> Excluded {
-    let of_store = ["folder", "path"].iter().filter_map(|fact| store.facts.get(*fact));
-    let of_store = of_store.filter_map(|path| fs::canonicalize(path).ok());
-    Excluded(of_store.chain([into.to_owned()]).collect())
-}
-
-fn given(id: String) -> Result<String, Trouble> {
-    let wrong = |why: &dyn std::fmt::Display| {
-        Trouble::new(exit::USAGE, format!("{id:?} is no session id"), why, "give another one with --session")
-    };
-    RunId::new(&id).map_err(|error| wrong(&error))?;
-    if id.len() > SESSION_BYTES_MAX {
-        return Err(wrong(&format!("it is longer than {SESSION_BYTES_MAX} bytes")));
-    }
-    Ok(id)
-}
-
-/// What the sessions of one folder and one library have in common: part of their names.
-fn origin(input: &Session) -> String {
-    let mut hash = Sha256::new();
-    hash.update(input.folder.bytes());
-    hash.update(b"\0");
-    hash.update(input.library.bytes());
-    let name = input.folder.as_path().file_name().unwrap_or_default().to_string_lossy();
-    let name: String = name.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
-    format!("{}-{}", if name.is_empty() { "import" } else { &name }, hex(&hash.finalize()[..5]))
-}
-
-/// The session of this folder and library that has not ended; else a new one, with the next number.
-async fn next_session(engine: &Engine, input: &Session) -> Result<String, Trouble> {
-    let origin = origin(input);
-    let query = Query {
-        workflow: Some(Name::new(SESSION).map_err(stepwell::Error::from)?),
-        tag: Some((Name::new(ORIGIN_TAG).map_err(stepwell::Error::from)?, origin.clone())),
-        ..Query::default()
-    };
-    let latest = engine.list(&query, None, 1).await?.items.into_iter().next();
-    let number_of = |id: &str| id.strip_prefix(&format!("{origin}."))?.parse::<u64>().ok();
-    Ok(match latest {
-        Some(head) if !head.status.is_finished() => head.key.run.to_string(),
-        Some(head) => format!("{origin}.{}", number_of(head.key.run.as_str()).unwrap_or(0) + 1),
-        None => format!("{origin}.1"),
-    })
-}
-
-/// Shows what a former process did, and lets a session go on that is held.
-async fn tell_what_is_there(engine: &Engine, key: &RunKey, resumed: usize) -> Result<(), Trouble> {
-    let Some(head) = engine.get(key).await? else { return Ok(()) };
+/// Shows what former processes did, and lets a session go on that is held. Returns how many items they had begun.
+async fn tell_what_is_there(engine: &Engine, session: &str) -> Result<usize, Trouble> {
+    let key = RunKey::new(TenantId::default(), RunId::new(session)?);
+    let Some(head) = engine.get(&key).await? else { return Ok(0) };
+    let items = items(engine, session).await?;
+    let resumed = items.iter().filter(|head| head.status != Status::Queued).count();
     match head.status {
-        status if status.is_finished() => {
-            println!("this session has {status} before; this is how it ended");
-        }
-        Status::Paused => {
-            engine.retry(key, "the import was run again").await?;
+        status if status.is_finished() => println!("this session has {status} before; this is how it ended"),
+        Status::Paused if head.workflow.as_str() == SESSION => {
+            engine.retry(&key, "the import was run again").await?;
             println!("the session was held; it goes on");
         }
         _ => {
@@ -266,24 +182,37 @@ async fn tell_what_is_there(engine: &Engine, key: &RunKey, resumed: usize) -> Re
             }
         }
     }
-    Ok(())
+    Ok(resumed)
 }
 
-/// Returns what `work` gives, or why it never will: a store that must not be written any more.
-async fn until_poisoned<T>(engine: &Engine, work: impl Future<Output = T>) -> Result<T, Trouble> {
-    let poisoned = async {
-        while !engine.is_poisoned() {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
+fn tell_done(summary: &Summary, input: &Session) {
+    let Summary { files, links, .. } = summary;
+    let passed_over =
+        if *links > 0 { format!(", {links} symbolic links passed over") } else { String::new() };
+    println!("{files} files{passed_over}; the catalogue is in {}/catalogue", input.library);
+}
+
+/// Tells why the whole import ended early. Returns the code of the program.
+fn tell_failed(error: RunError) -> u8 {
+    let fix = "mend that, then run the same command again";
+    let code = match &error {
+        RunError::Engine(stepwell::Error::Store(_)) => exit::STORE,
+        _ => exit::FAILED,
     };
-    tokio::select! {
-        done = work => Ok(done),
-        () = poisoned => Err(Trouble::new(
-            exit::STORE,
-            "the store takes no more writes",
-            "a write to its disk failed, and after that nothing is certain before it is opened again",
-            "check the disk, then run the same command again: it goes on",
-        )),
+    eprintln!("{}", Trouble::new(code, "the import ended early", error, fix));
+    code
+}
+
+fn tell_failures(tally: &Tally) {
+    if tally.failed == 0 {
+        return;
+    }
+    eprintln!("{} failed:", tally.failed);
+    for failure in &tally.failures {
+        eprintln!("  {failure}");
+    }
+    if tally.failed > tally.failures.len() {
+        eprintln!("  … and {} more", tally.failed - tally.failures.len());
     }
 }
 
@@ -295,38 +224,10 @@ fn not_started(error: stepwell::Error, session: &str) -> Trouble {
     match error {
         stepwell::Error::Conflict { .. } => Trouble::new(
             exit::USAGE,
-            format!("session {session} is another import"),
+            format!("session {session} is something else"),
             error,
             "give the same folder and library as then, or another name with --session",
         ),
         error => error.into(),
-    }
-}
-
-/// Tells people how it ended. Returns the exit code.
-fn tell(ended: &Ended, tally: &Tally, input: &Session) -> u8 {
-    if tally.failed > 0 {
-        eprintln!("{} failed:", tally.failed);
-        for failure in &tally.failures {
-            eprintln!("  {failure}");
-        }
-        if tally.failed > tally.failures.len() {
-            eprintln!("  … and {} more", tally.failed - tally.failures.len());
-        }
-    }
-    match ended {
-        Ended::Done => {
-            println!("done; the catalogue is in {}/catalogue", input.library);
-            if tally.failed > 0 { exit::FAILED } else { 0 }
-        }
-        Ended::Stopped => {
-            println!("stopped before the end; run the same command to go on");
-            exit::INTERRUPTED
-        }
-        Ended::Failed(error) => {
-            let fix = "mend that, then run the same command again";
-            eprintln!("{}", Trouble::new(exit::FAILED, "the import ended early", error, fix));
-            exit::FAILED
-        }
     }
 }

@@ -303,9 +303,7 @@ impl Step for Summarize {
                 "{files} files were imported, but {counted} runs have ended"
             )));
         }
-        let Listing { list, links, .. } = ctx.output::<Scan>()?;
-        on_disk(ctx, move |_| Library::remove_list(list.as_path())).await?;
-        Ok(Summary { tally, files, links })
+        Ok(Summary { tally, files, links: ctx.output::<Scan>()?.links })
     }
 }
 

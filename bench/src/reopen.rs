@@ -84,9 +84,8 @@ async fn write(
     runs: std::ops::Range<u64>,
     batches: usize,
 ) -> Result<(), Failure> {
-    for nth in 0..batches {
-        let group: Vec<Batch> =
-            runs.clone().map(|run| batch_of(&pattern[nth], run)).collect::<Result<_, _>>()?;
+    for batch in pattern.iter().take(batches) {
+        let group: Vec<Batch> = runs.clone().map(|run| batch_of(batch, run)).collect::<Result<_, _>>()?;
         let verdicts = backend.commit(&group).await?;
         if !verdicts.iter().all(|verdict| verdict.is_accepted()) {
             return Err("the store refused a batch".into());

@@ -25,7 +25,7 @@ pub(crate) struct Parcel {
 
 impl Parcel {
     pub(crate) fn of(run: u64) -> Self {
-        let text = "The parcel is on its way to the next stop, unopened and unharmed.".to_owned();
+        let text = "The parcel is on its way to the next stop, unopened and unhurt.".to_owned();
         Self { run: 1_000_000 + run, step: 1_000, text }
     }
 }

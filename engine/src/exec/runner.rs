@@ -10,14 +10,18 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use serde_json::json;
-use stepwell_contract::{Clock, Head, Message, Payload, Record, Seq, Status, Timestamp};
+use stepwell_contract::{
+    BackendError, Clock, FaultKind, Head, Message, Payload, Record, RunKey, Seq, Status, Timestamp,
+};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 
+use crate::error::Error;
 use crate::exec::attempt::{Attempt, Bounds, Ended};
 use crate::exec::core::{Core, Registered};
 use crate::exec::outcome::Outcome;
+use crate::exec::requests::MAIL_MAX;
 use crate::exec::slot::{Slot, Write, WriteError};
 use crate::run::actor::Actor;
 use crate::run::decide::{Next, Plan, Rest, Start, after_failure};
@@ -38,12 +42,12 @@ use crate::workflow::graph::StepIndex;
 
 /// Most attempts that begin with one write.
 const STARTS_MAX: usize = 1_000;
-/// Payload bytes after which a write is sent although more is there to write.
+/// Payload bytes and records after which a write is sent although more is there to write: well within the limits of one
+/// batch, whatever one more event may add.
 const WRITE_BYTES: usize = 1 << 20;
+const WRITE_RECORDS: usize = 4_000;
 /// Waits shorter than this are waited out with the run at hand instead of giving it up.
 const HOLD_MS: u64 = 1_000;
-/// Most messages read at once.
-const MAIL_MAX: usize = 100;
 /// How long a step that ignores cancellation is renewed beyond its last limit.
 const HOLD_GRACE_MS: u64 = 30_000;
 
@@ -64,6 +68,33 @@ pub(crate) enum Left {
     Panic(String),
 }
 
+impl Left {
+    /// The same for a caller of the engine.
+    pub(crate) fn into_error(self, key: &RunKey) -> Error {
+        match self {
+            Self::Store(error) => error.into(),
+            Self::Fold(source) => Error::Journal { key: key.clone(), source },
+            Self::Payload(error) => error.into(),
+            Self::Write(WriteError::Store(error)) => error.into(),
+            Self::Write(WriteError::Lost) | Self::Illegal(_) | Self::Panic(_) => {
+                Error::Internal(self.to_string())
+            }
+        }
+    }
+
+    /// Whether the run would come to the same point again, however often it is taken: only a person can help.
+    pub(crate) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Payload(_) | Self::Illegal(_) => true,
+            Self::Write(WriteError::Store(error)) => {
+                matches!(**error, BackendError::Definite(_))
+                    && matches!(error.kind(), FaultKind::TooLarge | FaultKind::Invalid)
+            }
+            Self::Write(WriteError::Lost) | Self::Store(_) | Self::Fold(_) | Self::Panic(_) => false,
+        }
+    }
+}
+
 /// Drives one run.
 pub(crate) struct Runner {
     core: Arc<Core>,
@@ -81,6 +112,8 @@ pub(crate) struct Runner {
     ask: mpsc::Sender<Ask>,
     waiting_asks: Vec<oneshot::Sender<Result<(), StepError>>>,
     stop: CancellationToken,
+    /// Tells what steps have spawned when the run is lost or left.
+    _stop_when_left: DropGuard,
     stop_reason: LostReason,
     hold_until: Timestamp,
     /// What keeps the definition from going on with the run.
@@ -129,10 +162,13 @@ impl Runner {
     ) -> Result<Self, Left> {
         let state = crate::exec::load::state(core.backend.as_ref(), &slot.key).await?;
         let mut runner = Self::new(core, registered, slot, state, permit);
-        runner.take_over()?;
-        runner.misfits = misfits(runner.registered.definition.graph(), &runner.state);
-        // Mail may be why the run was due.
+        // Mail may be why the run was due. It is answered for the run as it was found: one that waits can be resumed,
+        // one that was taken only to read its mail could not be any more.
         runner.read_mail().await?;
+        if runner.state.status != Status::Paused {
+            runner.take_over()?;
+            runner.misfits = misfits(runner.registered.definition.graph(), &runner.state);
+        }
         Ok(runner)
     }
 
@@ -146,6 +182,7 @@ impl Runner {
         let plan =
             Plan::new(Arc::clone(registered.definition.graph()), Arc::clone(&registered.limits), &state);
         let (ask, asks) = mpsc::channel(64);
+        let stop = CancellationToken::new();
         Self {
             core: Arc::clone(core),
             slot,
@@ -160,7 +197,8 @@ impl Runner {
             asks,
             ask,
             waiting_asks: Vec::new(),
-            stop: CancellationToken::new(),
+            _stop_when_left: stop.clone().drop_guard(),
+            stop,
             stop_reason: LostReason::Stopped,
             hold_until: Timestamp(i64::MAX),
             misfits: Vec::new(),
@@ -204,6 +242,13 @@ impl Runner {
 
     /// Decides what to do, writes it, and then does it.
     async fn turn(&mut self) -> Result<Turn, Left> {
+        if self.state.owner.is_none() {
+            // Its mail put it to rest before it was taken.
+            let outcome = Outcome::of(&self.state)?;
+            self.write().await?;
+            self.slot.end();
+            return Ok(Turn::Over(outcome));
+        }
         let now = self.core.time.now();
         // A request to stop is carried out whether the definition fits or not.
         let misfit = self.misfits.first().filter(|_| self.state.request.is_none());
@@ -314,6 +359,11 @@ impl Runner {
         Ok(())
     }
 
+    /// Whether what is pending is to be written before more is taken in.
+    fn is_full(&self) -> bool {
+        self.pending_bytes >= WRITE_BYTES || self.pending.append.len() >= WRITE_RECORDS
+    }
+
     /// Writes what is pending, if anything is; then lets those steps go on that waited for it.
     async fn write(&mut self) -> Result<(), Left> {
         if self.pending.append.is_empty() && self.pending.take.is_empty() {
@@ -384,8 +434,7 @@ impl Runner {
         } else {
             core.pool.spawn(self.slot.key.clone(), work).boxed()
         };
-        let limit_ms = limits.attempt_timeout_ms.value;
-        self.extend_hold(limit_ms, own_now);
+        self.extend_hold(bounds.end_ms(), own_now);
         self.attempts.push(work);
         self.live
             .insert(start.place, Live { ctx, step: start.step, attempt: start.attempt, started_at: now });
@@ -417,18 +466,18 @@ impl Runner {
             Some((place, ended)) = self.attempts.next(), if !self.attempts.is_empty() => {
                 self.take_end(place, ended)?;
                 // Whatever else ended meanwhile goes into the same write.
-                while self.pending_bytes < WRITE_BYTES
+                while !self.is_full()
                     && let Some(Some((place, ended))) = self.attempts.next().now_or_never()
                 {
                     self.take_end(place, ended)?;
                 }
-                while self.pending_bytes < WRITE_BYTES && let Ok(ask) = self.asks.try_recv() {
+                while !self.is_full() && let Ok(ask) = self.asks.try_recv() {
                     self.take_ask(ask)?;
                 }
             }
             Some(ask) = self.asks.recv() => {
                 self.take_ask(ask)?;
-                while self.pending_bytes < WRITE_BYTES && let Ok(ask) = self.asks.try_recv() {
+                while !self.is_full() && let Ok(ask) = self.asks.try_recv() {
                     self.take_ask(ask)?;
                 }
             }
@@ -465,7 +514,9 @@ impl Runner {
         let Some(live) = self.live.remove(&place) else { return Ok(()) };
         self.slot.board.clear(&place);
         // What the step asked for and did not wait for comes before its end.
-        while let Ok(ask) = self.asks.try_recv() {
+        while !self.is_full()
+            && let Ok(ask) = self.asks.try_recv()
+        {
             self.take_ask(ask)?;
         }
         let now = self.core.time.now();
@@ -501,8 +552,19 @@ impl Runner {
 
     /// Answers requests from outside. Each is taken together with the event that answers it.
     async fn read_mail(&mut self) -> Result<(), Left> {
-        let mail = self.core.backend.inbox(&self.slot.key, MAIL_MAX).await?;
+        let mail = match self.core.backend.inbox(&self.slot.key, MAIL_MAX).await {
+            Ok(mail) => mail,
+            Err(error) => {
+                // No reason to stop a step: the keeper tells of the mail again.
+                tracing::warn!(run = %self.slot.key, %error, "mail could not be read");
+                return Ok(());
+            }
+        };
         for message in mail {
+            if self.is_full() {
+                self.slot.tell_mail();
+                break;
+            }
             if self.pending.take.contains(&message.id) {
                 continue;
             }

@@ -8,6 +8,7 @@
 //! * [`witness`]: what a worker saw acknowledged, in a file that outlives it. [`audit`]: the store against that file.
 //! * [`process`], [`strace`]: children that are watched, signalled and killed at a chosen system call.
 //! * [`place`]: the four stores, opened, left and opened again. [`chain`]: the workflow that is cut short.
+//! * [`hold`]: a step that begins, tells so, and goes on when it is let.
 //! * [`report`]: seeds, counts and the last line. [`wait`]: waiting for an event, with a deadline.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -15,6 +16,7 @@
 pub mod audit;
 pub mod chain;
 pub mod harness;
+pub mod hold;
 pub mod place;
 pub mod process;
 pub mod report;

@@ -45,6 +45,37 @@ impl Kind {
     }
 }
 
+/// Makes a test for each kind of store of an `async fn(Kind)`, in a module of the function's name.
+#[macro_export]
+macro_rules! on_every_store {
+    ($test:ident) => {
+        $crate::on_stores!($test: memory Memory, file File, sled Sled, redis Redis);
+    };
+}
+
+/// As [`on_every_store`](crate::on_every_store), for the stores that one process owns.
+#[macro_export]
+macro_rules! on_exclusive_stores {
+    ($test:ident) => {
+        $crate::on_stores!($test: memory Memory, file File, sled Sled);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! on_stores {
+    ($test:ident: $($name:ident $kind:ident),+) => {
+        mod $test {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$test($crate::place::Kind::$kind).await;
+                }
+            )+
+        }
+    };
+}
+
 /// Where a store of some kind is, for as long as this value lives.
 #[derive(Debug)]
 pub struct Place {

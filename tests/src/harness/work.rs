@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stepwell::{Engine, EngineOptions, RunError, RunHandle, StepContext, Workflow};
+use stepwell::{Engine, EngineOptions, RunError, RunHandle, StepContext, StepPolicy, Workflow};
 use stepwell_contract::Backend;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::chain;
 use crate::harness::{soaked, zombies};
@@ -38,6 +39,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
                 Ok(store) => soaked::work(arguments, &witness, store).await,
                 Err(code) => code,
             },
+            "abort" => abort(arguments, &witness).await,
+            "hold" => hold(arguments, &witness).await,
             "zombie" => zombie(arguments, &witness).await,
             other => panic!("a worker cannot {other:?}"),
         }
@@ -72,6 +75,8 @@ async fn open(arguments: &Arguments, witness: &Witness) -> Result<Arc<WitnessedB
 fn options(arguments: &Arguments) -> EngineOptions {
     EngineOptions {
         lease_ms: arguments.value("lease-ms", 2_000),
+        shutdown_grace_ms: arguments.value("grace-ms", 2_000),
+        stop_grace_ms: 200,
         poll_ms: 50,
         threads: 2,
         commit_patience_ms: arguments.value("commit-patience-ms", 30_000),
@@ -188,6 +193,82 @@ async fn leave(store: Arc<WitnessedBackend>) {
     let until = Instant::now() + Duration::from_secs(5);
     while Arc::strong_count(&inner) > 1 && Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Sees runs of a chain to their end beside one whose step ends the process, until that one is put aside.
+async fn abort(arguments: &Arguments, witness: &Witness) -> u8 {
+    let store = match open(arguments, witness).await {
+        Ok(store) => store,
+        Err(code) => return code,
+    };
+    let step = |_ctx: StepContext, (): ()| async { std::process::abort() };
+    let bad = Workflow::named("abort").step_fn::<(), (), _, _>("aborts", step);
+    let bad = bad.policy(StepPolicy::default().crash_max(3)).build().expect("a valid definition");
+    let builder = Engine::builder(store).register(chain::workflow(10, 0, witness)).register(bad);
+    let engine = match builder.options(options(arguments)).start().await {
+        Ok(engine) => engine,
+        Err(error) => {
+            witness.tell(&format!("unstarted {error}"));
+            return UNOPENED;
+        }
+    };
+    let work = async {
+        let others = see_through(&engine, arguments, witness);
+        let aborts = async {
+            let Ok(handle) = engine.start_run("abort", "aborts", &()).await else { return false };
+            matches!(handle.result::<()>().await, Err(RunError::Paused { .. }))
+        };
+        tokio::join!(others, aborts).1
+    };
+    match tokio::time::timeout(Duration::from_secs(30), work).await {
+        Ok(true) => 0,
+        Ok(false) | Err(_) => GAVE_UP,
+    }
+}
+
+/// Starts a run whose step waits for the file `--go`, and obeys signals: the first stops in an orderly way, the
+/// second at once.
+async fn hold(arguments: &Arguments, witness: &Witness) -> u8 {
+    let mut terminated = signal(SignalKind::terminate()).expect("a handler");
+    let store = match open(arguments, witness).await {
+        Ok(store) => store,
+        Err(code) => return code,
+    };
+    let go: std::path::PathBuf = arguments.needed("go").into();
+    let told = witness.clone();
+    let step = move |ctx: StepContext, (): ()| {
+        let (go, told) = (go.clone(), told.clone());
+        async move {
+            told.executes(&ctx);
+            while !go.exists() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            Ok(())
+        }
+    };
+    let workflow = Workflow::named("hold").step_fn("held", step).build().expect("a valid definition");
+    let engine = match engine(arguments, &store, witness, workflow).await {
+        Ok(engine) => engine,
+        Err(code) => return code,
+    };
+    let work = async {
+        let handle = engine.start_run("hold", "held", &()).await.map_err(RunError::Engine)?;
+        handle.result::<()>().await
+    };
+    tokio::select! {
+        ended = work => match ended {
+            Ok(()) => return 0,
+            Err(error) => {
+                witness.tell(&format!("ended held {error}"));
+                return GAVE_UP;
+            }
+        },
+        _ = terminated.recv() => witness.tell("stopping"),
+    }
+    tokio::select! {
+        () = engine.shutdown() => 0,
+        _ = terminated.recv() => std::process::exit(130),
     }
 }
 

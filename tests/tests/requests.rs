@@ -1,0 +1,189 @@
+//! Each verb in each state, asked by another engine than the one that has the run: what is allowed happens, what is
+//! refused changes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stepwell::prelude::*;
+use stepwell::{Actor, EngineOptions, Error, StartRun, Verb};
+use stepwell_contract::{Backend, Head, Name, Record, RunKey, Status};
+use stepwell_tests::audit::{check_journal, journal};
+use stepwell_tests::hold::{Hold, PATIENCE};
+use stepwell_tests::place::{Kind, Place};
+use stepwell_tests::wait::wait_until;
+
+/// The states a run can be asked in; `cancelling` lasts only as long as its step takes to stop.
+const STATES: [Status; 8] = [
+    Status::Queued,
+    Status::Running,
+    Status::Waiting,
+    Status::Paused,
+    Status::Cancelling,
+    Status::Succeeded,
+    Status::Failed,
+    Status::Cancelled,
+];
+
+/// Two engines on one store: `owner` takes runs, `other` only asks.
+struct Scene {
+    owner: Engine,
+    other: Engine,
+    backend: Arc<dyn Backend>,
+    hold: Hold,
+    _place: Place,
+}
+
+impl Scene {
+    async fn new(kind: Kind) -> Self {
+        let mut place = Place::new(kind);
+        let backend = place.open().await;
+        let hold = Hold::default();
+        let build = |hold: &Hold, backend: &Arc<dyn Backend>| {
+            let fails = |ctx: StepContext, permanent: bool| async move {
+                ctx.heartbeat();
+                let failure = StepError::transient("later");
+                if permanent { Err::<(), _>(StepError::permanent("never")) } else { Err(failure) }
+            };
+            let hourly =
+                StepPolicy::default().retry(Retry::fixed(hours(1)).max_attempts(9)).deadline(days(9));
+            let failing = Workflow::named("failing").step_fn("fails", fails).policy(hourly);
+            let quick =
+                Workflow::named("quick").step_fn("passes", |_ctx: StepContext, (): ()| async { Ok(()) });
+            let options = EngineOptions {
+                queues: vec![Name::new("default").expect("a name")],
+                // As long as a step that was told to stop may go on, `cancelling` lasts.
+                stop_grace_ms: 400,
+                poll_ms: 20,
+                threads: 2,
+                ..EngineOptions::default()
+            };
+            Engine::builder(Arc::clone(backend))
+                .register(hold.workflow(StepPolicy::default()))
+                .register(failing.build().expect("valid"))
+                .register(quick.build().expect("valid"))
+                .options(options)
+        };
+        let owner = build(&hold, &backend).start().await.expect("the owner starts");
+        let other = build(&hold, &backend).build().await.expect("the other starts");
+        Self { owner, other, backend, hold, _place: place }
+    }
+
+    /// A run in that state.
+    async fn run_in(&self, status: Status, id: &str) -> RunKey {
+        let begun = self.hold.count();
+        let start = match status {
+            Status::Queued => StartRun::new("quick", id, &()).map(|start| start.queue(nobody())),
+            Status::Running | Status::Cancelling => StartRun::new("hold", id, &()),
+            Status::Waiting => StartRun::new("failing", id, &false),
+            Status::Failed => StartRun::new("failing", id, &true),
+            Status::Paused | Status::Cancelled => {
+                StartRun::new("quick", id, &()).map(|start| start.queue(nobody()))
+            }
+            Status::Succeeded => StartRun::new("quick", id, &()),
+        };
+        let handle = self.owner.start_with(start.expect("valid")).await.expect("started");
+        let key = handle.key().clone();
+        match status {
+            Status::Running => self.hold.begun(begun + 1).await,
+            Status::Paused => drop(self.owner.pause(&key, "for the test").await.expect("paused")),
+            Status::Cancelled => drop(self.owner.cancel(&key, "for the test").await.expect("cancelled")),
+            Status::Cancelling => {
+                self.hold.begun(begun + 1).await;
+                self.owner.cancel(&key, "for the test").await.expect("asked");
+            }
+            _ => {}
+        }
+        self.comes_to(&key, status).await;
+        key
+    }
+
+    async fn head(&self, key: &RunKey) -> Head {
+        self.backend.head(key).await.expect("the store answers").expect("the run is there")
+    }
+
+    async fn records(&self, key: &RunKey) -> Vec<Record> {
+        journal(self.backend.as_ref(), key).await.expect("a journal")
+    }
+
+    async fn comes_to(&self, key: &RunKey, status: Status) {
+        let came = wait_until("the status", PATIENCE, async || {
+            (self.head(key).await.status == status).then_some(())
+        });
+        if let Err(late) = came.await {
+            panic!("{key} does not come to {status}, it is {}: {late}", self.head(key).await.status);
+        }
+    }
+}
+
+/// A queue that no worker reads.
+fn nobody() -> Name {
+    Name::new("nobody").expect("a name")
+}
+
+/// Where an allowed request leads; `None` when the run just goes on.
+fn leads_to(verb: Verb) -> Option<Status> {
+    match verb {
+        Verb::Pause | Verb::Interrupt => Some(Status::Paused),
+        Verb::Cancel => Some(Status::Cancelled),
+        Verb::Resume | Verb::Retry => None,
+    }
+}
+
+async fn each_verb_in_each_state(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    let (mut allowed, mut refused) = (0, 0);
+    for status in STATES {
+        for verb in Verb::ALL {
+            let what = format!("{} when {status}", verb.as_str());
+            let key = scene.run_in(status, &format!("{}-{status}", verb.as_str())).await;
+            let (head, records) = (scene.head(&key).await, scene.records(&key).await);
+            let ask = scene.other.ask(&key, verb, Actor::Person("ada".to_owned()), "why not");
+            let answer = tokio::time::timeout(Duration::from_secs(60), ask).await.expect(&what);
+            match verb.allowed(status) {
+                Ok(()) => {
+                    allowed += 1;
+                    answer.unwrap_or_else(|error| panic!("{what}: {error}"));
+                    // A pause waits for the step that runs.
+                    if verb == Verb::Pause && status == Status::Running {
+                        scene.hold.release();
+                    }
+                    match leads_to(verb) {
+                        Some(status) => {
+                            scene.comes_to(&key, status).await;
+                            scene.hold.hold_again();
+                        }
+                        None => {
+                            let records = scene.records(&key).await;
+                            assert!(
+                                records.iter().any(|record| record.kind.as_str() == "run_resumed"),
+                                "{what}"
+                            );
+                        }
+                    }
+                }
+                Err(_) => {
+                    refused += 1;
+                    let error = answer.map(|head| head.status).expect_err(&what);
+                    assert!(matches!(error, Error::Refused { .. }), "{what}: {error}");
+                    // While it is being cancelled the run moves by itself.
+                    if status != Status::Cancelling && status != Status::Running {
+                        assert_eq!(scene.head(&key).await, head, "{what}");
+                        assert_eq!(scene.records(&key).await, records, "{what}");
+                    }
+                }
+            }
+            assert!(check_journal(&key, &scene.records(&key).await).is_empty());
+        }
+    }
+    assert_eq!((allowed, refused), (15, 25));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_verb_is_answered_in_each_state_in_memory() {
+    each_verb_in_each_state(Kind::Memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_verb_is_answered_in_each_state_across_workers_on_redis() {
+    each_verb_in_each_state(Kind::Redis).await;
+}

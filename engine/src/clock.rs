@@ -1,12 +1,14 @@
 //! Time for the engine: what the store's clock says, and waiting for it.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use stepwell_contract::{Clock, SystemClock, Timestamp};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// A clock that can be waited for.
@@ -17,6 +19,12 @@ pub trait Time: Clock {
     /// # Cancellation
     /// Dropping the future has no effect.
     async fn sleep_until(&self, at: Timestamp);
+
+    /// Returns after so much time has passed, whatever the clock is set to meanwhile.
+    ///
+    /// # Cancellation
+    /// Dropping the future has no effect.
+    async fn sleep(&self, time: Duration);
 }
 
 /// The longest sleep between two looks at a clock that may jump.
@@ -32,6 +40,10 @@ impl Time for SystemClock {
             }
             tokio::time::sleep(Duration::from_millis(left).min(LOOK_AGAIN)).await;
         }
+    }
+
+    async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time).await;
     }
 }
 
@@ -71,18 +83,25 @@ impl Time for SimulatedTime {
         // The sender lives in `self`: waiting for it cannot fail.
         let _ = self.0.subscribe().wait_for(|now| *now >= at).await;
     }
+
+    async fn sleep(&self, time: Duration) {
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.sleep_until(self.now().plus_ms(ms)).await;
+    }
 }
 
 /// The store's time as this process knows it: its own clock, corrected by what the store said last.
 #[derive(Debug)]
 pub(crate) struct StoreTime {
     own: Arc<dyn Time>,
+    /// Timers are the engine's own: a blocked runtime of the program must not hold them up.
+    timers: Handle,
     ahead_ms: AtomicI64,
 }
 
 impl StoreTime {
-    pub(crate) fn new(own: Arc<dyn Time>) -> Self {
-        Self { own, ahead_ms: AtomicI64::new(0) }
+    pub(crate) fn new(own: Arc<dyn Time>, timers: Handle) -> Self {
+        Self { own, timers, ahead_ms: AtomicI64::new(0) }
     }
 
     /// Takes note of the store's clock, read by a call that began at `asked_at` by the own clock.
@@ -103,16 +122,30 @@ impl StoreTime {
 
     pub(crate) async fn sleep_until(&self, at: Timestamp) {
         let ahead = self.ahead_ms.load(Ordering::Relaxed);
-        self.own.sleep_until(Timestamp(at.0.saturating_sub(ahead))).await;
+        self.on_own_timers(self.own.sleep_until(Timestamp(at.0.saturating_sub(ahead)))).await;
     }
 
     pub(crate) async fn sleep(&self, ms: u64) {
-        self.own.sleep_until(self.own.now().plus_ms(ms)).await;
+        self.on_own_timers(self.own.sleep(Duration::from_millis(ms))).await;
+    }
+
+    /// Waits for real, also where time is simulated: for looking again at what another thread does.
+    pub(crate) async fn pause(&self, time: Duration) {
+        self.on_own_timers(async move { tokio::time::sleep(time).await }).await;
+    }
+
+    async fn on_own_timers(&self, sleep: impl Future<Output = ()>) {
+        let mut sleep = std::pin::pin!(sleep);
+        std::future::poll_fn(|cx| {
+            let _inside = self.timers.enter();
+            sleep.as_mut().poll(cx)
+        })
+        .await;
     }
 }
 
 impl Clock for StoreTime {
     fn now(&self) -> Timestamp {
-        Timestamp(self.own.now().0 + self.ahead_ms.load(Ordering::Relaxed))
+        Timestamp(self.own.now().0.saturating_add(self.ahead_ms.load(Ordering::Relaxed)))
     }
 }

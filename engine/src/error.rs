@@ -47,8 +47,11 @@ pub enum Error {
         /// Why not.
         why: String,
     },
-    /// The request is with the run's owner, which has not answered in time. It stays there and will be answered.
-    #[error("the worker that has run {key} has not answered yet; the request stays in its inbox")]
+    /// The request is with the run's owner, which has not answered in time. It stays in the run's inbox and is answered by
+    /// its owner, or by the next one.
+    #[error(
+        "the worker that has run {key} has not answered yet; the request stays in its inbox: look at the run again later"
+    )]
     NoAnswerYet {
         /// The run.
         key: RunKey,
@@ -78,15 +81,21 @@ pub enum Error {
     /// The settings contradict each other.
     #[error("{0}")]
     Options(String),
-    /// The engine is shutting down: start the run after the restart.
-    #[error("the engine is shutting down")]
+    /// The engine is shutting down. What is stored goes on after the restart.
+    #[error("the engine is shutting down: runs go on, and new ones can be started, after the restart")]
     ShuttingDown,
     /// The operating system refused a thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
     /// A fault in the engine. Please report it.
     #[error("a fault in the engine: {0}")]
-    Internal(#[from] IllegalTransition),
+    Internal(String),
+}
+
+impl From<IllegalTransition> for Error {
+    fn from(error: IllegalTransition) -> Self {
+        Self::Internal(error.to_string())
+    }
 }
 
 impl From<BackendError> for Error {

@@ -40,8 +40,8 @@ pub(crate) struct Attempt {
 /// When an attempt is cut off.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Bounds {
-    /// By this time, for this limit.
-    pub(crate) end: Option<(Timestamp, Cut)>,
+    /// After so many milliseconds, for this limit.
+    pub(crate) end: Option<(u64, Cut)>,
     /// When it has not shown life for this long.
     pub(crate) heartbeat: Option<(u64, Origin)>,
 }
@@ -58,17 +58,22 @@ impl Bounds {
     /// The bounds of an attempt that begins now, of a step whose first attempt began at `began_at`.
     pub(crate) fn of(limits: &Effective, began_at: Timestamp, now: Timestamp) -> Self {
         let attempt = limits.attempt_timeout_ms.value.map(|value_ms| {
-            (
-                now.plus_ms(value_ms),
-                Cut { limit: "attempt_timeout", value_ms, from: limits.attempt_timeout_ms.from },
-            )
+            (value_ms, Cut { limit: "attempt_timeout", value_ms, from: limits.attempt_timeout_ms.from })
         });
         let deadline = limits.deadline_ms.value.map(|value_ms| {
-            (began_at.plus_ms(value_ms), Cut { limit: "deadline", value_ms, from: limits.deadline_ms.from })
+            (
+                began_at.plus_ms(value_ms).since_ms(now),
+                Cut { limit: "deadline", value_ms, from: limits.deadline_ms.from },
+            )
         });
         let heartbeat = limits.heartbeat_timeout_ms.value.map(|ms| (ms, limits.heartbeat_timeout_ms.from));
-        let end = attempt.into_iter().chain(deadline).min_by_key(|(at, _)| *at);
+        let end = attempt.into_iter().chain(deadline).min_by_key(|(after_ms, _)| *after_ms);
         Self { end, heartbeat }
+    }
+
+    /// After how many milliseconds the attempt is cut off at the latest.
+    pub(crate) fn end_ms(&self) -> Option<u64> {
+        self.end.map(|(after_ms, _)| after_ms)
     }
 }
 
@@ -91,9 +96,14 @@ impl Attempt {
             std::task::Poll::Ready(ended) => ended,
             std::task::Poll::Pending => match select(work, Box::pin(self.cut_off())).await {
                 Either::Left((ended, _)) => ended,
-                Either::Right((cut, _)) => {
+                Either::Right((cut, work)) => {
                     // What the step has spawned may hold the token too.
                     self.ctx.cancelled().cancel();
+                    // Dropping runs code of the step as well.
+                    if let Err(panic) = std::panic::catch_unwind(AssertUnwindSafe(|| drop(work))) {
+                        let (text, place) = (payload_of_panic(panic), panics::take_place());
+                        tracing::warn!(step = %self.ctx.place(), panic = text, ?place, "a step panicked while it was dropped");
+                    }
                     return cut;
                 }
             },
@@ -115,8 +125,8 @@ impl Attempt {
         let late = async {
             match self.bounds.end {
                 None => std::future::pending().await,
-                Some((at, cut)) => {
-                    self.time.sleep_until(at).await;
+                Some((after_ms, cut)) => {
+                    self.time.sleep(after_ms).await;
                     Ended::Failed(Failure::timeout(cut.limit, cut.value_ms, cut.from.as_str()))
                 }
             }

@@ -19,6 +19,7 @@ use crate::config::EngineOptions;
 use crate::exec::committer::Committer;
 use crate::exec::outcome::Outcome;
 use crate::exec::pool::Pool;
+use crate::exec::requests;
 use crate::exec::runner::Left;
 use crate::exec::slot::Slot;
 use crate::workflow::classify::Classifiers;
@@ -156,7 +157,10 @@ impl Core {
     }
 
     pub(crate) fn add_slot(&self, slot: &Arc<Slot>) {
-        lock(&self.slots).insert(slot.key.clone(), Arc::clone(slot));
+        if let Some(former) = lock(&self.slots).insert(slot.key.clone(), Arc::clone(slot)) {
+            // Two owners in one process: the former one must not run on until its next write tells it.
+            former.lost.cancel();
+        }
     }
 
     pub(crate) fn remove_slot(&self, slot: &Arc<Slot>) {
@@ -178,6 +182,17 @@ impl Core {
         told
     }
 
+    /// Forgets those who no longer wait for the run.
+    pub(crate) fn forget_waiters(&self, key: &RunKey) {
+        let mut waiters = lock(&self.waiters);
+        if let Some(waiting) = waiters.get_mut(key) {
+            waiting.retain(|waiter| !waiter.is_closed());
+            if waiting.is_empty() {
+                waiters.remove(key);
+            }
+        }
+    }
+
     /// Tells whoever waits for the run how it came to rest.
     pub(crate) fn tell(&self, key: &RunKey, outcome: &Outcome) {
         if matches!(outcome, Outcome::Released) {
@@ -194,7 +209,6 @@ impl Core {
     where
         F: Future<Output = Result<Outcome, Left>> + Send + 'static,
     {
-        self.add_slot(&slot);
         let core = Arc::clone(self);
         let span = tracing::info_span!("run", run = %slot.key);
         let key = slot.key.clone();
@@ -202,6 +216,11 @@ impl Core {
             // Steps are caught where they run; what is left is a panic while one is dropped. The run is then left alone,
             // as after a crash: its lease must not be renewed any more.
             let driven = AssertUnwindSafe(driven).catch_unwind().await;
+            if let Ok(Err(left)) = &driven
+                && left.is_lasting()
+            {
+                requests::hold_unrecordable(&core, &slot, &left.to_string()).await;
+            }
             core.leave(&slot, driven.unwrap_or_else(|panic| Err(Left::Panic(payload_of_panic(panic)))));
         };
         self.pool.spawn(key, self.runners.track_future(work).instrument(span)).detach();

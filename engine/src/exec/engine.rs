@@ -143,7 +143,7 @@ impl EngineBuilder {
         // Steps run inside the program's runtime where there is one, so that what they spawn is not on the engine's.
         let outside = tokio::runtime::Handle::try_current().unwrap_or_else(|_| io.clone());
         let pool = Pool::start(self.options.threads, outside).map_err(Error::Thread)?;
-        let time = Arc::new(StoreTime::new(self.time));
+        let time = Arc::new(StoreTime::new(self.time, io.clone()));
         let asked_at = time.own_now();
         let store = self.backend.info().await?;
         time.correct(asked_at, store.now);
@@ -192,6 +192,9 @@ fn check(options: &EngineOptions) -> Result<(), Error> {
     if options.lease_ms < 1_000 {
         return refuse("lease_ms must be at least 1000: shorter leases are lost to ordinary delays");
     }
+    if options.lease_ms > 3_600_000 {
+        return refuse("lease_ms must be at most an hour: the runs of a dead worker wait that long");
+    }
     if options.poll_ms == 0 {
         return refuse("poll_ms must be at least 1");
     }
@@ -239,7 +242,7 @@ impl Engine {
             return;
         }
         core.runtime.spawn(keeper::fetch_mail(Arc::clone(core)));
-        core.runtime.spawn(keeper::watch_queues(Arc::clone(core)));
+        core.runtime.spawn(keeper::watch_unowned(Arc::clone(core)));
         if !core.definitions.is_empty() {
             core.runtime.spawn(worker::work(Arc::clone(core)));
         }
@@ -421,25 +424,30 @@ impl Engine {
     /// # Cancellation
     /// Dropping the future leaves the shutdown going on; runs not given up are taken when their lease ends.
     pub async fn shutdown(&self) {
-        let core = &self.0.core;
-        core.stopping.cancel();
-        core.runners.close();
-        for slot in core.slots() {
-            slot.wake.notify_one();
-        }
-        let grace = core.time.sleep(core.options.shutdown_grace_ms);
-        tokio::select! {
-            () = core.runners.wait() => return,
-            () = grace => {}
-        }
-        tracing::warn!(runs = core.runners.len(), "the grace time is over; running steps are told to stop");
-        core.grace_over.cancel();
-        let last = Duration::from_millis(core.options.stop_grace_ms.saturating_add(5_000));
-        if tokio::time::timeout(last, core.runners.wait()).await.is_err() {
-            tracing::error!(
-                runs = core.runners.len(),
-                "steps did not stop; their runs are taken when the leases end"
-            );
-        }
+        let core = Arc::clone(&self.0.core);
+        // On the engine's own runtime: whoever asked may go.
+        let _ = self.0.core.runtime.spawn(async move { stop(&core).await }).await;
+    }
+}
+
+async fn stop(core: &Core) {
+    core.stopping.cancel();
+    core.runners.close();
+    for slot in core.slots() {
+        slot.wake.notify_one();
+    }
+    let grace = core.time.sleep(core.options.shutdown_grace_ms);
+    tokio::select! {
+        () = core.runners.wait() => return,
+        () = grace => {}
+    }
+    tracing::warn!(runs = core.runners.len(), "the grace time is over; running steps are told to stop");
+    core.grace_over.cancel();
+    let last = Duration::from_millis(core.options.stop_grace_ms.saturating_add(5_000));
+    if tokio::time::timeout(last, core.runners.wait()).await.is_err() {
+        tracing::error!(
+            runs = core.runners.len(),
+            "steps did not stop; their runs are taken when the leases end"
+        );
     }
 }

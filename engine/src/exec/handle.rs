@@ -71,6 +71,7 @@ impl RunHandle {
     /// Dropping the future changes nothing.
     pub async fn output(&self) -> Result<Payload, RunError> {
         let mut look = LOOK_FIRST;
+        let _forget = ForgetWaiter { core: &self.core, key: &self.key };
         loop {
             // Asked for before looking: what happens between the two is told.
             let told = self.core.wait_for(&self.key);
@@ -80,7 +81,11 @@ impl RunHandle {
             {
                 return Err(Error::from(error).into());
             }
-            let outcome = if head.status.is_finished() || head.status == stepwell_contract::Status::Paused {
+            let is_at_rest = head.status.is_finished() || head.status == stepwell_contract::Status::Paused;
+            if self.core.is_stopping() && !is_at_rest && self.core.slot(&self.key).is_none() {
+                return Err(Error::ShuttingDown.into());
+            }
+            let outcome = if is_at_rest {
                 let state = requests::load_state(&self.core, &self.key).await?;
                 Outcome::of(&state).map_err(Error::from)?
             } else if self.core.slot(&self.key).is_some() {
@@ -108,5 +113,17 @@ impl RunHandle {
                 Outcome::Released => continue,
             };
         }
+    }
+}
+
+/// Takes a waiter back when whoever waited has its answer, or has gone.
+struct ForgetWaiter<'a> {
+    core: &'a Core,
+    key: &'a RunKey,
+}
+
+impl Drop for ForgetWaiter<'_> {
+    fn drop(&mut self) {
+        self.core.forget_waiters(self.key);
     }
 }

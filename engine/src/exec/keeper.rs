@@ -14,8 +14,8 @@ use crate::run::summary::Summary;
 
 /// How often mail from other processes is looked for, in milliseconds.
 const MAIL_EVERY_MS: u64 = 500;
-/// How often runs that wait too long for a worker are looked for, in milliseconds.
-const QUEUE_EVERY_MS: u64 = 5_000;
+/// How often runs that nobody advances are looked through, in milliseconds.
+const UNOWNED_EVERY_MS: u64 = 5_000;
 
 /// Starts the keeper's thread. It ends when the engine is gone.
 pub(crate) fn start(core: &Arc<Core>) -> std::io::Result<()> {
@@ -41,13 +41,9 @@ fn keep(core: &Weak<Core>) {
 fn care_for_leases(core: &Arc<Core>) {
     let now = core.time.own_now();
     for slot in core.slots() {
-        match slot.care(core.options.lease_ms, now) {
+        match slot.care(core.options.lease_ms, core.store.exclusive, now) {
             Care::Nothing => {}
             Care::Renew => {
-                core.runtime.spawn(slot.renew(core.committer.clone(), Arc::clone(&core.time)));
-            }
-            // On an exclusive store there is nobody else who could have taken the run.
-            Care::Fence if core.store.exclusive => {
                 core.runtime.spawn(slot.renew(core.committer.clone(), Arc::clone(&core.time)));
             }
             Care::Fence => {
@@ -81,14 +77,17 @@ pub(crate) async fn fetch_mail(core: Arc<Core>) {
     }
 }
 
-/// Pauses runs that no worker took in the time that their workflow allows, until the engine stops.
-pub(crate) async fn watch_queues(core: Arc<Core>) {
+/// Looks after runs that nobody advances, until the engine stops: those that no worker took in time, and those that
+/// are held and whose mail nobody has answered.
+pub(crate) async fn watch_unowned(core: Arc<Core>) {
+    let waits = core.definitions.values().any(|known| known.definition.policy().queue_wait_ms.is_some());
     while !core.is_stopping() {
-        if let Err(error) = pause_unclaimed(&core).await {
-            tracing::debug!(%error, "queues could not be looked through");
+        let late = if waits { pause_unclaimed(&core).await } else { Ok(()) };
+        if let Err(error) = late.and(answer_held(&core).await) {
+            tracing::debug!(%error, "runs that nobody advances could not be looked through");
         }
         tokio::select! {
-            () = core.time.sleep(QUEUE_EVERY_MS) => {}
+            () = core.time.sleep(UNOWNED_EVERY_MS) => {}
             () = core.stopping.cancelled() => return,
         }
     }
@@ -101,7 +100,9 @@ async fn pause_unclaimed(core: &Arc<Core>) -> Result<(), BackendError> {
         let page = core.backend.scan(&query, after, PAGE_ITEMS_MAX).await?;
         let late = |head: &&Head| {
             let summary = head.summary.decode::<Summary>().ok();
-            summary.and_then(|summary| summary.queue_until).is_some_and(|until| until <= core.time.now())
+            let until = summary.and_then(|summary| summary.queue_until);
+            // A run that was just claimed is still queued by its head; its worker is about to write.
+            until.is_some_and(|until| until <= core.time.now()) && head.live_lease(core.time.now()).is_none()
         };
         for head in page.items.iter().filter(late) {
             if let Err(error) = requests::pause_unclaimed(core, head).await {
@@ -113,4 +114,15 @@ async fn pause_unclaimed(core: &Arc<Core>) -> Result<(), BackendError> {
             return Ok(());
         }
     }
+}
+
+/// A held run is never due, so that its mail would lie there if whoever posted it has gone.
+async fn answer_held(core: &Arc<Core>) -> Result<(), BackendError> {
+    let query = Query { statuses: vec![Status::Paused], with_mail: true, ..Query::default() };
+    for head in core.backend.scan(&query, None, PAGE_ITEMS_MAX).await?.items {
+        if let Err(error) = requests::answer_unowned(core, &head).await {
+            tracing::debug!(run = %head.key, %error, "mail of a held run was not answered");
+        }
+    }
+    Ok(())
 }

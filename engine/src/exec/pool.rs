@@ -32,7 +32,8 @@ pub(crate) struct Pool(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    executor: Executor<'static>,
+    /// Gone once the engine is: what is left of its tasks is dropped with the last thread that serves it.
+    executor: Mutex<Option<Arc<Executor<'static>>>>,
     /// The user's tokio runtime, so that timers and sockets work inside steps.
     runtime: Handle,
     wanted: usize,
@@ -40,7 +41,7 @@ struct Shared {
     named: AtomicUsize,
     started: Instant,
     /// Milliseconds since `started`, coarse: one store by the keeper instead of a clock read at each poll.
-    tick: AtomicU64,
+    tick: Arc<AtomicU64>,
 }
 
 /// One thread.
@@ -59,13 +60,13 @@ impl Pool {
     /// Starts `threads` threads. Tasks run inside `runtime`.
     pub(crate) fn start(threads: usize, runtime: Handle) -> std::io::Result<Self> {
         let pool = Self(Arc::new(Shared {
-            executor: Executor::new(),
+            executor: Mutex::new(Some(Arc::new(Executor::new()))),
             runtime,
             wanted: threads.max(1),
             seats: Mutex::default(),
             named: AtomicUsize::new(1),
             started: Instant::now(),
-            tick: AtomicU64::new(0),
+            tick: Arc::default(),
         }));
         for _ in 0..pool.0.wanted {
             pool.0.add_thread()?;
@@ -79,7 +80,12 @@ impl Pool {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.0.executor.spawn(Watched { run, shared: Arc::clone(&self.0), future: Box::pin(future) })
+        let work = Watched { run, tick: Arc::clone(&self.0.tick), future: Box::pin(future) };
+        match &*lock(&self.0.executor) {
+            Some(executor) => executor.spawn(work),
+            // The engine is gone: the task is never begun, and whoever awaits it is gone too.
+            None => Executor::new().spawn(work),
+        }
     }
 
     /// Moves the coarse clock on and replaces blocked threads. The keeper calls it some fifty times a second.
@@ -115,6 +121,8 @@ impl Pool {
         for seat in lock(&self.0.seats).iter() {
             seat.leave.cancel();
         }
+        // Tasks hold the engine and so this pool: without this they would keep each other for ever.
+        drop(lock(&self.0.executor).take());
     }
 }
 
@@ -138,7 +146,10 @@ impl Shared {
             let _inside = shared.runtime.enter();
             SEAT.set(Some(Arc::clone(&own)));
             let leave = own.leave.clone();
-            futures_lite::future::block_on(shared.executor.run(leave.cancelled()));
+            let executor = lock(&shared.executor).clone();
+            if let Some(executor) = executor {
+                futures_lite::future::block_on(executor.run(leave.cancelled()));
+            }
         })?;
         lock(&self.seats).push(seat);
         Ok(())
@@ -173,7 +184,7 @@ impl Seat {
 /// A task that tells its thread whose it is while it is polled.
 struct Watched<F> {
     run: RunKey,
-    shared: Arc<Shared>,
+    tick: Arc<AtomicU64>,
     future: Pin<Box<F>>,
 }
 
@@ -184,15 +195,23 @@ impl<F: Future> Future for Watched<F> {
         SEAT.with_borrow(|seat| {
             let Some(seat) = seat else { return };
             *lock(&seat.run) = Some(self.run.clone());
-            seat.busy_since.store(self.shared.tick.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            seat.busy_since.store(self.tick.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         });
-        let poll = self.future.as_mut().poll(cx);
+        let _free_again = FreeAgain;
+        self.future.as_mut().poll(cx)
+    }
+}
+
+/// Marks the thread as free when a poll ends, also by a panic.
+struct FreeAgain;
+
+impl Drop for FreeAgain {
+    fn drop(&mut self) {
         SEAT.with_borrow(|seat| {
             let Some(seat) = seat else { return };
             seat.busy_since.store(0, Ordering::Relaxed);
             seat.told.store(0, Ordering::Relaxed);
         });
-        poll
     }
 }
 

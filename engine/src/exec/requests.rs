@@ -14,19 +14,23 @@ use crate::error::Error;
 use crate::exec::core::Core;
 use crate::exec::load;
 use crate::exec::outcome::Outcome;
-use crate::exec::runner::{Left, answer};
+use crate::exec::runner::answer;
+use crate::exec::slot::Slot;
 use crate::run::actor::Actor;
-use crate::run::event::{Event, PauseReason, RunPaused};
+use crate::run::event::{AttemptLost, Event, LostReason, PauseReason, RunPaused, within};
 use crate::run::request::{Ask, put_to_rest};
 use crate::run::state::State;
 use crate::run::summary::Summary;
 
 /// The kind of a message that carries a request.
 const REQUEST: Kind = Kind::of("request");
-/// How long the owner of a run may take to answer before the caller is told that it has not.
-const ANSWER_MS: u64 = 30_000;
-/// How often the caller looks whether the owner has answered.
+/// How often the caller looks whether the owner has answered, and how many times: half a minute in all.
 const LOOK: Duration = Duration::from_millis(20);
+const LOOKS_MAX: u32 = 1_500;
+/// Longest reason kept with a request, in bytes.
+const REASON_BYTES_MAX: usize = 4 << 10;
+/// Most messages answered with one write.
+pub(crate) const MAIL_MAX: usize = 100;
 
 /// Asks something of a run, and returns its head once the request was answered.
 ///
@@ -36,68 +40,64 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(crate) async fn ask(core: &Arc<Core>, key: &RunKey, ask: Ask) -> Result<Head, Error> {
     let head = head_of(core, key).await?;
     if let Err(why) = ask.verb.allowed(head.status) {
-        return Err(Error::Refused {
-            key: key.clone(),
-            verb: ask.verb.as_str(),
-            status: head.status,
-            why: why.to_owned(),
-        });
+        let (verb, why) = (ask.verb.as_str(), why.to_owned());
+        return Err(Error::Refused { key: key.clone(), verb, status: head.status, why });
     }
+    let ask = Ask { message: within(ask.message, REASON_BYTES_MAX), ..ask };
     let id = MessageId::new(Uuid::now_v7().simple().to_string())?;
     let message = Message::new(id.clone(), REQUEST, core.time.now(), Payload::encode(&ask)?);
+    // The answer is written behind what is there now.
+    let from = head.next_seq;
     if let Verdict::Rejected { .. } = core.committer.commit(Batch::post(key.clone(), message)).await? {
         return Err(Error::NoSuchRun(key.clone()));
     }
-    let asked_at = core.time.own_now();
+    let mut looks = 0;
     loop {
         let head = head_of(core, key).await?;
-        if core.slot(key).is_none() && head.live_lease(core.time.now()).is_none() {
-            if let Some(head) = answer_unowned(core, &head).await? {
-                return told(core, key, &id, &ask, head).await;
-            }
-            continue;
-        }
         if let Some(slot) = core.slot(key) {
             slot.tell_mail();
+        } else if head.live_lease(core.time.now()).is_none()
+            && let Some(head) = answer_unowned(core, &head).await?
+        {
+            return told(core, &id, from, &ask, head).await;
         }
         let waiting = core.backend.inbox(key, usize::MAX).await?;
         if !waiting.iter().any(|message| message.id == id) {
             let head = head_of(core, key).await?;
-            return told(core, key, &id, &ask, head).await;
+            return told(core, &id, from, &ask, head).await;
         }
-        if core.time.own_now().since_ms(asked_at) >= ANSWER_MS {
+        if looks == LOOKS_MAX {
             return Err(Error::NoAnswerYet { key: key.clone() });
         }
-        tokio::time::sleep(LOOK).await;
+        looks += 1;
+        core.time.pause(LOOK).await;
     }
 }
 
 /// The head after the request was taken, or the refusal that the run's state gave when it was.
-async fn told(core: &Core, key: &RunKey, id: &MessageId, ask: &Ask, head: Head) -> Result<Head, Error> {
-    // The answer is among the latest records: the request was taken a moment ago.
-    let from = Seq(head.next_seq.0.saturating_sub(PAGE_ITEMS_MAX as u64).max(1));
-    let tail = core.backend.journal(key, from, PAGE_ITEMS_MAX).await?;
-    let refusals = tail.iter().rev().filter(|record| record.kind.as_str() == "request_refused");
-    for record in refusals {
-        if let Ok(Event::RequestRefused(refused)) = Event::read(record)
-            && refused.request == *id
-        {
-            let why = refused.message;
-            return Err(Error::Refused {
-                key: key.clone(),
-                verb: ask.verb.as_str(),
-                status: head.status,
-                why,
-            });
+async fn told(core: &Core, id: &MessageId, from: Seq, ask: &Ask, head: Head) -> Result<Head, Error> {
+    let mut from = from;
+    loop {
+        let page = core.backend.journal(&head.key, from, PAGE_ITEMS_MAX).await?;
+        for record in page.iter().filter(|record| record.kind.as_str() == "request_refused") {
+            if let Ok(Event::RequestRefused(refused)) = Event::read(record)
+                && refused.request == *id
+            {
+                let (verb, why) = (ask.verb.as_str(), refused.message);
+                return Err(Error::Refused { key: head.key, verb, status: head.status, why });
+            }
         }
+        if page.len() < PAGE_ITEMS_MAX {
+            return Ok(head);
+        }
+        from = from.plus(page.len());
     }
-    Ok(head)
 }
 
 /// Answers all mail of a run that nobody owns. Returns its head then; `None` when the run has changed meanwhile.
-async fn answer_unowned(core: &Core, head: &Head) -> Result<Option<Head>, Error> {
+pub(crate) async fn answer_unowned(core: &Core, head: &Head) -> Result<Option<Head>, Error> {
     let mut state = load_state(core, &head.key).await?;
-    let mail = core.backend.inbox(&head.key, usize::MAX).await?;
+    let mail = core.backend.inbox(&head.key, MAIL_MAX).await?;
     let mut events = Vec::new();
     let now = core.time.now();
     for message in &mail {
@@ -179,11 +179,36 @@ pub(crate) async fn head_of(core: &Core, key: &RunKey) -> Result<Head, Error> {
 }
 
 pub(crate) async fn load_state(core: &Core, key: &RunKey) -> Result<State, Error> {
-    load::state(core.backend.as_ref(), key).await.map_err(|left| match left {
-        Left::Store(error) => error.into(),
-        Left::Fold(source) => Error::Journal { key: key.clone(), source },
-        Left::Payload(error) => error.into(),
-        Left::Illegal(error) => error.into(),
-        Left::Write(_) | Left::Panic(_) => Error::Options(left.to_string()),
-    })
+    load::state(core.backend.as_ref(), key).await.map_err(|left| left.into_error(key))
+}
+
+/// Holds a run whose next events cannot be stored: it would come to the same point again at each takeover.
+pub(crate) async fn hold_unrecordable(core: &Core, slot: &Slot, why: &str) {
+    let held = async {
+        let head = head_of(core, &slot.key).await?;
+        if head.fence != slot.fence || head.status.is_finished() {
+            return Ok(());
+        }
+        let mut state = load_state(core, &slot.key).await?;
+        let mut events = Vec::new();
+        for place in state.running_places() {
+            let attempt = state.step(&place).map_or(0, |step| step.attempt);
+            events.push(AttemptLost { place, attempt, reason: LostReason::Stopped }.into());
+        }
+        let message = format!(
+            "what the run did could not be recorded: {}. Mend the step, then `retry`",
+            within(why.to_owned(), 1 << 10)
+        );
+        let reason = PauseReason::NeedsAttention;
+        events.push(RunPaused { reason, actor: Actor::Engine, message, place: None, failure: None }.into());
+        let now = core.time.now();
+        for event in &events {
+            state.apply(event, now)?;
+        }
+        write(core, &head, &state, &events, Vec::new(), head.fence).await.map(|_| ())
+    };
+    let held: Result<(), Error> = held.await;
+    if let Err(error) = held {
+        tracing::error!(run = %slot.key, %error, why, "a run that cannot be recorded was not held");
+    }
 }

@@ -139,6 +139,21 @@ impl Slot {
         }
     }
 
+    /// Gives the run up for so long, without a word in its journal.
+    pub(crate) async fn put_back(
+        &self,
+        committer: &Committer,
+        time: &StoreTime,
+        rest_ms: u64,
+    ) -> Result<(), WriteError> {
+        let wake_at = time.now().plus_ms(rest_ms);
+        self.write(committer, time, Write::default(), |head| {
+            head.lease = None;
+            head.wake_at = Some(wake_at);
+        })
+        .await
+    }
+
     /// Writes the head with what the steps last said of their progress, which renews the lease.
     pub(crate) async fn renew(self: Arc<Self>, committer: Committer, time: Arc<StoreTime>) {
         if self.ended.load(Ordering::Acquire) {
@@ -159,19 +174,38 @@ impl Slot {
         }
     }
 
-    /// What the keeper has to do for the run now.
-    pub(crate) fn care(&self, ttl_ms: u64, now: Timestamp) -> Care {
-        let age_ms = now.since_ms(Timestamp(self.renewed_at.load(Ordering::Relaxed)));
-        let is_due = age_ms >= ttl_ms / 3 || (age_ms >= PROGRESS_EVERY_MS && self.board.is_new());
-        if now.0 >= self.hold_until.load(Ordering::Relaxed) {
-            Care::Nothing
-        } else if age_ms >= ttl_ms {
-            Care::Fence
-        } else if is_due {
-            Care::Renew
-        } else {
-            Care::Nothing
+    /// What the keeper has to do for the run now. On an exclusive store nobody else can have taken a run whose lease has
+    /// ended.
+    pub(crate) fn care(&self, ttl_ms: u64, is_exclusive: bool, now: Timestamp) -> Care {
+        let renewed_at = Timestamp(self.renewed_at.load(Ordering::Relaxed));
+        let is_held = now.0 < self.hold_until.load(Ordering::Relaxed);
+        let age_ms = now.since_ms(renewed_at);
+        // A clock that was put back tells nothing of the age: the store's clock goes on.
+        let is_due =
+            now < renewed_at || age_ms >= ttl_ms / 3 || (age_ms >= PROGRESS_EVERY_MS && self.board.is_new());
+        match (age_ms >= ttl_ms, is_held) {
+            (true, true) if is_exclusive => Care::Renew,
+            (true, _) => Care::Fence,
+            (false, true) if is_due => Care::Renew,
+            (false, _) => Care::Nothing,
         }
+    }
+
+    /// Takes a claim that this same process made of this run as a renewal of its lease, unless something else was written
+    /// in between. Returns whether it did.
+    pub(crate) async fn adopt(&self, claimed: &Head, now: Timestamp) -> bool {
+        let mut present = self.present.lock().await;
+        let is_held = now.0 < self.hold_until.load(Ordering::Relaxed);
+        let follows = present
+            .stored
+            .is_some_and(|stored| stored.counter.checked_add(1) == Some(claimed.version.counter));
+        if self.lost.is_cancelled() || self.ended.load(Ordering::Acquire) || !is_held || !follows {
+            return false;
+        }
+        present.stored = Some(claimed.version);
+        present.head = claimed.clone();
+        self.renewed_at.store(now.0, Ordering::Relaxed);
+        true
     }
 
     /// Bounds how long the lease is renewed while nothing is written.

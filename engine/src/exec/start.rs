@@ -7,6 +7,7 @@ use serde::Serialize;
 use stepwell_contract::{
     Batch, Clock, IdError, Name, Payload, RunId, RunKey, Seq, Status, TenantId, Timestamp, Verdict,
 };
+use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::exec::core::{Core, Registered};
@@ -147,28 +148,36 @@ async fn start_here(
     if core.slot(&head.key).is_some() {
         return Ok(false);
     }
+    let key = head.key.clone();
     let first = Event::from(created.clone()).record(Seq::FIRST, now)?;
     let state = State::new(created, now);
     let slot = Arc::new(Slot::unborn(head, core.time.own_now()));
-    let mut runner =
-        Runner::create(core, registered, Arc::clone(&slot), state, first, permit).map_err(begin_error)?;
-    match runner.begin().await {
-        Ok(None) => core.spawn(slot, runner.drive()),
-        Ok(Some(outcome)) => core.leave(&slot, Ok(outcome)),
-        Err(Left::Write(WriteError::Lost)) => return Ok(false),
-        Err(error) => return Err(begin_error(error)),
-    }
-    Ok(true)
-}
-
-fn begin_error(error: Left) -> Error {
-    match error {
-        Left::Write(WriteError::Store(error)) => error.into(),
-        Left::Store(error) => error.into(),
-        Left::Payload(error) => error.into(),
-        Left::Illegal(error) => error.into(),
-        error => Error::Options(error.to_string()),
-    }
+    let mut runner = Runner::create(core, registered, Arc::clone(&slot), state, first, permit)
+        .map_err(|left| left.into_error(&key))?;
+    // Driven from the first write on by a task of its own: whoever asked may go while it is written.
+    let (tell, told) = oneshot::channel();
+    let own_core = Arc::clone(core);
+    let own_slot = Arc::clone(&slot);
+    core.spawn(slot, async move {
+        let begun = runner.begin().await;
+        let answer = match &begun {
+            Ok(_) => Ok(true),
+            Err(Left::Write(WriteError::Lost)) => Ok(false),
+            Err(Left::Write(WriteError::Store(error))) => Err(Arc::clone(error).into()),
+            Err(error) => Err(Error::Internal(error.to_string())),
+        };
+        if let Ok(None) = &begun {
+            // Before the answer: the keeper and whoever asks next have to find it.
+            own_core.add_slot(&own_slot);
+        }
+        // Whoever asked may have gone.
+        let _ = tell.send(answer);
+        match begun? {
+            Some(outcome) => Ok(outcome),
+            None => runner.drive().await,
+        }
+    });
+    told.await.unwrap_or(Err(Error::ShuttingDown))
 }
 
 /// Makes the run for whichever worker is free first.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stepwell_contract::{Claim, Head};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::exec::core::Core;
 use crate::exec::runner::{Left, Runner};
@@ -13,6 +14,8 @@ use crate::exec::slot::Slot;
 const CLAIM_MAX: usize = 128;
 /// Shortest time between two claims when the first found nothing: a busy store says all the time that something changed.
 const REST_MIN: Duration = Duration::from_millis(10);
+/// How long a run that this version cannot read is left to workers that can, in milliseconds.
+const UNREADABLE_REST_MS: u64 = 60_000;
 /// Longest wait after a failed claim, in milliseconds.
 const RETRY_MAX_MS: u64 = 5_000;
 
@@ -20,16 +23,19 @@ const RETRY_MAX_MS: u64 = 5_000;
 pub(crate) async fn work(core: Arc<Core>) {
     let mut retry_ms = 50;
     while !core.is_stopping() {
-        // Back-pressure: no room, no claim.
+        // Back-pressure: no room, no claim. The room is kept until the claim is answered.
         let room = tokio::select! {
-            permit = Arc::clone(&core.permits).acquire_owned() => permit,
+            room = Arc::clone(&core.permits).acquire_owned() => room,
             () = core.stopping.cancelled() => return,
         };
-        let Ok(permit) = room else { return };
-        let wanted = (core.permits.available_permits() + 1).min(CLAIM_MAX);
-        drop(permit);
-        match claim(&core, wanted).await {
+        let Ok(mut room) = room else { return };
+        let more = core.permits.available_permits().min(CLAIM_MAX - 1);
+        if let Ok(more) = Arc::clone(&core.permits).try_acquire_many_owned(u32::try_from(more).unwrap_or(0)) {
+            room.merge(more);
+        }
+        match claim(&core, room.num_permits()).await {
             Ok(heads) if heads.is_empty() => {
+                drop(room);
                 retry_ms = 50;
                 let least = tokio::time::sleep(REST_MIN);
                 let rest = core.backend.changed(Duration::from_millis(core.options.poll_ms));
@@ -41,10 +47,11 @@ pub(crate) async fn work(core: Arc<Core>) {
             Ok(heads) => {
                 retry_ms = 50;
                 for head in heads {
-                    take(&core, head).await;
+                    take(&core, head, room.split(1)).await;
                 }
             }
             Err(error) => {
+                drop(room);
                 tracing::warn!(%error, retry_ms, "the store gives no runs");
                 tokio::select! {
                     () = core.time.sleep(retry_ms) => {}
@@ -79,28 +86,30 @@ async fn claim(core: &Core, limit: usize) -> Result<Vec<Head>, stepwell_contract
 }
 
 /// Takes over a claimed run in the background.
-async fn take(core: &Arc<Core>, head: Head) {
-    let Some(registered) = core.definition_of(&head) else {
+async fn take(core: &Arc<Core>, head: Head, permit: Option<OwnedSemaphorePermit>) {
+    let (Some(registered), Some(permit)) = (core.definition_of(&head), permit) else {
         tracing::error!(run = %head.key, "the store gave a run that was not asked for");
         return;
     };
-    let Ok(permit) = Arc::clone(&core.permits).acquire_owned().await else { return };
-    let slot = Arc::new(Slot::claimed(head, core.time.own_now()));
+    let now = core.time.own_now();
+    if let Some(present) = core.slot(&head.key)
+        && present.adopt(&head, now).await
+    {
+        // The clock jumped, and this process claimed what it was driving: nothing has to begin again.
+        return;
+    }
+    let slot = Arc::new(Slot::claimed(head, now));
+    core.add_slot(&slot);
     let (own_core, own_slot) = (Arc::clone(core), Arc::clone(&slot));
-    let driven = async move {
+    core.spawn(slot, async move {
         match Runner::resume(&own_core, registered, Arc::clone(&own_slot), permit).await {
             Ok(runner) => runner.drive().await,
-            Err(error) => {
-                tell_unreadable(&error, &own_slot);
-                Err(error)
+            Err(Left::Fold(error)) => {
+                tracing::error!(run = %own_slot.key, %error, "this version cannot read the run; nothing was touched");
+                own_slot.put_back(&own_core.committer, &own_core.time, UNREADABLE_REST_MS).await?;
+                Err(Left::Fold(error))
             }
+            Err(error) => Err(error),
         }
-    };
-    core.spawn(slot, driven);
-}
-
-fn tell_unreadable(error: &Left, slot: &Slot) {
-    if matches!(error, Left::Fold(_)) {
-        tracing::error!(run = %slot.key, %error, "the run cannot be advanced by this version; nothing was touched");
-    }
+    });
 }

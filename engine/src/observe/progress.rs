@@ -52,7 +52,7 @@ pub fn progress(head: &Head, state: &State, graph: &Graph, past: &Past, now: Tim
             let step = step_progress(graph, *index, state, &summary, now);
             let left = left_ms(graph, node, *index, state, past, step.fraction);
             // Branches of a node run side by side; their sum is the safe side.
-            remaining_ms = remaining_ms.zip(left).map(|(sum, left)| sum + left);
+            remaining_ms = remaining_ms.zip(left).map(|(sum, left)| sum.saturating_add(left));
             steps.push(step);
         }
     }
@@ -132,7 +132,7 @@ fn left_ms(
             // How many items there will be is known once the map has begun.
             let group: &StepGroup = group?;
             let left = group.items.len() - group.succeeded - group.failed.len();
-            Some(whole_ms * left as u64 / u64::from((*concurrency).max(1)))
+            Some(whole_ms.saturating_mul(left as u64) / u64::from((*concurrency).max(1)))
         }
     }
 }

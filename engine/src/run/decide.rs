@@ -118,7 +118,8 @@ impl Plan {
     /// # Errors
     /// [`PlanError`]: the journal does not fit the definition; nothing must be written but a pause that says so.
     pub fn next(&mut self, state: &State, now: Timestamp) -> Result<Next, PlanError> {
-        let mut next = Next { timer: state.created.deadline_at, ..Next::default() };
+        // Once the deadline is past, only the end of what still runs leads on.
+        let mut next = Next { timer: state.deadline_at.filter(|at| *at > now), ..Next::default() };
         if let Some(rest) = self.ordered_rest(state, now) {
             next.stop = state.request != Some(Request::Pause);
             next.rest = (state.running == 0).then_some(rest);
@@ -157,7 +158,7 @@ impl Plan {
             Some(Request::Pause) => return Some(pause(PauseReason::Requested, "paused on request")),
             None => {}
         }
-        let deadline = state.created.deadline_at.filter(|at| *at <= now)?;
+        let deadline = state.deadline_at.filter(|at| *at <= now)?;
         let allowed_ms = deadline.since_ms(state.created_at);
         Some(Rest::Fail { place: None, failure: Failure::timeout("run_deadline", allowed_ms, "start") })
     }
@@ -182,9 +183,11 @@ impl Plan {
                     Some(tolerance) => tolerance.is_exceeded(failed.len(), total),
                     None => !failed.is_empty(),
                 };
-                if over {
+                // No tolerance covers an item of which nobody knows whether it had its effect.
+                let doubtful = failed.iter().find(|item| self.is_doubtful(*step, **item, state));
+                if let Some(item) = doubtful.or(failed.first().filter(|_| over)) {
                     // The first that failed stands for all: it is where a person begins to look.
-                    let place = self.place(*step, failed.first().copied());
+                    let place = self.place(*step, Some(*item));
                     let rest = state.step(&place).map(|failed| self.rest_of_failed(*step, &place, failed));
                     (false, rest)
                 } else {
@@ -300,6 +303,16 @@ impl Plan {
             self.items = Some(items.into_iter().map(Payload::from_raw).collect());
         }
         Ok(self.items.as_ref().map_or(0, Vec::len))
+    }
+
+    fn is_doubtful(&self, step: StepIndex, item: u32, state: &State) -> bool {
+        let effect = self.limits[step.0].effect.value;
+        effect == Effect::NotIdempotent && {
+            let failed = state.step(&self.place(step, Some(item)));
+            failed
+                .and_then(|failed| failed.failure.as_ref())
+                .is_some_and(|failure| is_in_doubt(failure, effect))
+        }
     }
 
     fn place(&self, step: StepIndex, item: Option<u32>) -> Place {

@@ -83,6 +83,11 @@ impl Ask {
         if let Err(why) = self.verb.allowed(state.status) {
             return self.refused(id, why);
         }
+        if let (Verb::Resume, Some(pause)) = (self.verb, &state.pause)
+            && pause.reason.needs_retry()
+        {
+            return self.refused(id, "it would pause again at once: mend the cause, then `retry`");
+        }
         let (actor, message) = (self.actor.clone(), self.message.clone());
         match (self.verb, state.status) {
             (Verb::Pause | Verb::Interrupt, Status::Running) => {

@@ -36,6 +36,8 @@ pub struct State {
     pub failure: Option<(Option<Place>, Failure)>,
     /// When there is something to do again, while it waits.
     pub wake_at: Option<Timestamp>,
+    /// When the run fails if it has not ended.
+    pub deadline_at: Option<Timestamp>,
     /// How many attempts have begun and not ended.
     pub running: usize,
     /// How it ended, if with a result.
@@ -212,6 +214,7 @@ impl State {
     pub fn new(created: RunCreated, at: Timestamp) -> Self {
         Self {
             status: Status::Queued,
+            deadline_at: created.deadline_at,
             created: Arc::new(created),
             created_at: at,
             owner: None,
@@ -336,12 +339,20 @@ impl State {
             }
             Event::RunResumed(resumed) => {
                 self.status = Status::Queued;
+                let trouble = self.trouble().map(|place| place.step.clone());
                 self.pause = None;
                 self.failure = None;
                 self.request = None;
                 self.wake_at = Some(at);
                 if resumed.retry {
-                    self.renew_budgets();
+                    self.renew_budgets(trouble.as_ref());
+                    // A run past its deadline gets its time once more; it would fail again at once.
+                    let allowed_ms =
+                        self.created.deadline_at.map(|deadline| deadline.since_ms(self.created_at));
+                    self.deadline_at = self.deadline_at.map(|deadline| match allowed_ms {
+                        Some(allowed_ms) if deadline <= at => at.plus_ms(allowed_ms),
+                        _ => deadline,
+                    });
                 }
             }
             Event::RunSucceeded(succeeded) => {
@@ -563,7 +574,11 @@ impl State {
             step.status = match &failed.then {
                 Then::RetryAt(at) => StepStatus::Backoff(*at),
                 Then::Exhausted(_) | Then::Never => StepStatus::Failed,
-                Then::Stopped => StepStatus::Again,
+                // It ended because it was told to, as one that had to be dropped did; neither uses up an attempt.
+                Then::Stopped => {
+                    step.spent += 1;
+                    StepStatus::Interrupted(LostReason::Stopped)
+                }
             };
             step.then = Some(failed.then.clone());
         });
@@ -580,15 +595,26 @@ impl State {
         });
     }
 
-    /// Lets every step that has failed, waits or was lost begin again with all its attempts.
-    fn renew_budgets(&mut self) {
-        for group in self.steps.values_mut() {
-            group.failed.clear();
+    /// The step that stands in the run's way.
+    fn trouble(&self) -> Option<&Place> {
+        let paused = self.pause.as_ref().and_then(|pause| pause.place.as_ref());
+        paused.or(self.failure.as_ref().and_then(|(place, _)| place.as_ref()))
+    }
+
+    /// Lets every step that stands in the way, waits or was lost begin again with all its attempts. Failed items of a map
+    /// that tolerated them stay as they are: later steps have gone on from that.
+    fn renew_budgets(&mut self, trouble: Option<&Name>) {
+        for (name, group) in &mut self.steps {
+            let is_tolerated = trouble != Some(name);
+            if !is_tolerated {
+                group.failed.clear();
+            }
             group.again.clear();
             let items =
                 group.items.iter_mut().enumerate().map(|(item, step)| (u32::try_from(item).ok(), step));
             for (item, step) in group.single.iter_mut().map(|step| (None, step)).chain(items) {
-                if step.status == StepStatus::Succeeded {
+                let is_settled = step.status == StepStatus::Failed && item.is_some() && is_tolerated;
+                if step.status == StepStatus::Succeeded || is_settled {
                     continue;
                 }
                 step.spent = step.attempt;

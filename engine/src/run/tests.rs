@@ -356,7 +356,8 @@ fn a_run_past_its_deadline_fails() {
     let mut run = Paper::chain(&[("a", plain())]);
     let mut created = (*run.state.created).clone();
     created.deadline_at = Some(NOW.plus_ms(100));
-    run.state.created = Arc::new(created);
+    run.state = State::new(created, NOW);
+    run.happen(taken("w-1", 1));
     run.begin();
     assert_eq!(run.next().timer, Some(NOW.plus_ms(100)));
     run.now = NOW.plus_ms(100);

@@ -13,7 +13,7 @@ use stepwell_contract::{Clock, Fence, Name, Payload, RunId, RunKey, SystemClock,
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::run::event::{Checkpointed, Event, LogLevel, LogLine, Memoised, Progress};
+use crate::run::event::{Checkpointed, Event, LogLevel, LogLine, Memoised, Progress, within};
 use crate::run::place::Place;
 use crate::workflow::error::{StepError, StepResult};
 use crate::workflow::step::{Step, decode};
@@ -178,8 +178,9 @@ impl StepContext {
         self.0.fence
     }
 
-    /// Is cancelled when the step should stop: its time is over, the run is cancelled or interrupted, the worker
-    /// shuts down or has lost the run. Soon after, the future is dropped.
+    /// Is cancelled when the step should stop: the run is cancelled or interrupted, or the worker shuts down; soon after,
+    /// the future is dropped. When the step's time is over or the run was lost, the future is dropped at once, and this
+    /// tells what the step has spawned.
     #[must_use]
     pub fn cancelled(&self) -> &CancellationToken {
         &self.0.cancelled
@@ -254,7 +255,7 @@ impl StepContext {
     /// is over the limit.
     pub async fn checkpoint<C: Serialize>(&self, cursor: &C, fraction: f64) -> StepResult<()> {
         let cursor = Payload::encode(cursor).map_err(|error| StepError::bug(format!("cursor: {error}")))?;
-        let progress = Progress { fraction: fraction.clamp(0.0, 1.0), note: String::new() };
+        let progress = Progress::new(fraction, String::new());
         let event = Checkpointed {
             place: self.0.place.clone(),
             attempt: self.0.attempt,
@@ -280,7 +281,7 @@ impl StepContext {
     /// along with whatever is written next, at the latest after about a second. It also
     /// counts as a [`heartbeat`](Self::heartbeat).
     pub fn progress(&self, fraction: f64, note: impl Into<String>) {
-        let progress = Progress { fraction: fraction.clamp(0.0, 1.0), note: note.into() };
+        let progress = Progress::new(fraction, note);
         self.0.board.put(self.0.place.clone(), progress);
         self.heartbeat();
     }
@@ -290,14 +291,10 @@ impl StepContext {
         self.0.beat_at.store(self.0.clock.now().0, Ordering::Relaxed);
     }
 
-    /// Keeps a line with this attempt, in the run's journal.
+    /// Keeps a line with this attempt, in the run's journal. Control characters are replaced, and of a line of more than
+    /// [`LOG_LINE_BYTES_MAX`] bytes only the beginning is kept.
     pub fn log(&self, level: LogLevel, text: impl Into<String>) {
-        let mut text = text.into();
-        if text.len() > LOG_LINE_BYTES_MAX {
-            let end = (0..=LOG_LINE_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-            text.truncate(end);
-            text.push('…');
-        }
+        let text = within(text.into(), LOG_LINE_BYTES_MAX);
         let mut notes = lock(&self.0.notes);
         if notes.lines.len() == LOG_LINES_MAX {
             notes.lines.pop_front();

@@ -14,8 +14,11 @@ use crate::workflow::context::StepContext;
 use crate::workflow::error::StepResult;
 use crate::workflow::failure::Failure;
 use crate::workflow::graph::{Graph, Node, StepIndex, StepSpec, Tolerance};
-use crate::workflow::policy::{PolicyError, RunPolicy, StepPolicy};
+use crate::workflow::policy::{PolicyError, RunPolicy, StepPolicy, ms};
 use crate::workflow::step::{Erased, ErasedStep, SharedStep, Step, StepFn};
+
+/// Most items of a map that run at once.
+pub const MAP_CONCURRENCY_MAX: u32 = 1_000;
 
 /// A definition that can be registered: what a run does, by name, and the code of its steps.
 ///
@@ -142,9 +145,9 @@ pub enum BuildError {
         /// What contradicts.
         source: PolicyError,
     },
-    /// A map lets no item run.
-    #[error("workflow {workflow}: map {step} needs a concurrency of at least 1")]
-    NoConcurrency {
+    /// A map lets no item run, or more at once than one write can count.
+    #[error("workflow {workflow}: map {step} needs a concurrency from 1 to {MAP_CONCURRENCY_MAX}")]
+    Concurrency {
         /// The workflow.
         workflow: String,
         /// The map's step.
@@ -199,13 +202,13 @@ impl WorkflowStart {
 
     /// Sets the time from its creation after which a run fails.
     pub fn run_deadline(mut self, limit: Duration) -> Self {
-        self.draft.policy.run_deadline_ms = Some(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+        self.draft.policy.run_deadline_ms = Some(ms(limit));
         self
     }
 
     /// Sets the time from its creation after which a run that no worker has taken pauses.
     pub fn queue_wait(mut self, limit: Duration) -> Self {
-        self.draft.policy.queue_wait_ms = Some(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+        self.draft.policy.queue_wait_ms = Some(ms(limit));
         self
     }
 
@@ -228,6 +231,11 @@ impl WorkflowStart {
         O: Serialize + Send + Sync + 'static,
     {
         self.input::<I>().step_fn(name, run)
+    }
+
+    /// Begins with several steps at once; see [`WorkflowBuilder::parallel`].
+    pub fn parallel<I, B: Branches<I>>(self, branches: B) -> WorkflowBuilder<I, B::Output> {
+        self.input::<I>().parallel(branches)
     }
 
     /// Begins with a map; see [`WorkflowBuilder::map`].
@@ -290,14 +298,15 @@ impl<I, C> WorkflowBuilder<I, C> {
         self.then()
     }
 
-    /// Sets the limits of the step before, in place of its own.
+    /// Sets the limits of the step before, in place of its own; after `parallel`, of all its steps.
     pub fn policy(mut self, policy: StepPolicy) -> Self {
-        match self.draft.steps.last_mut() {
-            Some((spec, _)) => spec.policy = policy,
-            None => {
-                let workflow = self.draft.name.clone();
-                self.draft.refuse(BuildError::PolicyBeforeStep { workflow });
-            }
+        let steps = self.draft.nodes.last().map(|node| node.steps().to_vec()).unwrap_or_default();
+        if steps.is_empty() {
+            let workflow = self.draft.name.clone();
+            self.draft.refuse(BuildError::PolicyBeforeStep { workflow });
+        }
+        for step in steps {
+            self.draft.steps[step.0].0.policy = policy;
         }
         self
     }
@@ -339,9 +348,9 @@ impl<I, T> WorkflowBuilder<I, Vec<T>> {
         concurrency: u32,
         tolerance: Option<Tolerance>,
     ) -> WorkflowBuilder<I, D> {
-        if concurrency == 0 {
+        if !(1..=MAP_CONCURRENCY_MAX).contains(&concurrency) {
             let workflow = self.draft.name.clone();
-            self.draft.refuse(BuildError::NoConcurrency { workflow, step: S::NAME.to_owned() });
+            self.draft.refuse(BuildError::Concurrency { workflow, step: S::NAME.to_owned() });
         }
         let index = self.draft.add(S::NAME, step.policy(), Arc::new(Erased(step)));
         self.draft.nodes.push(Node::Map { step: index, concurrency, tolerance });
@@ -454,14 +463,14 @@ impl Draft {
             return Err(BuildError::Empty { workflow: self.name });
         }
         let name = Name::new(&self.name)?;
-        let policies = self.steps.iter().map(|(spec, _)| (format!("step {}", spec.name), &spec.policy));
-        for (of, policy) in policies.chain([("step_policy".to_owned(), &self.policy.step)]) {
-            policy.check().map_err(|source| BuildError::Policy {
-                workflow: self.name.clone(),
-                of,
-                source,
-            })?;
+        let refuse = |of: String| {
+            let workflow = self.name.clone();
+            move |source| BuildError::Policy { workflow, of, source }
+        };
+        for (spec, _) in &self.steps {
+            spec.policy.check().map_err(refuse(format!("step {}", spec.name)))?;
         }
+        self.policy.check().map_err(refuse("the workflow itself".to_owned()))?;
         let (steps, code): (Vec<_>, Vec<_>) = self.steps.into_iter().unzip();
         let graph = Graph { steps, nodes: self.nodes };
         let fingerprint = graph.fingerprint();

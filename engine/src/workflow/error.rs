@@ -35,7 +35,7 @@ pub enum ErrorClass {
     Bug,
     /// The worker went away in the middle: tried again by another, as often as the policy's `crash_max` allows.
     LostWorker,
-    /// Someone asked for it to stop: not tried again; the run ends as cancelled.
+    /// It was told to stop and says so: after a request it is no failure; without one the run fails.
     Cancelled,
     /// Nobody said what it is, and the engine does not guess: tried again by the retry policy.
     #[default]
@@ -290,7 +290,7 @@ impl StepError {
         self.0.retry_after_ms
     }
 
-    /// The lines added with [`context`](Self::context), the innermost first.
+    /// The lines added with [`note`](Self::note), the innermost first.
     #[must_use]
     pub fn context_lines(&self) -> &[String] {
         &self.0.context

@@ -22,9 +22,9 @@ pub struct StepSpec {
 /// How many items of a map may fail without the map failing.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Tolerance {
-    /// At most this many.
+    /// So many may.
     pub count: u32,
-    /// At most this share of all items, from 0 to 1.
+    /// This share of all items may, from 0 to 1, if that is more.
     pub share: f64,
 }
 
@@ -32,7 +32,9 @@ impl Tolerance {
     /// Whether `failed` failed items of `total` are more than may fail.
     #[must_use]
     pub fn is_exceeded(&self, failed: usize, total: usize) -> bool {
-        failed > self.count as usize && failed as f64 > self.share * total as f64
+        // A share that is not a number tolerates nothing.
+        let share = if self.share.is_finite() { self.share } else { 0.0 };
+        failed > self.count as usize && failed as f64 > share * total as f64
     }
 }
 

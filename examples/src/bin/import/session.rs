@@ -175,8 +175,9 @@ impl Step for ImportItems {
     const NAME: &'static str = "import_items";
 
     fn policy(&self) -> StepPolicy {
-        // What fails here is the engine or its store; as long as that can pass, it is tried again.
-        StepPolicy::default().retry(Retry::exponential(millis(100)).cap(secs(10)).unlimited_attempts())
+        // What fails here is the engine or its store; as long as that can pass, it is tried again. The delay does not
+        // grow: each stop by a signal counts as a failed attempt too, and the next process should not wait for it.
+        StepPolicy::default().retry(Retry::fixed(millis(200)).unlimited_attempts())
     }
 
     async fn run(&self, ctx: &StepContext, listing: Listing) -> StepResult<usize> {

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use stepwell_contract::{Fence, Name, Payload, Status, Timestamp, WorkerId};
+use stepwell_contract::{Fence, MessageId, Name, Payload, Status, Timestamp, WorkerId};
 
 use crate::run::actor::Actor;
 use crate::run::decide::{Next, Plan, Rest, after_failure};
 use crate::run::event::{
     AttemptFailed, AttemptLost, CancelRequested, Checkpointed, Event, LostReason, Memoised, PauseReason,
-    PauseRequested, ReleaseReason, RunCancelled, RunCreated, RunPaused, RunReleased, RunResumed,
-    RunSucceeded, RunTaken, StepStarted, StepSucceeded, Then,
+    PauseRequested, Progress, ReleaseReason, RunCancelled, RunCreated, RunFailed, RunPaused, RunReleased,
+    RunResumed, RunSucceeded, RunTaken, StepStarted, StepSucceeded, Then,
 };
 use crate::run::fit::{Misfit, misfits};
 use crate::run::output::Shape;
 use crate::run::place::Place;
+use crate::run::request::{Ask, Verb};
 use crate::run::state::State;
 use crate::workflow::failure::Failure;
 use crate::workflow::graph::{Graph, Node, StepIndex, StepSpec, Tolerance};
@@ -450,4 +451,98 @@ fn a_definition_that_lost_a_step_or_gained_one_in_the_middle_does_not_fit() {
     assert_eq!(misfits(&graph(&["a"]), &run.state), [Misfit::StepGone(name("b"))]);
     let inserted = Misfit::Inserted { missing: name("x"), begun: name("b") };
     assert_eq!(misfits(&graph(&["a", "x", "b"]), &run.state), [inserted]);
+}
+
+#[test]
+fn a_retry_leaves_tolerated_items_as_later_steps_have_seen_them() {
+    let nodes = vec![
+        Node::Map { step: StepIndex(0), concurrency: 2, tolerance: Some(Tolerance { count: 1, share: 0.0 }) },
+        Node::Step(StepIndex(1)),
+    ];
+    let mut run = Paper::new(nodes, &[("a", plain()), ("b", plain())], "[1,2]");
+    run.begin();
+    run.fail(item("a", 0), permanent());
+    run.succeed(item("a", 1), "2");
+    run.begin();
+    run.fail(at("b"), permanent());
+    let Rest::Fail { place, failure } = run.rest() else { panic!("the run fails") };
+    run.happen(RunFailed { place, failure });
+    run.happen(RunResumed { actor: Actor::Program, message: String::new(), retry: true });
+    run.happen(taken("w-1", 2));
+    let again = run.begin();
+    assert_eq!(again.len(), 1, "{again:?}");
+    assert!(again[0].starts_with("b#2"), "{again:?}");
+}
+
+#[test]
+fn a_retry_past_the_deadline_gives_the_run_its_time_once_more() {
+    let mut run = Paper::chain(&[("a", plain())]);
+    let mut created = (*run.state.created).clone();
+    created.deadline_at = Some(NOW.plus_ms(100));
+    run.state = State::new(created, NOW);
+    run.happen(taken("w-1", 1));
+    run.now = NOW.plus_ms(100);
+    let Rest::Fail { place, failure } = run.rest() else { panic!("the run fails") };
+    run.happen(RunFailed { place, failure });
+    run.now = NOW.plus_ms(500);
+    run.happen(RunResumed { actor: Actor::Program, message: String::new(), retry: true });
+    run.happen(taken("w-1", 2));
+    assert_eq!(run.begin(), ["a#1(1)"]);
+    assert_eq!(run.state.deadline_at, Some(NOW.plus_ms(600)));
+}
+
+#[test]
+fn a_step_that_stopped_when_told_is_in_doubt_and_has_used_up_no_attempt() {
+    let stopped = |run: &mut Paper| {
+        run.begin();
+        let failure = Failure::cancelled("told to stop");
+        let then = Then::Stopped;
+        run.happen(AttemptFailed {
+            place: at("a"),
+            attempt: 1,
+            failure,
+            elapsed_ms: 1,
+            then,
+            limits: serde_json::Value::Null,
+        });
+    };
+    let mut careful = Paper::chain(&[("a", plain().effect(Effect::NotIdempotent))]);
+    stopped(&mut careful);
+    assert!(matches!(careful.rest(), Rest::Pause { reason: PauseReason::InDoubt, .. }));
+    let mut plain = Paper::chain(&[("a", plain())]);
+    stopped(&mut plain);
+    plain.begin();
+    assert!(matches!(plain.fail(at("a"), transient()), Then::RetryAt(_)));
+}
+
+#[test]
+fn resume_is_refused_where_the_run_would_pause_again_at_once() {
+    let mut run = Paper::chain(&[("a", plain())]);
+    let paused = |reason| RunPaused {
+        reason,
+        actor: Actor::Engine,
+        message: String::new(),
+        place: None,
+        failure: None,
+    };
+    let ask = |verb| Ask { verb, actor: Actor::Program, message: String::new() };
+    let id = MessageId::new("m-1").expect("a valid id");
+    run.happen(paused(PauseReason::Exhausted));
+    assert!(matches!(ask(Verb::Resume).answer(&id, &run.state), Event::RequestRefused(_)));
+    assert!(matches!(ask(Verb::Retry).answer(&id, &run.state), Event::RunResumed(_)));
+    let mut run = Paper::chain(&[("a", plain())]);
+    run.happen(paused(PauseReason::Requested));
+    assert!(matches!(ask(Verb::Resume).answer(&id, &run.state), Event::RunResumed(_)));
+}
+
+#[test]
+fn whatever_a_step_says_of_its_progress_can_be_read_back() {
+    for fraction in [f64::NAN, f64::INFINITY, -1.0, 0.5, 7.0] {
+        let progress = Some(Progress::new(fraction, "\0".repeat(10_000)));
+        let saved = Checkpointed { place: at("a"), attempt: 1, cursor: json("1"), progress };
+        let event = Event::from(saved);
+        let record = event.record(stepwell_contract::Seq(1), NOW).expect("a record");
+        assert_eq!(Event::read(&record).expect("readable"), event);
+        assert!(record.payload.text().len() < 2_000);
+    }
 }

@@ -6,6 +6,7 @@ use crate::key::{MessageId, RunKey};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX, SUMMARY_BYTES_MAX, TAG_BYTES_MAX, TAGS_MAX};
 use crate::message::Message;
 use crate::record::Record;
+use crate::seeded::{Bug, is_planted};
 
 /// The condition under which a batch is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +156,11 @@ impl Batch {
         }
         let holds = match self.guard {
             Guard::Absent => version.is_none(),
-            Guard::At(from) => version == Some(from),
+            Guard::At(from) => {
+                version == Some(from)
+                    || (is_planted(Bug::NonceIgnored) && version.is_some_and(|at| at.counter == from.counter))
+                    || (is_planted(Bug::VersionIgnored) && version.is_some())
+            }
             Guard::Exists => version.is_some(),
         };
         if !holds {

@@ -34,6 +34,7 @@ pub mod memory;
 pub mod message;
 pub mod query;
 pub mod record;
+pub mod seeded;
 
 pub use async_trait::async_trait;
 pub use backend::Backend;

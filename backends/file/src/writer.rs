@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
+use stepwell_contract::seeded::{Bug, is_planted};
 use stepwell_contract::{BackendError, Fault, FaultKind, Health};
 
 use crate::entry;
@@ -150,9 +151,12 @@ impl Writer {
                 Err(error) => Refusal::Poison(fault(&place, "cut back a write that failed", error)),
             });
         }
-        if self.store.options.sync {
+        if self.store.options.sync && !is_planted(Bug::AckBeforeSync) {
             // A failed sync is never tried again: the second one may succeed though the data is gone.
-            self.tail.file.sync().map_err(|error| Refusal::Poison(fault(&place, "sync", error)))?;
+            let synced = self.tail.file.sync();
+            let synced =
+                if is_planted(Bug::SyncRetried) { synced.or_else(|_| self.tail.file.sync()) } else { synced };
+            synced.map_err(|error| Refusal::Poison(fault(&place, "sync", error)))?;
             self.tail.synced = end;
         }
         self.tail.end = end;

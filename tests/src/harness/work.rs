@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use stepwell::{Engine, EngineOptions, RunError, RunHandle, StepContext, StepPolicy, Workflow};
 use stepwell_contract::Backend;
+use stepwell_contract::seeded::{Bug, is_planted};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::chain;
@@ -48,8 +49,19 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Plants the bug that the arguments name, in a build that can.
-pub fn plant(_arguments: &Arguments) {}
+/// Plants the bug that the arguments name with `--plant`.
+///
+/// # Panics
+/// When there is no such bug, or this build cannot plant any: what would run then shows nothing.
+pub fn plant(arguments: &Arguments) {
+    if let Some(name) = arguments.text("plant") {
+        let bug = Bug::ALL.into_iter().find(|bug| bug.as_str() == name);
+        let bug = bug.unwrap_or_else(|| panic!("there is no bug {name:?}"));
+        #[cfg(feature = "seeded-bugs")]
+        stepwell_contract::seeded::plant(bug);
+        assert!(is_planted(bug), "rebuild with `--features seeded-bugs`");
+    }
+}
 
 /// A panic outside a step is a fault: the witness hears of it whichever thread it is on.
 fn watch_panics(witness: Witness) {

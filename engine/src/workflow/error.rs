@@ -383,7 +383,7 @@ pub trait StepResultExt: sealed::Sealed + Sized {
     #[track_caller]
     fn retry_after(self, delay: Duration) -> Self::Output;
 
-    /// Says what was going on, as [`StepError::context`]. `format_args!` costs nothing on success.
+    /// Says what was going on, as [`StepError::note`]. `format_args!` costs nothing on success.
     #[track_caller]
     fn note(self, line: impl fmt::Display) -> Self::Output;
 

@@ -82,10 +82,19 @@ pub(crate) fn examine(path: &Path, alive: &Alive) -> FileResult<Content> {
         file.rewind().map_err(fault)?;
         match imagesize::reader_size(BufReader::new(file)) {
             Ok(size) => content.pixels = Some((size.width, size.height)),
-            Err(error) => content.warning = Some(format!("dimensions unknown: {error}")),
+            Err(error) => content.warning = Some(format!("dimensions unknown: {}", oddity(&error))),
         }
     }
     Ok(content)
+}
+
+fn oddity(error: &imagesize::ImageError) -> String {
+    match error {
+        imagesize::ImageError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "the image ends too soon".to_owned()
+        }
+        error => error.to_string(),
+    }
 }
 
 /// Hands the rest of the file to `take`, piece by piece. Returns its length and hash.

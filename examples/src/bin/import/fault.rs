@@ -67,11 +67,9 @@ impl FileFault {
             ),
         }
     }
-}
 
-/// For an import, a file that cannot be read is one file that failed, not a reason to hold everything: what the engine
-/// would pause for (a full disk, missing rights) fails the file here, and the next import takes it up.
-impl FileFault {
+    /// The same as the end of a step. What the engine would hold a run for, such as a full disk or missing rights, fails
+    /// the file here: the others go on, and the next import takes it up.
     pub(crate) fn into_step_error(self) -> StepError {
         let class = match () {
             () if self.is_told_to_stop() => ErrorClass::Cancelled,

@@ -26,5 +26,5 @@ mod open;
 pub mod settings;
 mod url;
 
-pub use open::{OpenError, open};
+pub use open::{OpenError, open, open_url};
 pub use url::{StoreUrl, UrlError};

@@ -40,7 +40,7 @@ pub async fn open(url: &str) -> Result<Arc<dyn Backend>, OpenError> {
 }
 
 /// As [`open`], for a URL that was read before.
-pub(crate) async fn open_url(url: &StoreUrl) -> Result<Arc<dyn Backend>, OpenError> {
+pub async fn open_url(url: &StoreUrl) -> Result<Arc<dyn Backend>, OpenError> {
     match url.place() {
         Place::Memory => Ok(Arc::new(MemoryBackend::new())),
         #[cfg(feature = "file")]

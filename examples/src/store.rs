@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{env, fs, io};
 
-use stepwell_backends::settings::{self, FILE_NAME, Origin, STORE_VARIABLE, Sources, StoreSetting};
-use stepwell_backends::{OpenError, open};
+use stepwell_backends::settings::{self, FILE_NAME, STORE_VARIABLE, Sources, StoreSetting};
+use stepwell_backends::{OpenError, open_url};
 use stepwell_contract::{Backend, FaultKind, Head, Timestamp};
 
 use crate::exit::{self, Trouble};
@@ -45,17 +45,11 @@ impl StoreFlag {
             Trouble::new(exit::USAGE, "there is no such store", error, fix)
         })?;
         let shown = url.to_string();
-        // The text itself, where it is at hand: the URL shows its password masked.
-        let text = match origin {
-            Origin::Flag => self.store.clone(),
-            Origin::Environment => environment,
-            Origin::File(_) | Origin::Default => None,
-        };
-        match open(text.as_deref().unwrap_or(&shown)).await {
+        match open_url(&url).await {
             Ok(backend) => Ok((backend, shown)),
             Err(error) => Err(Trouble::new(
                 exit::STORE,
-                format!("the store of {origin} does not open"),
+                format!("the store {shown} (from {origin}) does not open"),
                 &error,
                 fix(&error),
             )),

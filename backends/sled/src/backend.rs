@@ -257,7 +257,7 @@ impl Backend for SledBackend {
         let (log_bytes, live_bytes) = self.shared.log_totals();
         let unfinished = self.shared.state().runs.len();
         let facts = [
-            ("path", self.root.display().to_string()),
+            ("folder", self.root.display().to_string()),
             ("size_bytes", size.to_string()),
             ("free_bytes", free.to_string()),
             ("log_bytes", log_bytes.to_string()),

@@ -537,7 +537,7 @@ impl Runner {
                 let limits = &self.registered.limits[live.step.0];
                 let then = match self.state.step(&place) {
                     // A step that was told to stop and says so has not failed.
-                    _ if self.stop.is_cancelled()
+                    _ if (self.stop.is_cancelled() || self.core.is_stopping())
                         && failure.class == crate::workflow::error::ErrorClass::Cancelled =>
                     {
                         Then::Stopped

@@ -4,6 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use stepwell_contract::Backend;
+
 use crate::Failure;
 use crate::bare::Server;
 use crate::ceiling;
@@ -18,6 +21,8 @@ use crate::place::{Kind, Place};
 #[derive(Debug, Clone, Copy, Default)]
 struct Outside {
     counts: Counts,
+    /// Writes, each synced once, that the commits took.
+    writes: u64,
     server_cpu: Duration,
     server_written: Written,
 }
@@ -110,11 +115,15 @@ async fn engine_round(
     let engine = flow::engine(Arc::clone(&counted) as _, concurrency, 15_000, None).await?;
     let process = server.as_ref().map(|server| server.process);
     let read = || {
+        // A store that gathers knows how often it wrote, and says so without waiting.
+        let info = counted.info().now_or_never().transpose()?;
+        let writes = info.and_then(|info| info.facts.get("journal_writes")?.parse().ok());
         let (server_cpu, server_written) = match process {
             Some(process) => (cpu_of(process)?, written(&process.to_string())?),
             None => Default::default(),
         };
-        Ok(Outside { counts: counted.counts(), server_cpu, server_written })
+        let counts = counted.counts();
+        Ok(Outside { counts, writes: writes.unwrap_or(counts.commits), server_cpu, server_written })
     };
     let started = engine.clone();
     let once = move |nth: u64| {
@@ -142,6 +151,7 @@ fn line_of(kind: Kind, concurrency: usize, rounds: &[Round]) -> Line {
     let of = |figure: &dyn Fn(&Round) -> f64| median(rounds.iter().map(figure));
     let steps = |round: &Round| round.engine.done * f64::from(STEPS);
     let counts = |round: &Round| round.engine.own.1.counts.since(round.engine.own.0.counts);
+    let writes = |round: &Round| (round.engine.own.1.writes - round.engine.own.0.writes) as f64;
     let device = |round: &Round| {
         let own = round.engine.to.written.since(round.engine.from.written).device;
         let server = round.engine.own.1.server_written.since(round.engine.own.0.server_written).device;
@@ -159,10 +169,7 @@ fn line_of(kind: Kind, concurrency: usize, rounds: &[Round]) -> Line {
         .figure("bytes_per_step", of(&device))
         .figure("rss_mb", of(&|round| round.engine.rss_mb))
         .figure("batches_per_step", of(&|round| counts(round).batches as f64 / steps(round)))
-        .figure(
-            "batches_per_commit",
-            of(&|round| counts(round).batches as f64 / counts(round).commits as f64),
-        )
+        .figure("batches_per_sync", of(&|round| counts(round).batches as f64 / writes(round)))
         .figure(
             "commit_us",
             of(&|round| counts(round).commit_nanos as f64 / 1e3 / counts(round).commits as f64),

@@ -18,8 +18,8 @@ use crate::record::{Record, Seq};
 /// A store of runs.
 ///
 /// The engine calls [`commit`](Self::commit) from one committer, which gathers what all runs have to write; the next
-/// call may come while one is being synced. So does each other engine that shares the store; everything else may be
-/// called from anywhere at any time. The trait is pull-only: whatever watches,
+/// call may come while one is being synced, and a store that [gathers](StoreInfo::gathers) gets many calls at once. So
+/// does each other engine that shares the store; everything else may be called from anywhere at any time. The trait is pull-only: whatever watches,
 /// retries or schedules lives above it. [`MemoryBackend`](crate::MemoryBackend) is the reference in code.
 ///
 /// # Laws

@@ -67,6 +67,9 @@ pub struct StoreInfo {
     pub durability: Durability,
     /// Whether one process owns it while it is open. Such a store ends every lease when it is opened.
     pub exclusive: bool,
+    /// Whether commits that are called at the same time become durable together. While few runs write, the engine then
+    /// calls `commit` for each by itself; otherwise it gathers their batches, so that many share a call.
+    pub gathers: bool,
     /// The store's clock, by which leases end and runs become due.
     pub now: Timestamp,
     /// Whether it can be used.

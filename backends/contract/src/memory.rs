@@ -184,6 +184,7 @@ impl Backend for MemoryBackend {
             backend: "memory".to_owned(),
             durability: Durability::D0,
             exclusive: true,
+            gathers: true,
             now: self.clock.now(),
             health: Health::Ok,
             facts: BTreeMap::from([("runs".to_owned(), runs.to_string())]),

@@ -155,6 +155,7 @@ impl Backend for FileBackend {
             ("folder", self.store.disk.describe("")),
             ("journal_bytes", bytes.to_string()),
             ("journal_dead_bytes", dead.to_string()),
+            ("journal_writes", state.writes.to_string()),
             ("segments", state.segments.len().to_string()),
             ("unfinished_runs", state.index.len().to_string()),
         ];
@@ -163,6 +164,7 @@ impl Backend for FileBackend {
             backend: "file".to_owned(),
             durability: if self.store.options.sync { Durability::D2 } else { Durability::D1 },
             exclusive: true,
+            gathers: true,
             now: self.store.clock.now(),
             health: state.health.clone(),
             facts: BTreeMap::from(facts.map(|(name, value)| (name.to_owned(), value))),

@@ -236,6 +236,7 @@ impl Group {
         let mut state = store.state();
         let counts = state.segments.entry(id).or_default();
         counts.bytes += self.bytes.len() as u64;
+        state.writes += 1;
         for effect in self.effects.drain(..) {
             match effect {
                 Effect::Adopt(run) => state.adopt(run),

@@ -38,7 +38,7 @@ pub(crate) fn prepare(batches: &[Batch], now: Timestamp) -> Result<(Vec<Prepared
     for batch in batches {
         batch.check()?;
     }
-    let mut lines = Vec::with_capacity(batches.len() * 768);
+    let mut lines = Vec::with_capacity(batches.len() * 1_024);
     let mut prepared = Vec::with_capacity(batches.len());
     for batch in batches {
         let head = batch.head.as_ref().map(|head| head.stamped(now));

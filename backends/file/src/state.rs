@@ -46,6 +46,8 @@ pub(crate) struct State {
     /// The segments rewritten since the writer began its present group: what it looked up before may be in the old ones.
     pub(crate) moved: HashMap<SegmentId, (SegmentId, Arc<Moves>)>,
     pub(crate) segments: BTreeMap<SegmentId, Counts>,
+    /// Writes since it was opened, each of which was synced once.
+    pub(crate) writes: u64,
     /// Behind the last durable line.
     pub(crate) end: Watermark,
     /// What the catalogue has.
@@ -65,6 +67,7 @@ impl State {
             changed: HashSet::new(),
             moved: HashMap::new(),
             segments: BTreeMap::new(),
+            writes: 0,
             end: Watermark::default(),
             saved: Watermark::default(),
             health: Health::Ok,

@@ -137,18 +137,17 @@ impl Writer {
             return Ok(());
         }
         let end = self.tail.end + u32::try_from(bytes).expect("a group is far smaller than 4 GiB");
-        let place = self.store.disk.describe(&self.tail.id.file_name());
-        self.allocate(end).map_err(|error| Refusal::Poison(fault(&place, "set space aside", error)))?;
+        self.allocate(end).map_err(|error| Refusal::Poison(self.fault("set space aside", error)))?;
         if let Err(error) = self.tail.file.write_all_at(&self.group.bytes, self.tail.end.into()) {
             let is_full = kind_of(&error) == FaultKind::Full;
-            let failure = fault(&place, "write", error);
+            let failure = self.fault("write", error);
             // Half a line may be there; a later line must never stand behind it.
             let cut = if is_full { self.tail.file.truncate(self.tail.end.into()) } else { Ok(()) };
             self.allocated = self.tail.end;
             return Err(match cut {
                 Ok(()) if is_full => Refusal::Definite(failure),
                 Ok(()) => Refusal::Poison(failure),
-                Err(error) => Refusal::Poison(fault(&place, "cut back a write that failed", error)),
+                Err(error) => Refusal::Poison(self.fault("cut back a write that failed", error)),
             });
         }
         if self.store.options.sync && !is_planted(Bug::AckBeforeSync) {
@@ -156,13 +155,18 @@ impl Writer {
             let synced = self.tail.file.sync();
             let synced =
                 if is_planted(Bug::SyncRetried) { synced.or_else(|_| self.tail.file.sync()) } else { synced };
-            synced.map_err(|error| Refusal::Poison(fault(&place, "sync", error)))?;
+            synced.map_err(|error| Refusal::Poison(self.fault("sync", error)))?;
             self.tail.synced = end;
         }
         self.tail.end = end;
         self.tail.is_closed = false;
         self.written_bytes += bytes as u64;
         Ok(())
+    }
+
+    /// What went wrong with the last segment.
+    fn fault(&self, what: &str, error: io::Error) -> Fault {
+        fault(&self.store.disk.describe(&self.tail.id.file_name()), what, error)
     }
 
     /// Sets space aside in large steps, so that a sync need not write the file's size and place each time.
@@ -186,9 +190,8 @@ impl Writer {
 
     /// Begins the next segment. The one before it is on the disk to its end, and has no space set aside any more.
     fn rotate(&mut self) -> Result<(), Refusal> {
-        let place = self.store.disk.describe(&self.tail.id.file_name());
         let seal = self.tail.file.truncate(self.tail.end.into()).and_then(|()| self.tail.file.sync());
-        seal.map_err(|error| Refusal::Poison(fault(&place, "sync", error)))?;
+        seal.map_err(|error| Refusal::Poison(self.fault("sync", error)))?;
         self.tail.synced = self.tail.end;
         self.allocated = self.tail.end;
         let id = SegmentId::first(self.tail.id.number + 1);

@@ -197,6 +197,7 @@ impl Backend for RedisBackend {
             backend: "redis".to_owned(),
             durability,
             exclusive: false,
+            gathers: false,
             now,
             health,
             facts: self.facts(&server, latency),

@@ -271,6 +271,7 @@ impl Backend for SledBackend {
             backend: "sled".to_owned(),
             durability: self.durability,
             exclusive: true,
+            gathers: false,
             now: self.shared.clock.now(),
             health: self.health(size, free),
             facts: facts.map(|(name, fact)| (name.to_owned(), fact)).into_iter().collect::<BTreeMap<_, _>>(),

@@ -1,11 +1,14 @@
 //! Group commit, once for all backends: whatever queued up while the last commit was in flight goes into the next.
 //!
-//! No timer and no fixed size: a lone run pays one write, a thousand share one. This is also the one place that
-//! knows what to do when the outcome of a write is not known.
+//! No timer and no fixed size: a lone run pays one write, a thousand share one. Where the store gathers what is written
+//! at the same time, a few writers go to it straight: that saves each of them two changes of thread, while for many it
+//! is cheaper to be gathered here. This is also the one place that knows what to do when the outcome of a write is not
+//! known.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use stepwell_contract::{Backend, BackendError, Batch, Fault, FaultKind, Verdict};
+use stepwell_contract::{Backend, BackendError, Batch, Fault, FaultKind, StoreInfo, Verdict};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -13,6 +16,8 @@ use crate::clock::StoreTime;
 
 /// Most batches in one commit.
 const GROUP_MAX: usize = 1_024;
+/// Most writes that go each by itself to a store that gathers them.
+const ALONE_MAX: usize = 64;
 /// Groups that are on their way to the store at once, at most.
 const GROUPS_IN_FLIGHT: usize = 2;
 /// Most batches that wait to be taken up; who comes later waits to be let in.
@@ -29,8 +34,30 @@ pub(crate) type Answer = Result<Verdict, Arc<BackendError>>;
 /// The way to the committer. Clones lead to the same one.
 #[derive(Debug, Clone)]
 pub(crate) struct Committer {
+    work: Work,
     queue: mpsc::Sender<Entry>,
-    poisoned: Arc<OnceLock<Arc<BackendError>>>,
+    /// Below so many writes under way a batch goes to the store by itself.
+    alone_max: usize,
+    under_way: Arc<AtomicUsize>,
+}
+
+/// A write under way, until it is dropped.
+struct UnderWay<'a> {
+    count: &'a AtomicUsize,
+    /// How many there were before it.
+    before: usize,
+}
+
+impl<'a> UnderWay<'a> {
+    fn one_more(count: &'a AtomicUsize) -> Self {
+        Self { count, before: count.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug)]
@@ -42,12 +69,17 @@ struct Entry {
 impl Committer {
     /// Starts the committer of a store in the present runtime. It ends when the last way to it is gone and everything
     /// queued is written.
-    pub(crate) fn start(backend: Arc<dyn Backend>, time: Arc<StoreTime>, patience_ms: u64) -> Self {
+    pub(crate) fn start(
+        backend: Arc<dyn Backend>,
+        store: &StoreInfo,
+        time: Arc<StoreTime>,
+        patience_ms: u64,
+    ) -> Self {
+        let work = Work { backend, time, patience_ms, poisoned: Arc::default() };
         let (queue, entries) = mpsc::channel(QUEUE_MAX);
-        let poisoned = Arc::new(OnceLock::new());
-        let work = Work { backend, time, patience_ms, poisoned: Arc::clone(&poisoned) };
-        tokio::spawn(work.run(entries));
-        Self { queue, poisoned }
+        tokio::spawn(work.clone().run(entries));
+        let alone_max = if store.gathers { ALONE_MAX } else { 0 };
+        Self { work, queue, alone_max, under_way: Arc::default() }
     }
 
     /// Writes a batch together with others and returns when it is durable or refused.
@@ -55,6 +87,10 @@ impl Committer {
     /// # Cancellation
     /// Dropping the future leaves it unknown whether the batch was written.
     pub(crate) async fn commit(&self, batch: Batch) -> Answer {
+        let under_way = UnderWay::one_more(&self.under_way);
+        if under_way.before < self.alone_max {
+            return self.work.write(batch).await;
+        }
         let closed = || Fault::new(FaultKind::Closed, "the engine has shut down");
         let (reply, answer) = oneshot::channel();
         self.queue.send(Entry { batch, reply }).await.map_err(|_| BackendError::Definite(closed()))?;
@@ -63,11 +99,11 @@ impl Committer {
 
     /// Why the store must not be written any more, once it has said so.
     pub(crate) fn poison(&self) -> Option<Arc<BackendError>> {
-        self.poisoned.get().cloned()
+        self.work.poisoned.get().cloned()
     }
 }
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Work {
     backend: Arc<dyn Backend>,
     time: Arc<StoreTime>,
@@ -85,7 +121,7 @@ impl Work {
             let (batches, replies): (Vec<Batch>, Vec<_>) =
                 group.drain(..).map(|entry| (entry.batch, entry.reply)).unzip();
             let work = self.clone();
-            in_flight.spawn(async move { work.settle(batches, replies).await });
+            in_flight.spawn(async move { work.write_group(batches, replies).await });
             while in_flight.len() >= GROUPS_IN_FLIGHT {
                 if let Some(Err(error)) = in_flight.join_next().await {
                     // Whoever waited for the group is told that its outcome is unknown: the replies are gone with it.
@@ -96,12 +132,35 @@ impl Work {
         while in_flight.join_next().await.is_some() {}
     }
 
+    /// Writes one batch until there is an answer.
+    async fn write(&self, batch: Batch) -> Answer {
+        let written = self.backend.commit(std::slice::from_ref(&batch)).await;
+        if let Ok(&[verdict]) = written.as_deref() {
+            return Ok(verdict);
+        }
+        let (reply, answer) = oneshot::channel();
+        self.settle(written, vec![batch], vec![reply]).await;
+        let unanswered = || Fault::new(FaultKind::Other, "the committer gave no answer");
+        answer.await.map_err(|_| BackendError::Indefinite(unanswered()))?
+    }
+
     /// Writes the batches, in their order, until each has an answer.
-    async fn settle(&self, mut batches: Vec<Batch>, mut replies: Vec<oneshot::Sender<Answer>>) {
+    async fn write_group(&self, batches: Vec<Batch>, replies: Vec<oneshot::Sender<Answer>>) {
+        let written = self.backend.commit(&batches).await;
+        self.settle(written, batches, replies).await;
+    }
+
+    /// Answers what was `written`, and tries again what may succeed.
+    async fn settle(
+        &self,
+        mut written: Result<Vec<Verdict>, BackendError>,
+        mut batches: Vec<Batch>,
+        mut replies: Vec<oneshot::Sender<Answer>>,
+    ) {
         let began_at = self.time.own_now();
         let mut wait_ms = RETRY_FIRST_MS;
         loop {
-            let error = match self.backend.commit(&batches).await {
+            let error = match written {
                 Ok(verdicts) if verdicts.len() == batches.len() => {
                     for (reply, verdict) in replies.into_iter().zip(verdicts) {
                         answer(reply, Ok(verdict));
@@ -125,7 +184,7 @@ impl Work {
                 // One batch spoils the call for its neighbours: each goes alone, so that only its owner hears of it.
                 if batches.len() > 1 {
                     for (batch, reply) in batches.into_iter().zip(replies) {
-                        Box::pin(self.settle(vec![batch], vec![reply])).await;
+                        Box::pin(self.write_group(vec![batch], vec![reply])).await;
                     }
                     return;
                 }
@@ -144,6 +203,7 @@ impl Work {
                     return;
                 }
             }
+            written = self.backend.commit(&batches).await;
         }
     }
 

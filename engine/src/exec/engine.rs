@@ -149,7 +149,8 @@ impl EngineBuilder {
         time.correct(asked_at, store.now);
         let committer = {
             let _inside = io.enter();
-            Committer::start(Arc::clone(&self.backend), Arc::clone(&time), self.options.commit_patience_ms)
+            let (backend, patience_ms) = (Arc::clone(&self.backend), self.options.commit_patience_ms);
+            Committer::start(backend, &store, Arc::clone(&time), patience_ms)
         };
         let worker = match self.options.worker.clone() {
             Some(worker) => worker,

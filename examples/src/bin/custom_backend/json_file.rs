@@ -216,6 +216,7 @@ impl Backend for JsonFile {
             backend: "json-file".to_owned(),
             durability: Durability::D2,
             exclusive: true,
+            gathers: false,
             now: self.0.clock.now(),
             health: self.0.state().poisoned.clone().map_or(Health::Ok, Health::Poisoned),
             facts: [("path".to_owned(), self.0.path.display().to_string())].into(),

@@ -13,6 +13,7 @@ use stepwell_examples::signals::Stop;
 use crate::alive::on_disk;
 use crate::content::{self, Content};
 use crate::fault::FileFault;
+use crate::ledger::Ledger;
 use crate::library::{Claim, Entry, Importer, Library};
 use crate::path::FilePath;
 use crate::session::EngineSlot;
@@ -192,7 +193,7 @@ impl Step for Copy {
         let Analyzed { source, content } = ctx.output::<Analyze>()?;
         let library = ctx.resource::<Library>()?;
         let by = source.importer(ctx);
-        on_disk(ctx, move |alive| {
+        let outcome = on_disk(ctx, move |alive| {
             // While this run was held, another may have been given the content.
             match library.claim(&content.sha256, &by, None)? {
                 Claim::Granted => {}
@@ -203,10 +204,14 @@ impl Step for Copy {
                     return Err(FileFault::new("import", &source.full_path(), why, fix));
                 }
             }
-            let place = library.place(&source.full_path(), source.path.as_path(), &content, alive)?;
+            let place = library.place(&source.full_path(), source.path.as_path(), &content, &by, alive)?;
             Ok(Outcome::Imported(place))
         })
-        .await
+        .await?;
+        if let Outcome::Imported(_) = outcome {
+            ctx.resource::<Ledger>()?.tell(ctx).await?;
+        }
+        Ok(outcome)
     }
 }
 

@@ -5,30 +5,33 @@
 //! library/catalogue/SHA256.json    one entry for each content
 //! library/.import/claims/SHA256    the item that imports this content just now
 //! library/.import/lists/SESSION    the files that a session found, one JSON path a line
-//! library/.import/tmp/             what is being written; emptied when the library is opened
+//! library/.import/tmp/PROCESS/     what a process is writing; those of the dead are removed when the library is opened
+//! library/.import/lock, door, …    locks, which the kernel lets go when a process ends, however it ends
 //! ```
 //!
-//! One process at a time has the library open: it holds a lock. That is why whatever lies in `tmp` belongs to the dead,
-//! and why a lock in memory is enough where a claim is read and then written.
+//! One session at a time has the library open, in any number of processes. That is why a claim of another session is void.
+//! What two processes might do at the same moment is done under a lock of the content, which no process holds longer than
+//! it takes to look and to give one file its name.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use stepwell::contract::StoreId;
 use stepwell_examples::exit::{self, Trouble};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::alive::Alive;
 use crate::content::{self, Content};
 use crate::fault::{FileFault, FileResult};
 use crate::path::{FilePath, marked};
 
-/// Locks for claims: contents that differ in their first byte do not wait for each other.
-const SHARDS: usize = 256;
+/// Digits of the hash that name the lock of a content: contents that differ in them do not wait for each other.
+const LOCK_DIGITS: usize = 2;
 /// Digits of the hash in the name of a file whose own name is taken.
 const MARK_DIGITS: usize = 8;
 
@@ -36,9 +39,17 @@ const MARK_DIGITS: usize = 8;
 #[derive(Debug, Clone)]
 pub(crate) struct Library {
     root: PathBuf,
-    claims: Arc<[Mutex<()>]>,
-    /// Held as long as the library is open; the kernel lets it go when the process ends, however it ends.
-    _lock: Arc<File>,
+    seat: Arc<Seat>,
+}
+
+/// The place of a process among those that have the library open. Fields are dropped in order: the folder is gone before
+/// its lock is let go.
+#[derive(Debug)]
+struct Seat {
+    /// What this process is writing lies here.
+    tmp: TempDir,
+    _tmp_lock: File,
+    _lock: File,
 }
 
 /// An entry of the catalogue. The same whenever it is written again, so writing it again does no harm.
@@ -73,53 +84,42 @@ pub(crate) enum Claim {
 }
 
 impl Library {
-    /// Opens the library in a folder, which is made when it is not there, and clears away what dead attempts left.
+    /// Opens the library in a folder, which is made when it is not there, for one session of one store, and clears away
+    /// what dead processes left. Other processes may have it open for the same session.
     ///
     /// # Errors
-    /// [`Trouble`] when the folder cannot be made or another process has it open.
-    pub(crate) fn open(root: &Path) -> Result<Self, Trouble> {
+    /// [`Trouble`] when the folder cannot be made or a process has it open for something else.
+    pub(crate) fn open(root: &Path, store: StoreId, session: &str) -> Result<Self, Trouble> {
         let shown = FilePath::new(root);
         let what = || format!("cannot open the library {shown}");
         let refused = |fault: FileFault| fault.into_trouble(what());
-        for folder in ["files", "catalogue", ".import/claims", ".import/lists", ".import/tmp"] {
+        for folder in
+            ["files", "catalogue", ".import/claims", ".import/lists", ".import/locks", ".import/tmp"]
+        {
             make_folders(&root.join(folder)).map_err(refused)?;
         }
-        let path = root.join(".import/lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(&path);
-        let lock = lock.map_err(|error| refused(FileFault::io("open", &path, &error)))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let fix = "wait for it or stop it, or choose another library with --into";
-                return Err(Trouble::new(exit::FAILED, what(), "another process is importing into it", fix));
-            }
-            Err(TryLockError::Error(error)) => return Err(refused(FileFault::io("lock", &path, &error))),
-        }
-        let claims = (0..SHARDS).map(|_| Mutex::default()).collect();
-        let library = Self { root: root.to_owned(), claims, _lock: Arc::new(lock) };
-        library.sweep().map_err(refused)?;
-        Ok(library)
+        // Held for the time of coming in, so that nobody sees another one half in.
+        let _door = locked(&root.join(".import/door")).map_err(refused)?;
+        let Some(lock) = join(&root.join(".import/lock"), &format!("{store} {session}")).map_err(refused)?
+        else {
+            let fix = "wait for it or stop it, or choose another library with --into";
+            let why = "a process is importing into it, in another session or with another store";
+            return Err(Trouble::new(exit::FAILED, what(), why, fix));
+        };
+        let seat = take_seat(&root.join(".import/tmp"), lock).map_err(refused)?;
+        Ok(Self { root: root.to_owned(), seat: Arc::new(seat) })
     }
 
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    fn sweep(&self) -> FileResult<()> {
-        let tmp = self.root.join(".import/tmp");
-        let fault = |error: io::Error| FileFault::io("clear", &tmp, &error);
-        for left in fs::read_dir(&tmp).map_err(fault)? {
-            fs::remove_file(left.map_err(fault)?.path()).map_err(fault)?;
-        }
-        Ok(())
-    }
-
     // ---- claims: who imports which content
 
-    /// Claims a content for an item. A claim of another session is void: that session is not running. So is the one of
+    /// Claims a content for an item. A claim of another session is void: that session is not running here. So is the one of
     /// `dead`. Once this returns `Granted`, the claim is durable.
     pub(crate) fn claim(&self, sha256: &str, by: &Importer, dead: Option<&Importer>) -> FileResult<Claim> {
-        let _guard = self.guard(sha256);
+        let _guard = self.guard(sha256)?;
         if let Some(entry) = self.entry(sha256)?
             && entry.by.item != by.item
             && self.has(&entry)
@@ -139,7 +139,7 @@ impl Library {
 
     /// Ends a claim: the catalogue tells from now on. A claim of somebody else is left alone.
     pub(crate) fn release(&self, sha256: &str, by: &Importer) -> FileResult<()> {
-        let _guard = self.guard(sha256);
+        let _guard = self.guard(sha256)?;
         let path = self.claim_path(sha256);
         if read_json::<Importer>(&path)?.as_ref() != Some(by) {
             return Ok(());
@@ -148,10 +148,22 @@ impl Library {
         fs::remove_file(&path).map_err(|error| FileFault::io("remove", &path, &error))
     }
 
-    fn guard(&self, sha256: &str) -> MutexGuard<'_, ()> {
-        let shard = sha256.get(..2).and_then(|digits| usize::from_str_radix(digits, 16).ok()).unwrap_or(0);
-        // Nothing is kept under the lock that a panic could leave half done.
-        self.claims[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    /// The lock of a content, against other items in this process and in others.
+    fn guard(&self, sha256: &str) -> FileResult<File> {
+        let digits = &sha256[..LOCK_DIGITS.min(sha256.len())];
+        locked(&self.root.join(".import/locks").join(digits))
+    }
+
+    /// The lock of a content that this item has claimed. Whoever was taken for dead and comes late has lost it to its
+    /// successor, and does no harm any more.
+    fn guard_claimed(&self, sha256: &str, by: &Importer) -> FileResult<File> {
+        let guard = self.guard(sha256)?;
+        let path = self.claim_path(sha256);
+        if read_json::<Importer>(&path)?.as_ref() == Some(by) {
+            return Ok(guard);
+        }
+        let why = format!("{} has no claim to this content any more", by.item);
+        Err(FileFault::new("import", &path, why, "import again"))
     }
 
     fn claim_path(&self, sha256: &str) -> PathBuf {
@@ -165,8 +177,9 @@ impl Library {
         read_json(&self.entry_path(sha256))
     }
 
-    /// Writes the entry of a content, whole or not at all, durably.
+    /// Writes the entry of a content that its item has claimed, whole or not at all, durably.
     pub(crate) fn write_entry(&self, entry: &Entry) -> FileResult<()> {
+        let _guard = self.guard_claimed(&entry.content.sha256, &entry.by)?;
         self.write_json(&self.entry_path(&entry.content.sha256), entry)
     }
 
@@ -188,14 +201,15 @@ impl Library {
 
     // ---- copies
 
-    /// Copies a file into the library, under `name` or, where that is taken by another content, under `name` with a part
-    /// of the hash. Returns the copy's path, relative to the library; it is whole and durable then. Nothing is ever
+    /// Copies a file whose content `by` has claimed into the library, under `name` or, where that is taken by another
+    /// content, under `name` with a part of the hash. Returns the copy's path, relative to the library; it is whole and durable then. Nothing is ever
     /// overwritten, and a copy that is there already is not made again.
     pub(crate) fn place(
         &self,
         source: &Path,
         name: &Path,
         content: &Content,
+        by: &Importer,
         alive: &Alive,
     ) -> FileResult<FilePath> {
         let file_name = name.file_name().unwrap_or(name.as_os_str());
@@ -217,6 +231,7 @@ impl Library {
                 Some(whole) => whole,
                 None => self.copy(source, content, alive)?,
             };
+            let _guard = self.guard_claimed(&content.sha256, by)?;
             match whole.persist_noclobber(&target) {
                 Ok(_) => {
                     sync_folder(folder)?;
@@ -272,19 +287,14 @@ impl Library {
 
     /// Writes the list of a session, whole or not at all, durably. Returns its path.
     pub(crate) fn write_list(&self, session: &str, text: &[u8]) -> FileResult<PathBuf> {
-        let path = self.list_path(session);
+        let path = list_path(&self.root, session);
         self.write(&path, text)?;
         Ok(path)
     }
 
-    /// Whether the list of a session is there: from its scan on, until people were told how the session ended.
-    pub(crate) fn has_list(&self, session: &str) -> bool {
-        self.list_path(session).exists()
-    }
-
     /// Removes the list of a session, if there is one.
     pub(crate) fn remove_list(&self, session: &str) -> FileResult<()> {
-        let path = self.list_path(session);
+        let path = list_path(&self.root, session);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(FileFault::io("remove", &path, &error))
@@ -293,18 +303,14 @@ impl Library {
         }
     }
 
-    fn list_path(&self, session: &str) -> PathBuf {
-        self.root.join(".import/lists").join(session)
-    }
-
     // ---- writing
 
     fn unfinished(&self) -> FileResult<NamedTempFile> {
-        let tmp = self.root.join(".import/tmp");
+        let tmp = self.seat.tmp.path();
         // The usual rights of a new file; a temporary one would be private otherwise.
         let rights = fs::Permissions::from_mode(0o666);
-        let made = tempfile::Builder::new().permissions(rights).tempfile_in(&tmp);
-        made.map_err(|error| FileFault::io("write to", &tmp, &error))
+        let made = tempfile::Builder::new().permissions(rights).tempfile_in(tmp);
+        made.map_err(|error| FileFault::io("write to", tmp, &error))
     }
 
     fn write_json<T: Serialize>(&self, path: &Path, value: &T) -> FileResult<()> {
@@ -323,6 +329,72 @@ impl Library {
         file.persist(path).map_err(|lost| fault(lost.error))?;
         sync_folder(path.parent().unwrap_or(&self.root))
     }
+}
+
+/// Whether the list of a session is there: from its scan on, until people were told how the session ended. The library
+/// need not be open.
+pub(crate) fn has_list(root: &Path, session: &str) -> bool {
+    list_path(root, session).exists()
+}
+
+fn list_path(root: &Path, session: &str) -> PathBuf {
+    root.join(".import/lists").join(session)
+}
+
+/// Makes the file when it is not there, and locks it against everybody else until it is dropped.
+fn locked(path: &Path) -> FileResult<File> {
+    let open = File::options().create(true).truncate(false).write(true).open(path);
+    let file = open.map_err(|error| FileFault::io("open", path, &error))?;
+    file.lock().map_err(|error| FileFault::io("lock", path, &error))?;
+    Ok(file)
+}
+
+/// Joins those who hold the lock for `party`; `None` when others hold it. To be called with the door held: a lock that is
+/// let go to be shared could be taken in between.
+fn join(path: &Path, party: &str) -> FileResult<Option<File>> {
+    let fault = |error: io::Error| FileFault::io("lock", path, &error);
+    let open = File::options().create(true).truncate(false).read(true).write(true).open(path);
+    let mut file = open.map_err(|error| FileFault::io("open", path, &error))?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0).and_then(|()| file.write_all(party.as_bytes())).map_err(fault)?;
+            file.unlock().map_err(fault)?;
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut present = Vec::new();
+            file.read_to_end(&mut present).map_err(fault)?;
+            if present != party.as_bytes() {
+                return Ok(None);
+            }
+        }
+        Err(TryLockError::Error(error)) => return Err(fault(error)),
+    }
+    file.lock_shared().map_err(fault)?;
+    Ok(Some(file))
+}
+
+/// Removes the folders of dead processes, whose locks are free, and makes one for this process. To be called with the door
+/// held: a folder that is not locked yet looks dead.
+fn take_seat(tmp: &Path, lock: File) -> FileResult<Seat> {
+    let fault = |error: io::Error| FileFault::io("clear", tmp, &error);
+    for left in fs::read_dir(tmp).map_err(fault)? {
+        let path = left.map_err(fault)?.path();
+        match File::open(&path) {
+            Ok(folder) => match folder.try_lock() {
+                Ok(()) if path.is_dir() => fs::remove_dir_all(&path).map_err(fault)?,
+                Ok(()) => fs::remove_file(&path).map_err(fault)?,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(fault(error)),
+            },
+            // Its process has ended in order just now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(fault(error)),
+        }
+    }
+    let folder = TempDir::new_in(tmp).map_err(fault)?;
+    let tmp_lock = File::open(folder.path()).map_err(fault)?;
+    tmp_lock.try_lock().map_err(|error| fault(error.into()))?;
+    Ok(Seat { tmp: folder, _tmp_lock: tmp_lock, _lock: lock })
 }
 
 /// Whether this file is there and holds this content.
@@ -379,9 +451,13 @@ mod tests {
         library: Library,
     }
 
+    fn open(root: &Path, session: &str) -> Result<Library, Trouble> {
+        Library::open(root, StoreId(uuid::Uuid::nil()), session)
+    }
+
     fn fixture() -> Fixture {
         let folder = tempfile::tempdir().expect("a folder");
-        let library = Library::open(&folder.path().join("library")).expect("a library");
+        let library = open(&folder.path().join("library"), "s").expect("a library");
         Fixture { folder, library }
     }
 
@@ -404,7 +480,9 @@ mod tests {
         let (first, one) = it.file("a.txt", "one");
         let (second, two) = it.file("b.txt", "two");
         let place = |source: &Path, content: &Content| {
-            let path = it.library.place(source, Path::new("x/n.txt"), content, &Alive::for_test());
+            let by = importer("s", &content.sha256);
+            it.library.claim(&content.sha256, &by, None).expect("claimed");
+            let path = it.library.place(source, Path::new("x/n.txt"), content, &by, &Alive::for_test());
             path.expect("placed").to_string()
         };
         assert_eq!(place(&first, &one), "files/x/n.txt");
@@ -421,11 +499,12 @@ mod tests {
         let it = fixture();
         let (path, content) = it.file("a.txt", "before");
         fs::write(&path, "after!").expect("written");
-        let error =
-            it.library.place(&path, Path::new("a.txt"), &content, &Alive::for_test()).expect_err("changed");
+        let by = importer("s", "a");
+        let placed = it.library.place(&path, Path::new("a.txt"), &content, &by, &Alive::for_test());
+        let error = placed.expect_err("changed");
         assert!(error.to_string().contains("changed while it was imported"), "{error}");
         assert!(!it.library.root().join("files/a.txt").exists());
-        assert_eq!(fs::read_dir(it.library.root().join(".import/tmp")).expect("there").count(), 0);
+        assert_eq!(fs::read_dir(it.library.seat.tmp.path()).expect("there").count(), 0);
     }
 
     #[test]
@@ -439,8 +518,12 @@ mod tests {
         assert_eq!(claim(&a, None), Claim::Granted, "again, after a crash");
         assert_eq!(claim(&b, None), Claim::Held(a.clone()));
         assert_eq!(claim(&b, Some(&a)), Claim::Granted, "the other one has failed");
-        let place =
-            it.library.place(&path, Path::new("a.txt"), &content, &Alive::for_test()).expect("placed");
+        // The one that was taken for dead comes late.
+        let name = Path::new("a.txt");
+        let late = it.library.place(&path, name, &content, &a, &Alive::for_test()).expect_err("late");
+        assert!(late.to_string().contains("has no claim to this content any more"), "{late}");
+        assert!(!it.library.root().join("files/a.txt").exists(), "it does nothing");
+        let place = it.library.place(&path, name, &content, &b, &Alive::for_test()).expect("placed");
         let entry = Entry {
             path: place.clone(),
             content: content.clone(),
@@ -455,15 +538,29 @@ mod tests {
     }
 
     #[test]
-    fn opening_clears_what_dead_attempts_left_and_is_for_one_process() {
+    fn opening_clears_what_the_dead_left_and_is_for_the_processes_of_one_session() {
         let it = fixture();
         let root = it.library.root().to_owned();
-        fs::write(root.join(".import/tmp/.tmpX"), "half").expect("written");
-        let refused = Library::open(&root).expect_err("it is open").to_string();
-        assert!(refused.contains("another process is importing into it"), "{refused}");
-        assert!(root.join(".import/tmp/.tmpX").exists(), "a refused opening touches nothing");
-        drop(it.library);
-        Library::open(&root).expect("free again");
-        assert!(!root.join(".import/tmp/.tmpX").exists());
+        let dead = root.join(".import/tmp/dead");
+        fs::create_dir(&dead).expect("made");
+        fs::write(dead.join("copy"), "half").expect("written");
+        let unfinished = it.library.unfinished().expect("begun");
+        let refused = open(&root, "t").expect_err("it is open").to_string();
+        assert!(refused.contains("in another session or with another store"), "{refused}");
+        assert!(dead.exists(), "a refused opening touches nothing");
+        let second = open(&root, "s").expect("the same session may");
+        assert!(!dead.exists());
+        assert!(unfinished.path().exists(), "what a living process writes is left alone");
+        drop((unfinished, it.library));
+        assert!(open(&root, "t").is_err(), "the second is still there");
+        drop(second);
+        let third = open(&root, "t").expect("free again");
+        assert_eq!(fs::read_dir(root.join(".import/tmp")).expect("there").count(), 1, "its own folder alone");
+        drop(third);
+        assert_eq!(
+            fs::read_dir(root.join(".import/tmp")).expect("there").count(),
+            0,
+            "each takes its own away"
+        );
     }
 }

@@ -4,11 +4,13 @@
 //!
 //! * `session`: the workflow of the whole import. `item`: the workflow of one file.
 //! * `library`: the copies, the catalogue and the claims. `content`: what a file is. `tally`: how the items stand.
+//! * `ledger`: an outside world that is told of each copy.
 
 mod alive;
 mod content;
 mod fault;
 mod item;
+mod ledger;
 mod library;
 mod naming;
 mod path;
@@ -16,6 +18,7 @@ mod places;
 mod session;
 mod tally;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,6 +34,7 @@ use stepwell_examples::progress::Progress;
 use stepwell_examples::signals::Stop;
 use stepwell_examples::store::{StoreFlag, wait_for_lease};
 
+use crate::ledger::Ledger;
 use crate::library::Library;
 use crate::naming::ORIGIN_TAG;
 use crate::path::FilePath;
@@ -42,13 +46,14 @@ use crate::tally::{Tally, items, tally};
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data");
 /// Room for the items at hand, for those that a dead process left behind, and for the session.
 const RUNS_AT_ONCE: usize = 1_024;
-/// On a store of several processes, how soon the next one takes over from one that was killed.
-const LEASE_MS: u64 = 5_000;
 
 /// Import a folder of files into a library: each is analyzed, checked for duplicates, copied, catalogued and verified.
 ///
 /// Kill it at any moment and run the same command again: it goes on where it was, copies nothing twice and leaves no
 /// half file. Run it again after it has ended, and it imports what is new.
+///
+/// On a store of several processes, such as Redis, run the same command as often as you like at once: the processes share
+/// the work of one session, take over from one that dies, and end with the same counts.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -73,6 +78,13 @@ struct Flags {
     /// Give the session a name of its own [default: made of folder and library, and numbered]
     #[arg(long, value_name = "ID")]
     session: Option<String>,
+    /// On a store of several processes, how soon the others take over from one that was killed, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(500..=600_000))]
+    lease_ms: u64,
+    /// Tell this ledger of each copy: a line with the idempotency key and the fencing token, answered by "new", "known" or
+    /// "stale"
+    #[arg(long, value_name = "HOST:PORT")]
+    ledger: Option<SocketAddr>,
     #[command(flatten)]
     store: StoreFlag,
 }
@@ -94,20 +106,20 @@ async fn run(flags: Flags, started: Instant) -> Result<ExitCode, Trouble> {
     let (folder, into) = places(&folder, &flags.into)?;
     let (backend, store) = flags.store.open().await?;
     let info = backend.info().await.map_err(stepwell::Error::from)?;
-    let library = Library::open(&into)?;
     let input = Session { folder: FilePath::new(folder), library: FilePath::new(&into) };
 
     // A look first, at which session it is: the engine that works takes the runs of that session alone.
     let look = Engine::builder(Arc::clone(&backend)).build().await?;
     let session = match flags.session {
         Some(id) => naming::given(id)?,
-        None => naming::next(&look, &input, &library).await?,
+        None => naming::next(&look, &input, &into).await?,
     };
+    let library = Library::open(&into, info.id, &session)?;
     let queue = Name::new(&session)?;
     let options = EngineOptions {
         queues: vec![queue.clone()],
         concurrency: RUNS_AT_ONCE,
-        lease_ms: LEASE_MS,
+        lease_ms: flags.lease_ms,
         ..EngineOptions::default()
     };
     let slot = EngineSlot::default();
@@ -118,6 +130,7 @@ async fn run(flags: Flags, started: Instant) -> Result<ExitCode, Trouble> {
         .resource(library.clone())
         .resource(excluded(&into, &info))
         .resource(Concurrency(usize::from(flags.concurrency)))
+        .resource(Ledger(flags.ledger))
         .resource(progress.clone())
         .resource(stop.clone())
         .resource(slot.clone())

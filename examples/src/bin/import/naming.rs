@@ -1,13 +1,14 @@
 //! Which session it is: the same command means the same one until that has ended and was told.
 
 use std::fmt::Display;
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use stepwell::Engine;
 use stepwell::contract::{Name, Query, RunId};
 use stepwell_examples::exit::{self, Trouble};
 
-use crate::library::Library;
+use crate::library::has_list;
 use crate::path::hex;
 use crate::session::{SESSION, Session};
 
@@ -41,7 +42,7 @@ pub(crate) fn origin(input: &Session) -> String {
 
 /// The session of this folder and library that has not ended, or of which nobody was told how; else a new one, with the
 /// next number.
-pub(crate) async fn next(engine: &Engine, input: &Session, library: &Library) -> Result<String, Trouble> {
+pub(crate) async fn next(engine: &Engine, input: &Session, library: &Path) -> Result<String, Trouble> {
     let origin = origin(input);
     let query = Query {
         workflow: Some(Name::new(SESSION)?),
@@ -51,7 +52,7 @@ pub(crate) async fn next(engine: &Engine, input: &Session, library: &Library) ->
     let latest = engine.list(&query, None, 1).await?.items.into_iter().next();
     let number_of = |id: &str| id.strip_prefix(&format!("{origin}."))?.parse::<u64>().ok();
     Ok(match latest {
-        Some(head) if !head.status.is_finished() || library.has_list(head.key.run.as_str()) => {
+        Some(head) if !head.status.is_finished() || has_list(library, head.key.run.as_str()) => {
             head.key.run.to_string()
         }
         Some(head) => format!("{origin}.{}", number_of(head.key.run.as_str()).unwrap_or(0) + 1),

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use stepwell_redis::test_server;
 use tempfile::TempDir;
 
 /// A folder with what is imported, a library and a store in it.
@@ -175,6 +176,30 @@ fn every_content_arrives_once_whatever_the_files_are_called_and_what_fails_is_to
         b"plain.txt",
         "not overwritten"
     );
+}
+
+#[test]
+fn processes_that_share_a_store_share_one_import_and_end_with_the_same_counts() {
+    let url = test_server::shared_url("together").expect("a redis-server");
+    let bench = Bench::new(url.leak());
+    let mut contents = BTreeSet::new();
+    for number in 0..300 {
+        // Every third is the same as another one.
+        let text = format!("content {}", if number % 3 == 2 { number - 1 } else { number });
+        bench.file(format!("{number}.txt"), &text);
+        contents.insert(sha256(text.as_bytes()));
+    }
+    let named = || {
+        let mut command = bench.command(&["in", "--session", "together"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+    };
+    let processes = [named(), named(), named()];
+    for process in processes {
+        let ended = Ended::of(process.wait_with_output().expect("it ends"));
+        let [imported, duplicates, failed, _] = ended.counts();
+        assert_eq!((ended.code, imported, duplicates, failed), (Some(0), 200, 100, 0), "{ended:?}");
+    }
+    bench.assert_library_is(&contents);
 }
 
 /// How often the import is killed.

@@ -81,7 +81,7 @@ impl Arguments {
 pub struct Report {
     name: &'static str,
     seed: u64,
-    given: Vec<String>,
+    again: String,
     counts: Vec<(String, u64)>,
     short: Vec<String>,
     violations: Vec<String>,
@@ -91,14 +91,32 @@ impl Report {
     /// An empty report of the harness.
     #[must_use]
     pub fn new(name: &'static str, arguments: &Arguments) -> Self {
-        Self {
-            name,
-            seed: arguments.seed(),
-            given: arguments.given.clone(),
-            counts: Vec::new(),
-            short: Vec::new(),
-            violations: Vec::new(),
+        let seed = arguments.seed();
+        let mut again = format!("cargo run -p stepwell-tests --bin {name} -- --seed {seed}");
+        let mut rest = arguments.given.iter();
+        while let Some(word) = rest.next() {
+            if word == "--seed" {
+                rest.next();
+            } else {
+                let _ = write!(again, " {word}");
+            }
         }
+        Self { name, seed, again, counts: Vec::new(), short: Vec::new(), violations: Vec::new() }
+    }
+
+    /// An empty report of a harness that is a test of another package, under the same name.
+    #[must_use]
+    pub fn of_test(name: &'static str, package: &str) -> Self {
+        let mut report = Self::new(name, &Arguments::default());
+        report.again =
+            format!("STEPWELL_SEED={} cargo test -p {package} --test {name} -- --nocapture", report.seed);
+        report
+    }
+
+    /// The seed.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// Adds a figure to the last line.
@@ -131,17 +149,7 @@ impl Report {
         }
         let failed = !self.violations.is_empty() || !self.short.is_empty();
         if failed {
-            let mut command =
-                format!("cargo run -p stepwell-tests --bin {} -- --seed {}", self.name, self.seed);
-            let mut rest = self.given.iter();
-            while let Some(word) = rest.next() {
-                if word == "--seed" {
-                    rest.next();
-                } else {
-                    let _ = write!(command, " {word}");
-                }
-            }
-            println!("REPRO: {command}");
+            println!("REPRO: {}", self.again);
         }
         let mut line = format!("HARNESS name={} seed={}", self.name, self.seed);
         for (name, n) in &self.counts {

@@ -6,17 +6,19 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use stepwell_contract::{Backend, Record, RunId, RunKey, TenantId};
+use fastrand::Rng;
+use stepwell_contract::{Record, RunId, RunKey, TenantId};
 use stepwell_redis::test_server::TestServer;
 
 use crate::audit::{audit, journal};
+use crate::harness::harm::{Blow, Harm, Victim};
 use crate::harness::ledger::{self, Figures};
 use crate::harness::soaked::{GUARDED, result_of};
 use crate::harness::trial::panics;
 use crate::place::folder_in_memory;
-use crate::process::{Signal, Watched, binary};
+use crate::process::{Signal, Watched, binary, was_ended_by};
 use crate::report::{Arguments, Report};
 use crate::wait::wait_for;
 use crate::witness::{self, Line};
@@ -34,23 +36,7 @@ struct Team {
     name: &'static str,
     url: String,
     folder: PathBuf,
-    workers: Vec<Worker>,
-}
-
-#[derive(Debug)]
-struct Worker {
-    process: Watched,
-    /// When it is woken, while it sleeps.
-    wake_at: Option<Instant>,
-}
-
-/// How often workers were harmed, and how.
-#[derive(Debug, Default)]
-struct Harm {
-    killed: u64,
-    terminated: u64,
-    paused: u64,
-    violations: Vec<String>,
+    workers: Vec<Victim>,
 }
 
 impl Team {
@@ -66,7 +52,7 @@ impl Team {
         let mut team = Self { name, url, folder, workers: Vec::new() };
         for _ in 0..size {
             let process = team.hire(outside)?;
-            team.workers.push(Worker { process, wake_at: None });
+            team.workers.push(Victim::new(process));
         }
         Ok(team)
     }
@@ -91,66 +77,42 @@ impl Team {
         witness::read(&self.witness()).map_err(|error| format!("{}: {error}", self.name))
     }
 
-    /// Harms one worker as soon as the team has done a little more, and puts another in its place.
-    fn harm(&mut self, harm: &mut Harm, outside: SocketAddr) -> Result<(), String> {
-        let enough = self.witnessed_bytes() + fastrand::u64(50..4_000);
+    /// Harms one worker as soon as the team has done a little more, and puts another in its place. Returns what is wrong
+    /// with how it ended.
+    fn harm(
+        &mut self,
+        random: &mut Rng,
+        harm: &mut Harm,
+        outside: SocketAddr,
+    ) -> Result<Option<String>, String> {
+        let enough = self.witnessed_bytes() + random.u64(50..4_000);
         wait_for(&format!("work of the team on {}", self.name), PATIENCE, || {
-            self.wake();
+            self.workers.iter_mut().for_each(Victim::wake_when_due);
             (self.witnessed_bytes() >= enough).then_some(())
         })
         .map_err(|late| {
             let words: Vec<_> = self.workers.iter().map(|worker| worker.process.last_words()).collect();
             format!("{late}: {words:?}")
         })?;
-        let nth = fastrand::usize(..self.workers.len());
+        let nth = random.usize(..self.workers.len());
         let worker = &mut self.workers[nth];
-        if worker.wake_at.is_some() {
-            return Ok(());
-        }
-        match fastrand::u32(..10) {
-            0 => {
-                worker.process.signal(Signal::STOP);
-                let rest = fastrand::u64(LEASE_MS / 2..LEASE_MS * 5 / 2);
-                worker.wake_at = Some(Instant::now() + Duration::from_millis(rest));
-                harm.paused += 1;
-                return Ok(());
+        let wrong = match worker.strike(random, LEASE_MS, PATIENCE, harm)? {
+            Blow::Asleep => return Ok(None),
+            Blow::Killed => None,
+            // One that was not up yet dies of the signal like any program.
+            Blow::Ended(status) if status.success() || was_ended_by(status, Signal::TERM) => None,
+            Blow::Ended(status) => {
+                let said = worker.process.last_words();
+                Some(format!("{}: told to stop it ended with {status}: {said}", self.name))
             }
-            1 | 2 => {
-                worker.process.signal(Signal::TERM);
-                let status = worker.process.wait(PATIENCE)?;
-                // One that was not up yet dies of the signal like any program.
-                if !status.success() && !crate::process::was_ended_by(status, Signal::TERM) {
-                    let said = worker.process.last_words();
-                    harm.violations
-                        .push(format!("{}: told to stop it ended with {status}: {said}", self.name));
-                }
-                harm.terminated += 1;
-            }
-            _ => {
-                worker.process.kill();
-                harm.killed += 1;
-            }
-        }
-        self.workers[nth].process = self.hire(outside)?;
-        Ok(())
-    }
-
-    /// Wakes those whose time has come.
-    fn wake(&mut self) {
-        for worker in &mut self.workers {
-            if worker.wake_at.is_some_and(|at| at <= Instant::now()) {
-                worker.process.signal(Signal::CONT);
-                worker.wake_at = None;
-            }
-        }
+        };
+        self.workers[nth] = Victim::new(self.hire(outside)?);
+        Ok(wrong)
     }
 
     /// Wakes all, lets nothing new begin, waits until every run in the store has ended, and stops the workers.
     fn come_to_rest(&mut self) -> Result<(), String> {
-        for worker in &mut self.workers {
-            worker.wake_at = worker.wake_at.map(|_| Instant::now());
-        }
-        self.wake();
+        self.workers.iter_mut().for_each(Victim::wake);
         std::fs::write(self.folder.join("stop"), "").map_err(|error| error.to_string())?;
         let limit = Duration::from_millis(LEASE_MS) + SLACK;
         let is_idle = |line: &Line| matches!(line, Line::Said(words) if words[0] == "idle");
@@ -181,7 +143,6 @@ fn started(lines: &[Line]) -> Vec<(String, u64)> {
 #[must_use]
 pub fn main(arguments: &Arguments) -> ExitCode {
     let mut report = Report::new("kill_soak", arguments);
-    fastrand::seed(arguments.seed());
     if let Err(error) = soak(arguments, &mut report) {
         report.violations([error]);
     }
@@ -204,17 +165,17 @@ fn soak(arguments: &Arguments, report: &mut Report) -> Result<(), String> {
         Team::new("file", on_disk("file"), folder.path(), 1, outside)?,
         Team::new("sled", on_disk("sled"), folder.path(), 1, outside)?,
     ];
+    let mut random = Rng::with_seed(arguments.seed());
     let mut harm = Harm::default();
-    while harm.killed + harm.terminated + harm.paused < kills {
+    while harm.total() < kills {
         // The team of three is harmed as often as the other two.
-        let nth = if fastrand::bool() { 0 } else { fastrand::usize(1..teams.len()) };
-        teams[nth].harm(&mut harm, outside)?;
+        let nth = if random.bool() { 0 } else { random.usize(1..teams.len()) };
+        report.violations(teams[nth].harm(&mut random, &mut harm, outside)?);
     }
-    report.count_at_least("harmed", harm.killed + harm.terminated + harm.paused, 100);
+    report.count_at_least("harmed", harm.total(), 100);
     report.count("killed", harm.killed);
     report.count("terminated", harm.terminated);
     report.count("paused", harm.paused);
-    report.violations(harm.violations);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     let mut runs = 0;
@@ -265,13 +226,12 @@ fn judge(report: &mut Report, figures: &Figures, runs: u64) {
     }
 }
 
-fn percentile(sorted: &[u64], percent: usize) -> u64 {
+pub(crate) fn percentile(sorted: &[u64], percent: usize) -> u64 {
     let last = sorted.len().saturating_sub(1);
     sorted.get(last * percent / 100).copied().unwrap_or(0)
 }
 
-/// Audits a store at rest. Returns what is broken, how many records were acknowledged, and how long each takeover
-/// from a lost worker took, in milliseconds since that worker's last sign of life in the journal.
+/// Audits a store at rest. Returns what is broken, how many records were acknowledged, and how long each takeover took.
 async fn inspect(team: &Team, lines: &[Line]) -> Result<(Vec<String>, u64, Vec<u64>), String> {
     let backend = stepwell_backends::open(&team.url).await.map_err(|error| error.to_string())?;
     let key = |run: &str| RunKey::new(TenantId::default(), RunId::new(run).expect("an id"));
@@ -283,17 +243,18 @@ async fn inspect(team: &Team, lines: &[Line]) -> Result<(Vec<String>, u64, Vec<u
     violations.extend(panics(lines));
     let mut gaps = Vec::new();
     for (key, _) in &expected {
-        gaps.extend(takeovers(backend.as_ref(), key).await?);
+        let records = journal(backend.as_ref(), key).await.map_err(|error| error.to_string())?;
+        gaps.extend(takeovers(&records));
     }
     Ok((violations, audit.acknowledged, gaps))
 }
 
-async fn takeovers(backend: &dyn Backend, key: &RunKey) -> Result<Vec<u64>, String> {
-    let records = journal(backend, key).await.map_err(|error| error.to_string())?;
+/// How long each takeover from a lost worker took, in milliseconds since that worker's last sign of life in the journal.
+pub(crate) fn takeovers(records: &[Record]) -> Vec<u64> {
     let is_takeover = |record: &Record| {
         let fields: serde_json::Value = record.payload.decode().unwrap_or_default();
         record.kind.as_str() == "run_taken" && !fields["lost"].is_null()
     };
     let pairs = records.windows(2).filter(|pair| is_takeover(&pair[1]));
-    Ok(pairs.map(|pair| pair[1].at.since_ms(pair[0].at)).collect())
+    pairs.map(|pair| pair[1].at.since_ms(pair[0].at)).collect()
 }

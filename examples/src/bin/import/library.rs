@@ -107,7 +107,23 @@ impl Library {
             return Err(Trouble::new(exit::FAILED, what(), why, fix));
         };
         let seat = take_seat(&root.join(".import/tmp"), lock).map_err(refused)?;
-        Ok(Self { root: root.to_owned(), seat: Arc::new(seat) })
+        let library = Self { root: root.to_owned(), seat: Arc::new(seat) };
+        library.sweep_claims(session).map_err(refused)?;
+        Ok(library)
+    }
+
+    /// Removes claims of sessions that are over: one that was taken for dead may have claimed what its successor had done.
+    fn sweep_claims(&self, session: &str) -> FileResult<()> {
+        let claims = self.root.join(".import/claims");
+        let fault = |error: io::Error| FileFault::io("clear", &claims, &error);
+        for claim in fs::read_dir(&claims).map_err(fault)? {
+            let claim = claim.map_err(fault)?;
+            let _guard = self.guard(&claim.file_name().to_string_lossy())?;
+            if read_json::<Importer>(&claim.path())?.is_some_and(|by| by.session != session) {
+                fs::remove_file(claim.path()).map_err(fault)?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -150,7 +166,7 @@ impl Library {
 
     /// The lock of a content, against other items in this process and in others.
     fn guard(&self, sha256: &str) -> FileResult<File> {
-        let digits = &sha256[..LOCK_DIGITS.min(sha256.len())];
+        let digits = sha256.get(..LOCK_DIGITS).unwrap_or("other");
         locked(&self.root.join(".import/locks").join(digits))
     }
 
@@ -554,7 +570,9 @@ mod tests {
         drop((unfinished, it.library));
         assert!(open(&root, "t").is_err(), "the second is still there");
         drop(second);
+        fs::write(root.join(".import/claims/00aa"), r#"{"session": "s", "item": "late"}"#).expect("written");
         let third = open(&root, "t").expect("free again");
+        assert_eq!(fs::read_dir(root.join(".import/claims")).expect("there").count(), 0, "a void claim");
         assert_eq!(fs::read_dir(root.join(".import/tmp")).expect("there").count(), 1, "its own folder alone");
         drop(third);
         assert_eq!(

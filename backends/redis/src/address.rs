@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
-use stepwell_contract::{BackendError, Fault, FaultKind, StoreId};
+use stepwell_contract::{BackendError, StoreId};
 use url::Url;
 
+use crate::fault::refused;
 use crate::options::RedisOptions;
 
 /// Never shown, whoever asks.
@@ -45,10 +46,6 @@ impl fmt::Display for Address {
             Place::Unix(path) => write!(f, "redis+unix://{}?db={}", path.display(), self.db),
         }
     }
-}
-
-fn refused(why: impl Into<String>) -> BackendError {
-    BackendError::Definite(Fault::new(FaultKind::Refused, why))
 }
 
 impl Address {
@@ -95,6 +92,7 @@ impl Address {
             let host = host.trim_matches(['[', ']']).to_owned();
             Place::Tcp { host, port: url.port().unwrap_or(6379), tls }
         };
+        let (mut cert, mut key) = (None, None);
         for (name, value) in url.query_pairs() {
             let value = value.as_ref();
             match name.as_ref() {
@@ -108,6 +106,9 @@ impl Address {
                     options.expect_id = Some(StoreId(id));
                 }
                 "witness" => options.witness = Some(PathBuf::from(value)),
+                "ca" => options.ca = Some(PathBuf::from(value)),
+                "cert" => cert = Some(PathBuf::from(value)),
+                "key" => key = Some(PathBuf::from(value)),
                 "timeout_ms" => {
                     options.response_timeout = Duration::from_millis(number("timeout_ms", value)?);
                 }
@@ -117,13 +118,22 @@ impl Address {
                 other => {
                     return Err(refused(format!(
                         "the Redis URL has an unknown option {other:?}; known are prefix, shards, allow_eviction, \
-                         allow_no_aof, allow_unknown, id, witness, timeout_ms{}",
+                         allow_no_aof, allow_unknown, id, witness, ca, cert, key, timeout_ms{}",
                         if is_unix { ", db, user, password" } else { "" }
                     )));
                 }
             }
         }
+        options.client_certificate = match (cert, key) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => options.client_certificate,
+            _ => return Err(refused("cert= and key= in the Redis URL belong together: give both")),
+        };
         check_options(&options)?;
+        let has_certificates = options.ca.is_some() || options.client_certificate.is_some();
+        if has_certificates && !matches!(place, Place::Tcp { tls: true, .. }) {
+            return Err(refused("certificates (ca=, cert=, key=) are for TLS: use rediss://"));
+        }
         Ok((Self { place, user, password, db }, options))
     }
 
@@ -191,6 +201,8 @@ fn check_options(options: &RedisOptions) -> Result<(), BackendError> {
 
 #[cfg(test)]
 mod tests {
+    use stepwell_contract::FaultKind;
+
     use super::*;
 
     fn parse(url: &str) -> Result<(Address, RedisOptions), BackendError> {
@@ -221,6 +233,8 @@ mod tests {
             "redis://u:canary-pw@h/?allow_no_aof=perhaps",
             "redis://u:canary-pw@h:99999/",
             "redis+unix://canary-pw/sock",
+            "redis://u:canary-pw@h/?ca=/ca.pem",
+            "rediss://u:canary-pw@h/?cert=/cert.pem",
         ] {
             let error = parse(url).expect_err(url);
             assert_eq!(error.kind(), FaultKind::Refused, "{url}");

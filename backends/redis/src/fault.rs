@@ -3,6 +3,8 @@
 use redis::{ErrorKind, RedisError};
 use stepwell_contract::{BackendError, Fault, FaultKind};
 
+use crate::tls;
+
 /// Whether the command had been sent when it failed, and whether it writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -108,6 +110,11 @@ const TABLE: &[(&str, Outcome, FaultKind, &str)] = &[
 pub(crate) const IDENTITY_LOST: &str = "the Redis store is not the one that was opened: it was emptied, or replaced by \
      another. Restore its data and open it again; nothing was written";
 
+/// What is asked for cannot be had as it is asked for.
+pub(crate) fn refused(why: impl Into<String>) -> BackendError {
+    BackendError::Definite(Fault::new(FaultKind::Refused, why))
+}
+
 /// What an error means to the caller.
 pub(crate) fn classify(error: RedisError, stage: Stage) -> BackendError {
     let (outcome, kind, words) = judge(&error, stage);
@@ -132,6 +139,9 @@ fn judge(error: &RedisError, stage: Stage) -> (Outcome, FaultKind, &'static str)
         ));
         return (if outcome == Indefinite { unless_writing(outcome) } else { outcome }, kind, words);
     }
+    if let Some((kind, words)) = tls::judge(error) {
+        return (unless_writing(Indefinite), kind, words);
+    }
     match error.kind() {
         ErrorKind::AuthenticationFailed => {
             (Definite, FaultKind::Refused, "Redis refuses the user or the password of the URL")
@@ -139,9 +149,25 @@ fn judge(error: &RedisError, stage: Stage) -> (Outcome, FaultKind, &'static str)
         ErrorKind::InvalidClientConfig | ErrorKind::RESP3NotSupported => {
             (Definite, FaultKind::Refused, "Redis cannot be reached this way")
         }
+        _ if error.is_timeout() && stage == Stage::Connecting => (
+            Definite,
+            FaultKind::Timeout,
+            "Redis did not answer in time: look at host and port, and whether TLS is spoken there (rediss://) or not \
+             (use redis://)",
+        ),
         _ if error.is_timeout() => {
             (unless_writing(Indefinite), FaultKind::Timeout, "Redis did not answer in time")
         }
+        ErrorKind::Io if stage == Stage::Connecting && is_closed(error) => (
+            Definite,
+            FaultKind::Unavailable,
+            "Redis closed the connection at once: if that port speaks TLS, use rediss://",
+        ),
+        ErrorKind::Parse if stage == Stage::Connecting => (
+            Definite,
+            FaultKind::Refused,
+            "what answers there does not speak like Redis: if that port speaks TLS, use rediss://",
+        ),
         ErrorKind::Io if stage == Stage::Connecting => {
             (Definite, FaultKind::Unavailable, "Redis cannot be reached")
         }
@@ -152,6 +178,19 @@ fn judge(error: &RedisError, stage: Stage) -> (Outcome, FaultKind, &'static str)
             (unless_writing(Indefinite), FaultKind::Other, "Redis answered with something else than expected")
         }
     }
+}
+
+/// Whether somebody took the connection and closed it.
+fn is_closed(error: &RedisError) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let closed = [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof];
+    wrapped::<std::io::Error>(error).is_some_and(|error| closed.contains(&error.kind()))
+}
+
+/// The error that the client library was given and has wrapped, if it is such a one.
+pub(crate) fn wrapped<T: std::error::Error + 'static>(error: &RedisError) -> Option<&T> {
+    type Shared = std::sync::Arc<dyn std::error::Error + Send + Sync>;
+    std::error::Error::source(error)?.downcast_ref::<Shared>()?.downcast_ref()
 }
 
 /// A call that outlived its own time limit.

@@ -21,13 +21,20 @@
 //! that starts later knows what to expect only when told: by `id=UUID` in the URL
 //! ([`RedisOptions::expect_id`]) or by a witness file (`witness=PATH`, [`RedisOptions::witness`]).
 //!
+//! # TLS
+//!
+//! `rediss://`, in a build with the feature `tls`, checks the server's certificate against the host of the URL and the CAs
+//! that the system trusts, or against the ones in a PEM file: `ca=/path/to/ca.pem` ([`RedisOptions::ca`]). A server that
+//! wants to know its clients gets `cert=` and `key=` ([`RedisOptions::client_certificate`]). There is no way to leave the
+//! check out.
+//!
 //! # Rooms
 //!
 //! * `address`, [`RedisOptions`]: the URL and its options, the password kept out of every text.
 //! * `layout`: keys, shards, and the texts that sort; `mark`: how a head is stored.
 //! * `lua/`: the scripts. One script call writes all batches of a shard, checks first, writes last.
 //! * `commit`, `claim`, `scan`, `read`: the calls of the trait.
-//! * `link`: the connection; `fault`: what each answer of the server means to the caller.
+//! * `link`: the connection; `tls`: its certificates; `fault`: what each answer of the server means to the caller.
 //! * `identity`: making and recognising a store; `server`: what the server's settings are worth.
 //! * `hint`: word from other workers that there may be something to do.
 #![forbid(unsafe_code)]
@@ -51,6 +58,7 @@ mod script;
 mod server;
 #[cfg(feature = "test-server")]
 pub mod test_server;
+mod tls;
 
 pub use backend::RedisBackend;
 pub use options::RedisOptions;

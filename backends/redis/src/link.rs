@@ -14,6 +14,7 @@ use crate::address::Address;
 use crate::fault::{self, IDENTITY_LOST, Stage};
 use crate::options::RedisOptions;
 use crate::script::Script;
+use crate::tls;
 
 /// After so many calls in a row without an answer the connection counts as dead, though nobody closed it.
 const SILENT_CALLS_MAX: u32 = 3;
@@ -56,13 +57,7 @@ struct Failure {
 
 impl Link {
     pub(crate) fn new(address: Address, options: &RedisOptions) -> Result<Self, BackendError> {
-        #[cfg(feature = "tls")]
-        {
-            // With two providers in the build rustls does not choose by itself. Who installed one before keeps it.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
-        let info = address.connection_info()?;
-        let client = Client::open(info).map_err(|error| fault::classify(error, Stage::Connecting))?;
+        let client = tls::client(address.connection_info()?, options)?;
         Ok(Self {
             address,
             client,

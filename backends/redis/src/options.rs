@@ -17,6 +17,8 @@ pub struct RedisOptions {
     pub(crate) allow_unknown: bool,
     pub(crate) expect_id: Option<StoreId>,
     pub(crate) witness: Option<PathBuf>,
+    pub(crate) ca: Option<PathBuf>,
+    pub(crate) client_certificate: Option<(PathBuf, PathBuf)>,
     pub(crate) response_timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) clock_shift_ms: Arc<AtomicI64>,
@@ -32,6 +34,8 @@ impl Default for RedisOptions {
             allow_unknown: false,
             expect_id: None,
             witness: None,
+            ca: None,
+            client_certificate: None,
             response_timeout: Duration::from_secs(3),
             connect_timeout: Duration::from_secs(2),
             clock_shift_ms: Arc::default(),
@@ -90,6 +94,23 @@ impl RedisOptions {
     #[must_use]
     pub fn witness(mut self, path: impl Into<PathBuf>) -> Self {
         self.witness = Some(path.into());
+        self
+    }
+
+    /// Over TLS, trusts a server whose certificate is signed by one of the CAs in this PEM file, and no other; without it
+    /// those that the system trusts. Read once, when the store is opened. URL: `ca=PATH`.
+    #[must_use]
+    pub fn ca(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ca = Some(path.into());
+        self
+    }
+
+    /// Over TLS, shows the server this certificate, with the chain up to its CA, and proves it with this private key; both
+    /// are PEM files. Redis asks for one unless it has `tls-auth-clients no`. Read once, when the store is opened. URL:
+    /// `cert=PATH&key=PATH`.
+    #[must_use]
+    pub fn client_certificate(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.client_certificate = Some((certificate.into(), key.into()));
         self
     }
 

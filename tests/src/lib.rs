@@ -2,7 +2,7 @@
 //!
 //! A promise is tested in `tests/`, one file each, on every backend. What needs processes that die, disks that fail or
 //! servers that go away is a harness in [`harness`] with a binary of its own: it starts the `worker` binary, harms
-//! it, and audits what is left. Each prints one last line, `HARNESS name=… seed=… … violations=0`, and fails when a
+//! it, and audits what is left; `import_soak` harms the example `import`, and is a test of that package. Each prints one last line, `HARNESS name=… seed=… … violations=0`, and fails when a
 //! promise was broken, and also when it did too little to tell.
 //!
 //! * [`witness`]: what a worker saw acknowledged, in a file that outlives it. [`audit`]: the store against that file.

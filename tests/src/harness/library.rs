@@ -42,8 +42,9 @@ pub fn audit(
             }
             continue;
         }
-        if eyewitness.arrivals_of(&path) != 1 {
-            found.violations.push(format!("nobody saw {place:?} come"));
+        let times = eyewitness.arrivals_of(&path);
+        if times != 1 {
+            found.violations.push(format!("{place:?} came {times} times, not once"));
         }
         if !held.contains(&sha256) {
             found.violations.push(format!("{place:?} holds what nobody imported, or half of it"));

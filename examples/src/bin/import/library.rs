@@ -126,6 +126,16 @@ impl Library {
         Ok(())
     }
 
+    /// Removes what this process did not finish. To be called at its end: who else holds the library by then, such as a
+    /// thread of an attempt that was given up, may hold it for longer than the process lives.
+    pub(crate) fn leave(&self) -> FileResult<()> {
+        let tmp = self.seat.tmp.path();
+        match fs::remove_dir_all(tmp) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileFault::io("clear", tmp, &error)),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
@@ -574,7 +584,7 @@ mod tests {
         let third = open(&root, "t").expect("free again");
         assert_eq!(fs::read_dir(root.join(".import/claims")).expect("there").count(), 0, "a void claim");
         assert_eq!(fs::read_dir(root.join(".import/tmp")).expect("there").count(), 1, "its own folder alone");
-        drop(third);
+        third.leave().expect("left");
         assert_eq!(
             fs::read_dir(root.join(".import/tmp")).expect("there").count(),
             0,

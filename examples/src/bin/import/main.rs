@@ -173,6 +173,9 @@ async fn run(flags: Flags, started: Instant) -> Result<ExitCode, Trouble> {
     {
         eprintln!("the next import will tell of this one again: {fault}");
     }
+    if let Err(fault) = library.leave() {
+        eprintln!("the next import will clear it: {fault}");
+    }
     Ok(ExitCode::from(code))
 }
 

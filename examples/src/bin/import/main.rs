@@ -83,7 +83,7 @@ struct Flags {
     lease_ms: u64,
     /// Tell this ledger of each copy: a line with the idempotency key and the fencing token, answered by "new", "known" or
     /// "stale"
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "IP:PORT")]
     ledger: Option<SocketAddr>,
     #[command(flatten)]
     store: StoreFlag,

@@ -2,23 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use stepwell::contract::fault::{self, FaultBackend, FaultPlan, Gate, Method};
 use stepwell::contract::{Backend, MemoryBackend};
 use stepwell::prelude::*;
 use stepwell::{Error, RunError};
 use tokio::sync::Notify;
+use until::{soon, until};
 
-/// Waits for something that another thread does; a test that waits in vain fails.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let seen = tokio::time::timeout(Duration::from_secs(30), async {
-        while !holds().await {
-            tokio::task::yield_now().await;
-        }
-    });
-    assert!(seen.await.is_ok(), "{what}");
-}
+mod until;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_starter_left_during_the_first_write_is_driven_all_the_same() {
@@ -42,7 +34,8 @@ async fn a_run_whose_starter_left_during_the_first_write_is_driven_all_the_same(
     gate.open();
     until("the step runs", async || ran.load(Ordering::SeqCst) == 1).await;
     let key = engine.start_run("w", "r-1", &()).await.expect("the run").key().clone();
-    engine.find(&key).await.expect("the run").result::<()>().await.expect("a result");
+    let run = engine.find(&key).await.expect("the run");
+    soon("a result", run.result::<()>()).await.expect("a result");
     assert_eq!(ran.load(Ordering::SeqCst), 1);
 }
 
@@ -72,8 +65,7 @@ async fn whoever_waits_for_a_result_is_told_of_the_shutdown() {
     let (engine, run) = in_a_step(Arc::new(MemoryBackend::new())).await;
     let waiting = tokio::spawn(async move { run.result::<()>().await });
     engine.shutdown().await;
-    let answer =
-        tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("an answer").expect("no panic");
+    let answer = soon("an answer", waiting).await.expect("no panic");
     assert!(matches!(answer, Err(RunError::Engine(Error::ShuttingDown))), "{answer:?}");
 }
 

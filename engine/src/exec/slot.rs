@@ -234,3 +234,85 @@ pub(crate) enum Care {
     /// The lease may have ended: stop its steps. What they still try to write the version refuses.
     Fence,
 }
+
+#[cfg(test)]
+mod tests {
+    use stepwell_contract::{Lease, Name, RunId, Seq, Status, TenantId, WorkerId};
+
+    use super::*;
+
+    const TTL_MS: u64 = 9_000;
+    const RENEWED: Timestamp = Timestamp(1_000_000);
+
+    fn head() -> Head {
+        let worker = WorkerId::new("w-1").expect("an id");
+        let name = |text| Name::new(text).expect("a name");
+        Head {
+            key: RunKey::new(TenantId::default(), RunId::new("r-1").expect("an id")),
+            version: Version { counter: 4, nonce: 44 },
+            workflow: name("w"),
+            workflow_version: 1,
+            queue: name("default"),
+            priority: 0,
+            status: Status::Running,
+            wake_at: None,
+            lease: Some(Lease { worker, ttl_ms: TTL_MS, expires_at: RENEWED.plus_ms(TTL_MS) }),
+            fence: Fence(1),
+            next_seq: Seq(3),
+            created_at: RENEWED,
+            updated_at: RENEWED,
+            finished_at: None,
+            tags: Arc::default(),
+            summary: Payload::null(),
+        }
+    }
+
+    #[test]
+    fn a_lease_is_renewed_after_a_third_of_its_time_and_when_the_clock_was_put_back() {
+        let slot = Slot::claimed(head(), RENEWED);
+        let care = |is_exclusive, ms: i64| slot.care(TTL_MS, is_exclusive, Timestamp(RENEWED.0 + ms));
+        for is_exclusive in [false, true] {
+            assert_eq!(care(is_exclusive, 0), Care::Nothing);
+            assert_eq!(care(is_exclusive, 2_999), Care::Nothing);
+            assert_eq!(care(is_exclusive, 3_000), Care::Renew);
+            assert_eq!(care(is_exclusive, 8_999), Care::Renew);
+            // The store's clock goes on, and the lease with it.
+            assert_eq!(care(is_exclusive, -1), Care::Renew);
+            assert_eq!(care(is_exclusive, -3_600_000), Care::Renew);
+        }
+        // Where others may have taken the run its steps are stopped.
+        assert_eq!(care(false, 9_000), Care::Fence);
+        assert_eq!(care(true, 9_000), Care::Renew);
+    }
+
+    #[test]
+    fn a_step_that_never_ends_does_not_keep_its_lease_for_ever() {
+        let slot = Slot::claimed(head(), RENEWED);
+        slot.hold_until(RENEWED.plus_ms(5_000));
+        let care = |is_exclusive, ms| slot.care(TTL_MS, is_exclusive, RENEWED.plus_ms(ms));
+        assert_eq!(care(true, 4_999), Care::Renew);
+        assert_eq!(care(true, 5_000), Care::Nothing);
+        assert_eq!(care(true, 9_000), Care::Fence);
+    }
+
+    #[tokio::test]
+    async fn only_a_claim_that_follows_the_own_last_write_is_adopted() {
+        let claimed = |counter| {
+            let mut head = head();
+            head.version = Version { counter, nonce: 7 };
+            head.fence = Fence(2);
+            head
+        };
+        let adopts = async |counter, prepare: fn(&Slot)| {
+            let slot = Slot::claimed(head(), RENEWED);
+            prepare(&slot);
+            slot.adopt(&claimed(counter), RENEWED.plus_ms(TTL_MS)).await
+        };
+        assert!(adopts(5, |_| {}).await);
+        // Somebody else wrote in between.
+        assert!(!adopts(6, |_| {}).await);
+        assert!(!adopts(5, |slot| slot.lost.cancel()).await);
+        assert!(!adopts(5, Slot::end).await);
+        assert!(!adopts(5, |slot| slot.hold_until(RENEWED)).await);
+    }
+}

@@ -13,6 +13,7 @@ pub(crate) mod load;
 pub(crate) mod outcome;
 pub(crate) mod panics;
 pub(crate) mod pool;
+pub(crate) mod registry;
 pub(crate) mod requests;
 pub(crate) mod runner;
 pub(crate) mod slot;

@@ -14,6 +14,7 @@ pub mod observe;
 pub mod run;
 pub mod workflow;
 
+mod lock;
 mod views;
 
 pub use async_trait::async_trait;

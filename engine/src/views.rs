@@ -9,7 +9,6 @@ use crate::observe::logs::{AttemptLine, lines};
 use crate::observe::past::Past;
 use crate::observe::progress::{RunProgress, progress};
 use crate::observe::verdict::{Unfinished, Verdict, verdict};
-use crate::workflow::definition::Definition;
 
 /// How many past runs an estimate looks at.
 const PAST_RUNS: usize = 10;
@@ -22,13 +21,13 @@ impl Engine {
     /// not yet begun are not known; [`Error::Journal`]; [`Error::Store`].
     pub async fn progress(&self, key: &RunKey) -> Result<RunProgress, Error> {
         let head = self.get(key).await?.ok_or_else(|| Error::NoSuchRun(key.clone()))?;
-        let definition = self.definition_of(&head).ok_or_else(|| Error::UnknownWorkflow {
+        let registered = self.core().definition_of(&head).ok_or_else(|| Error::UnknownWorkflow {
             name: format!("{} version {}", head.workflow, head.workflow_version),
             hint: String::new(),
         })?;
         let state = self.state(key).await?;
         let past = if head.status.is_finished() { Past::default() } else { self.past(&head).await? };
-        Ok(progress(&head, &state, definition.graph(), &past, self.now()))
+        Ok(progress(&head, &state, registered.definition.graph(), &past, self.now()))
     }
 
     /// What the steps of a run logged, oldest first.
@@ -46,8 +45,8 @@ impl Engine {
     /// [`Error::NoSuchRun`]; [`Error::Store`].
     pub async fn can_resume(&self, key: &RunKey) -> Result<Verdict, Error> {
         let head = self.get(key).await?.ok_or_else(|| Error::NoSuchRun(key.clone()))?;
-        let definition = self.definition_of(&head);
-        let graph = definition.map(|definition| definition.graph().as_ref());
+        let registered = self.core().definition_of(&head);
+        let graph = registered.as_ref().map(|registered| registered.definition.graph().as_ref());
         match self.state(key).await {
             Ok(state) => Ok(verdict(&head, Ok(&state), graph, self.now())),
             Err(Error::Journal { source, .. }) => Ok(verdict(&head, Err(&source), graph, self.now())),
@@ -64,11 +63,6 @@ impl Engine {
         let page =
             self.list(&Query { statuses, ..Query::default() }, after, limit.min(PAGE_ITEMS_MAX)).await?;
         Ok(Page { items: page.items.iter().map(Unfinished::of).collect(), next: page.next })
-    }
-
-    fn definition_of(&self, head: &Head) -> Option<&Definition> {
-        self.definitions()
-            .find(|known| *known.name() == head.workflow && known.version() == head.workflow_version)
     }
 
     /// What the steps of the same workflow took in its latest runs.

@@ -4,22 +4,26 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
 use stepwell_contract::{
     Backend, Clock, Cursor, Head, Page, Query, Record, RunKey, StoreInfo, SystemClock, WorkerId, WorkflowRef,
 };
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::clock::{StoreTime, Time};
 use crate::config::EngineOptions;
 use crate::error::Error;
 use crate::exec::committer::Committer;
-use crate::exec::core::{Core, Parts, Registered};
+use crate::exec::core::{Core, Registered};
 use crate::exec::handle::RunHandle;
 use crate::exec::pool::Pool;
+use crate::exec::registry::Registry;
 use crate::exec::start::{self, StartRun};
 use crate::exec::{keeper, load, panics, requests, worker};
 use crate::run::actor::Actor;
@@ -156,7 +160,8 @@ impl EngineBuilder {
             Some(worker) => worker,
             None => WorkerId::new(format!("w-{}", &Uuid::new_v4().simple().to_string()[..12]))?,
         };
-        let core = Arc::new(Core::new(Parts {
+        let core = Arc::new(Core {
+            permits: Arc::new(Semaphore::new(self.options.concurrency)),
             backend: self.backend,
             store,
             time,
@@ -168,7 +173,12 @@ impl EngineBuilder {
             definitions,
             resources: self.resources,
             classifiers: self.classifiers,
-        }));
+            stopping: CancellationToken::new(),
+            grace_over: CancellationToken::new(),
+            working: AtomicBool::new(false),
+            runners: TaskTracker::new(),
+            registry: Registry::default(),
+        });
         keeper::start(&core).map_err(Error::Thread)?;
         Ok(Engine(Arc::new(Shell { core, _runtime: runtime })))
     }
@@ -187,7 +197,7 @@ impl EngineBuilder {
 
 fn check(options: &EngineOptions) -> Result<(), Error> {
     let refuse = |why: &str| Err(Error::Options(why.to_owned()));
-    if options.concurrency == 0 || options.concurrency > tokio::sync::Semaphore::MAX_PERMITS {
+    if options.concurrency == 0 || options.concurrency > Semaphore::MAX_PERMITS {
         return refuse("concurrency must be at least 1");
     }
     if options.lease_ms < 1_000 {
@@ -224,6 +234,10 @@ fn register(
 }
 
 impl Engine {
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.0.core
+    }
+
     /// Begins an engine on a store.
     pub fn builder(backend: Arc<dyn Backend>) -> EngineBuilder {
         EngineBuilder {
@@ -434,7 +448,7 @@ impl Engine {
 async fn stop(core: &Core) {
     core.stopping.cancel();
     core.runners.close();
-    for slot in core.slots() {
+    for slot in core.registry.slots() {
         slot.wake.notify_one();
     }
     let grace = core.time.sleep(core.options.shutdown_grace_ms);

@@ -74,7 +74,7 @@ impl RunHandle {
         let _forget = ForgetWaiter { core: &self.core, key: &self.key };
         loop {
             // Asked for before looking: what happens between the two is told.
-            let told = self.core.wait_for(&self.key);
+            let told = self.core.registry.wait_for(&self.key);
             let head = self.head().await?;
             if let Some(error) = self.core.committer.poison()
                 && !head.status.is_finished()
@@ -82,13 +82,13 @@ impl RunHandle {
                 return Err(Error::from(error).into());
             }
             let is_at_rest = head.status.is_finished() || head.status == stepwell_contract::Status::Paused;
-            if self.core.is_stopping() && !is_at_rest && self.core.slot(&self.key).is_none() {
+            if self.core.is_stopping() && !is_at_rest && self.core.registry.slot(&self.key).is_none() {
                 return Err(Error::ShuttingDown.into());
             }
             let outcome = if is_at_rest {
                 let state = requests::load_state(&self.core, &self.key).await?;
                 Outcome::of(&state).map_err(Error::from)?
-            } else if self.core.slot(&self.key).is_some() {
+            } else if self.core.registry.slot(&self.key).is_some() {
                 // This process drives it and will tell, unless it gives the run up or loses it.
                 match tokio::time::timeout(LOOK_LAST, told).await {
                     Ok(Ok(outcome)) => outcome,
@@ -124,6 +124,6 @@ struct ForgetWaiter<'a> {
 
 impl Drop for ForgetWaiter<'_> {
     fn drop(&mut self) {
-        self.core.forget_waiters(self.key);
+        self.core.registry.forget_waiters(self.key);
     }
 }

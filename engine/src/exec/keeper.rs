@@ -40,7 +40,7 @@ fn keep(core: &Weak<Core>) {
 
 fn care_for_leases(core: &Arc<Core>) {
     let now = core.time.own_now();
-    for slot in core.slots() {
+    for slot in core.registry.slots() {
         match slot.care(core.options.lease_ms, core.store.exclusive, now) {
             Care::Nothing => {}
             Care::Renew => {
@@ -61,7 +61,7 @@ pub(crate) async fn fetch_mail(core: Arc<Core>) {
         let asked_at = core.time.own_now();
         match core.backend.scan(&query, None, PAGE_ITEMS_MAX).await {
             Ok(page) => {
-                for slot in page.items.iter().filter_map(|head| core.slot(&head.key)) {
+                for slot in page.items.iter().filter_map(|head| core.registry.slot(&head.key)) {
                     slot.tell_mail();
                 }
             }

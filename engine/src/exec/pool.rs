@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ use async_executor::{Executor, Task};
 use stepwell_contract::RunKey;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+
+use crate::lock::lock;
 
 /// A poll that takes this long counts as blocking.
 const BLOCKED_AFTER_MS: u64 = 150;
@@ -213,11 +215,6 @@ impl Drop for FreeAgain {
             seat.told.store(0, Ordering::Relaxed);
         });
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that can panic runs under these locks.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How often the keeper is to call [`Pool::look`].

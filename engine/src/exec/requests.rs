@@ -54,7 +54,7 @@ pub(crate) async fn ask(core: &Arc<Core>, key: &RunKey, ask: Ask) -> Result<Head
     let mut looks = 0;
     loop {
         let head = head_of(core, key).await?;
-        if let Some(slot) = core.slot(key) {
+        if let Some(slot) = core.registry.slot(key) {
             slot.tell_mail();
         } else if head.live_lease(core.time.now()).is_none()
             && let Some(head) = answer_unowned(core, &head).await?
@@ -167,7 +167,7 @@ async fn write(
         Verdict::Rejected { .. } => Ok(None),
         Verdict::Accepted => {
             if let Ok(outcome) = Outcome::of(state) {
-                core.tell(&head.key, &outcome);
+                core.registry.tell(&head.key, &outcome);
             }
             Ok(Some(head))
         }

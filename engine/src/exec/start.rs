@@ -145,7 +145,7 @@ async fn start_here(
     permit: tokio::sync::OwnedSemaphorePermit,
     now: Timestamp,
 ) -> Result<bool, Error> {
-    if core.slot(&head.key).is_some() {
+    if core.registry.slot(&head.key).is_some() {
         return Ok(false);
     }
     let key = head.key.clone();
@@ -168,7 +168,7 @@ async fn start_here(
         };
         if let Ok(None) = &begun {
             // Before the answer: the keeper and whoever asks next have to find it.
-            own_core.add_slot(&own_slot);
+            own_core.registry.add_slot(&own_slot);
         }
         // Whoever asked may have gone.
         let _ = tell.send(answer);

@@ -92,14 +92,14 @@ async fn take(core: &Arc<Core>, head: Head, permit: Option<OwnedSemaphorePermit>
         return;
     };
     let now = core.time.own_now();
-    if let Some(present) = core.slot(&head.key)
+    if let Some(present) = core.registry.slot(&head.key)
         && present.adopt(&head, now).await
     {
         // The clock jumped, and this process claimed what it was driving: nothing has to begin again.
         return;
     }
     let slot = Arc::new(Slot::claimed(head, now));
-    core.add_slot(&slot);
+    core.registry.add_slot(&slot);
     let (own_core, own_slot) = (Arc::clone(core), Arc::clone(&slot));
     core.spawn(slot, async move {
         match Runner::resume(&own_core, registered, Arc::clone(&own_slot), permit).await {

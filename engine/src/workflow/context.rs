@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +13,7 @@ use stepwell_contract::{Clock, Fence, Name, Payload, RunId, RunKey, SystemClock,
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::lock::lock;
 use crate::run::event::{Checkpointed, Event, LogLevel, LogLine, Memoised, Progress, within};
 use crate::run::place::Place;
 use crate::workflow::error::{StepError, StepResult};
@@ -341,11 +342,6 @@ impl fmt::Debug for StepContext {
             .field("attempt", &self.0.attempt)
             .finish_non_exhaustive()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that can panic runs under these locks.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Values shared by all steps of an engine, one of each type.

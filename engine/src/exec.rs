@@ -8,6 +8,7 @@ pub mod start;
 pub(crate) mod attempt;
 pub(crate) mod committer;
 pub(crate) mod core;
+pub(crate) mod heads;
 pub(crate) mod keeper;
 pub(crate) mod load;
 pub(crate) mod outcome;

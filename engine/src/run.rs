@@ -9,6 +9,7 @@ pub mod place;
 pub mod request;
 pub mod state;
 pub mod summary;
+pub mod takeover;
 
 #[cfg(test)]
 mod tests;

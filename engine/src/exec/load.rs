@@ -1,40 +1,58 @@
-//! A run's state from its journal.
+//! A run's state and records from its journal, page by page.
 
 use stepwell_contract::limits::PAGE_ITEMS_MAX;
-use stepwell_contract::{Backend, Record, RunKey, Seq};
+use stepwell_contract::{Backend, BackendError, Record, RunKey, Seq};
 
 use crate::exec::runner::Left;
 use crate::run::state::{FoldError, State};
 
+/// A journal, page by page.
+pub(crate) struct Pages<'a> {
+    backend: &'a dyn Backend,
+    key: &'a RunKey,
+    /// Where the next page begins; `None` behind the last.
+    from: Option<Seq>,
+}
+
+impl<'a> Pages<'a> {
+    /// The records of a run from `from` on.
+    pub(crate) fn new(backend: &'a dyn Backend, key: &'a RunKey, from: Seq) -> Self {
+        Self { backend, key, from: Some(from) }
+    }
+
+    /// The next page, which may be empty; `None` behind the last.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Record>>, BackendError> {
+        let Some(from) = self.from else { return Ok(None) };
+        let page = self.backend.journal(self.key, from, PAGE_ITEMS_MAX).await?;
+        // By the records and not by their number: a journal with a gap is not read for ever.
+        self.from = page.last().filter(|_| page.len() == PAGE_ITEMS_MAX).map(|last| last.seq.plus(1));
+        Ok(Some(page))
+    }
+}
+
 /// The state of a run as its journal tells it now.
 pub(crate) async fn state(backend: &dyn Backend, key: &RunKey) -> Result<State, Left> {
-    let mut page = backend.journal(key, Seq::FIRST, PAGE_ITEMS_MAX).await?;
-    if page.is_empty() {
-        return Err(FoldError::NoBeginning.into());
-    }
-    let mut state = State::fold(&page)?;
-    while page.len() == PAGE_ITEMS_MAX {
-        page = backend.journal(key, state.last_seq.plus(1), PAGE_ITEMS_MAX).await?;
-        for record in &page {
-            state.replay(record)?;
+    let mut pages = Pages::new(backend, key, Seq::FIRST);
+    let mut state: Option<State> = None;
+    while let Some(page) = pages.next().await? {
+        match &mut state {
+            None => state = Some(State::fold(&page)?),
+            Some(state) => {
+                for record in &page {
+                    state.replay(record)?;
+                }
+            }
         }
     }
-    Ok(state)
+    Ok(state.ok_or(FoldError::NoBeginning)?)
 }
 
 /// All records of a run.
-pub(crate) async fn records(
-    backend: &dyn Backend,
-    key: &RunKey,
-) -> Result<Vec<Record>, stepwell_contract::BackendError> {
-    let mut records: Vec<Record> = Vec::new();
-    loop {
-        let from = records.last().map_or(Seq::FIRST, |last| last.seq.plus(1));
-        let page = backend.journal(key, from, PAGE_ITEMS_MAX).await?;
-        let is_last = page.len() < PAGE_ITEMS_MAX;
+pub(crate) async fn records(backend: &dyn Backend, key: &RunKey) -> Result<Vec<Record>, BackendError> {
+    let mut pages = Pages::new(backend, key, Seq::FIRST);
+    let mut records = Vec::new();
+    while let Some(page) = pages.next().await? {
         records.extend(page);
-        if is_last {
-            return Ok(records);
-        }
     }
+    Ok(records)
 }

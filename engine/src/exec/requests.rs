@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepwell_contract::limits::PAGE_ITEMS_MAX;
 use stepwell_contract::{
     Batch, Clock, Fence, Head, Kind, Message, MessageId, Payload, RunKey, Seq, Status, Verdict,
 };
@@ -12,15 +11,16 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::exec::core::Core;
-use crate::exec::load;
 use crate::exec::outcome::Outcome;
 use crate::exec::runner::answer;
 use crate::exec::slot::Slot;
+use crate::exec::{heads, load};
 use crate::run::actor::Actor;
-use crate::run::event::{AttemptLost, Event, LostReason, PauseReason, RunPaused, within};
+use crate::run::event::{Event, LostReason, PauseReason, RunPaused, within};
 use crate::run::request::{Ask, put_to_rest};
 use crate::run::state::State;
 use crate::run::summary::Summary;
+use crate::run::takeover::lost_attempts;
 
 /// The kind of a message that carries a request.
 const REQUEST: Kind = Kind::of("request");
@@ -76,9 +76,8 @@ pub(crate) async fn ask(core: &Arc<Core>, key: &RunKey, ask: Ask) -> Result<Head
 
 /// The head after the request was taken, or the refusal that the run's state gave when it was.
 async fn told(core: &Core, id: &MessageId, from: Seq, ask: &Ask, head: Head) -> Result<Head, Error> {
-    let mut from = from;
-    loop {
-        let page = core.backend.journal(&head.key, from, PAGE_ITEMS_MAX).await?;
+    let mut pages = load::Pages::new(core.backend.as_ref(), &head.key, from);
+    while let Some(page) = pages.next().await? {
         for record in page.iter().filter(|record| record.kind.as_str() == "request_refused") {
             if let Ok(Event::RequestRefused(refused)) = Event::read(record)
                 && refused.request == *id
@@ -87,11 +86,8 @@ async fn told(core: &Core, id: &MessageId, from: Seq, ask: &Ask, head: Head) -> 
                 return Err(Error::Refused { key: head.key, verb, status: head.status, why });
             }
         }
-        if page.len() < PAGE_ITEMS_MAX {
-            return Ok(head);
-        }
-        from = from.plus(page.len());
     }
+    Ok(head)
 }
 
 /// Answers all mail of a run that nobody owns. Returns its head then; `None` when the run has changed meanwhile.
@@ -152,15 +148,13 @@ async fn write(
     }
     let mut head = from.clone();
     head.version = from.version.next(fastrand::u64(..));
-    head.status = state.status;
-    head.wake_at = if state.owner.is_some() { Some(now) } else { state.wake_at };
+    let before: Summary = from.summary.decode().unwrap_or_default();
+    heads::follow(&mut head, state, Payload::encode(&before.with_trouble_of(state))?, now);
+    // Whoever writes here does not go on with the run.
     head.lease = None;
     head.fence = fence;
     head.next_seq = from.next_seq.plus(records.len());
     head.updated_at = now;
-    head.finished_at = state.status.is_finished().then_some(now);
-    let before: Summary = from.summary.decode().unwrap_or_default();
-    head.summary = Payload::encode(&before.with_trouble_of(state))?;
     let mut batch = Batch::replace(from.version, head.clone(), records);
     batch.take = take;
     match core.committer.commit(batch).await? {
@@ -190,11 +184,7 @@ pub(crate) async fn hold_unrecordable(core: &Core, slot: &Slot, why: &str) {
             return Ok(());
         }
         let mut state = load_state(core, &slot.key).await?;
-        let mut events = Vec::new();
-        for place in state.running_places() {
-            let attempt = state.step(&place).map_or(0, |step| step.attempt);
-            events.push(AttemptLost { place, attempt, reason: LostReason::Stopped }.into());
-        }
+        let mut events: Vec<Event> = lost_attempts(&state, LostReason::Stopped).collect();
         let message = format!(
             "what the run did could not be recorded: {}. Mend the step, then `retry`",
             within(why.to_owned(), 1 << 10)

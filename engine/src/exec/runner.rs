@@ -21,6 +21,7 @@ use tracing::Instrument;
 use crate::error::Error;
 use crate::exec::attempt::{Attempt, Bounds, Ended};
 use crate::exec::core::{Core, Registered};
+use crate::exec::heads;
 use crate::exec::outcome::Outcome;
 use crate::exec::requests::MAIL_MAX;
 use crate::exec::slot::{Slot, Write, WriteError};
@@ -28,14 +29,14 @@ use crate::run::actor::Actor;
 use crate::run::decide::{Next, Plan, Rest, Start, after_failure};
 use crate::run::event::{
     AttemptFailed, AttemptLost, Event, Logged, LostReason, PauseReason, ReleaseReason, RequestRefused,
-    RunCancelled, RunFailed, RunPaused, RunReleased, RunSucceeded, RunTaken, StepStarted, StepSucceeded,
-    Then,
+    RunCancelled, RunFailed, RunPaused, RunReleased, RunSucceeded, StepStarted, StepSucceeded, Then,
 };
 use crate::run::fit::{Misfit, misfits};
 use crate::run::place::Place;
 use crate::run::request::Ask as Request;
 use crate::run::state::{FoldError, IllegalTransition, State};
 use crate::run::summary::Summary;
+use crate::run::takeover::takeover;
 use crate::workflow::context::{Ask, StepContext, Surroundings};
 use crate::workflow::error::StepError;
 use crate::workflow::failure::Failure;
@@ -209,13 +210,11 @@ impl Runner {
 
     /// Records the takeover, and the attempts whose end nobody recorded.
     fn take_over(&mut self) -> Result<(), Left> {
-        let lost = self.state.owner.as_ref().map(|(owner, _)| owner.clone());
-        let left_behind = self.state.running_places();
-        self.push(RunTaken { worker: self.core.worker.clone(), fence: self.slot.fence, lost }.into())?;
-        for place in left_behind {
-            let attempt = self.state.step(&place).map_or(0, |step| step.attempt);
-            tracing::warn!(run = %self.slot.key, step = %place, attempt, "the worker was lost during this attempt");
-            self.push(AttemptLost { place, attempt, reason: LostReason::Crash }.into())?;
+        for event in takeover(&self.state, &self.core.worker, self.slot.fence) {
+            if let Event::AttemptLost(AttemptLost { place, attempt, .. }) = &event {
+                tracing::warn!(run = %self.slot.key, step = %place, attempt, "the worker was lost during this attempt");
+            }
+            self.push(event)?;
         }
         Ok(())
     }
@@ -378,15 +377,7 @@ impl Runner {
         let summary = Summary::of(&self.state, self.plan.progress(), self.slot.board.read());
         let (state, core) = (&self.state, &self.core);
         let summary = Payload::encode(&summary)?;
-        let edit = |head: &mut Head| {
-            head.status = state.status;
-            head.wake_at = if state.owner.is_some() { Some(core.time.now()) } else { state.wake_at };
-            head.finished_at = state.status.is_finished().then(|| core.time.now());
-            head.summary = summary;
-            if state.owner.is_none() {
-                head.lease = None;
-            }
-        };
+        let edit = |head: &mut Head| heads::follow(head, state, summary, core.time.now());
         let written = self.slot.write(&core.committer, &core.time, write, edit).await;
         for reply in self.waiting_asks.drain(..) {
             let answer = written.clone().map_err(|error| {
@@ -597,32 +588,5 @@ async fn sleep_until(core: &Core, at: Option<Timestamp>) {
     match at {
         Some(at) => core.time.sleep_until(at).await,
         None => std::future::pending().await,
-    }
-}
-
-/// The head of a run that is made now.
-pub(crate) fn first_head(
-    core: &Core,
-    registered: &Registered,
-    key: stepwell_contract::RunKey,
-    now: Timestamp,
-) -> Head {
-    Head {
-        key,
-        version: stepwell_contract::Version { counter: 0, nonce: 0 },
-        workflow: registered.definition.name().clone(),
-        workflow_version: registered.definition.version(),
-        queue: registered.definition.queue().clone(),
-        priority: 0,
-        status: Status::Queued,
-        wake_at: Some(now),
-        lease: Some(core.lease()),
-        fence: stepwell_contract::Fence(1),
-        next_seq: Seq::FIRST,
-        created_at: now,
-        updated_at: now,
-        finished_at: None,
-        tags: Arc::default(),
-        summary: Payload::null(),
     }
 }

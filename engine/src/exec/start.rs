@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use stepwell_contract::{
-    Batch, Clock, IdError, Name, Payload, RunId, RunKey, Seq, Status, TenantId, Timestamp, Verdict,
+    Batch, Clock, Fence, Head, IdError, Name, Payload, RunId, RunKey, Seq, Status, TenantId, Timestamp,
+    Verdict, Version,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::error::Error;
 use crate::exec::core::{Core, Registered};
 use crate::exec::handle::RunHandle;
+use crate::exec::heads;
 use crate::exec::requests;
-use crate::exec::runner::{Left, Runner, first_head};
+use crate::exec::runner::{Left, Runner};
 use crate::exec::slot::{Slot, WriteError};
 use crate::run::actor::Actor;
 use crate::run::event::{Event, RunCreated};
@@ -119,12 +121,7 @@ pub(crate) async fn start(core: &Arc<Core>, start: StartRun) -> Result<RunHandle
         queue_until: policy.queue_wait_ms.map(|ms| now.plus_ms(ms)),
         limits: registered.stated.clone(),
     };
-    let mut head = first_head(core, &registered, key.clone(), now);
-    head.priority = start.priority;
-    head.tags = Arc::new(start.tags.clone());
-    if let Some(queue) = start.queue.clone() {
-        head.queue = queue;
-    }
+    let head = first_head(&registered, key.clone(), &start, now);
     let is_ours = core.is_working() && core.reads_queue(&head.queue);
     let made = match Arc::clone(&core.permits).try_acquire_owned() {
         Ok(permit) if is_ours => start_here(core, registered, head, created, permit, now).await?,
@@ -136,18 +133,42 @@ pub(crate) async fn start(core: &Arc<Core>, start: StartRun) -> Result<RunHandle
     Ok(RunHandle::new(core, key, made))
 }
 
+/// The head of a run that is not written yet and that nobody owns.
+fn first_head(registered: &Registered, key: RunKey, start: &StartRun, now: Timestamp) -> Head {
+    Head {
+        key,
+        version: Version { counter: 0, nonce: 0 },
+        workflow: registered.definition.name().clone(),
+        workflow_version: registered.definition.version(),
+        queue: start.queue.clone().unwrap_or_else(|| registered.definition.queue().clone()),
+        priority: start.priority,
+        status: Status::Queued,
+        wake_at: Some(now),
+        lease: None,
+        fence: Fence(0),
+        next_seq: Seq::FIRST,
+        created_at: now,
+        updated_at: now,
+        finished_at: None,
+        tags: Arc::new(start.tags.clone()),
+        summary: Payload::null(),
+    }
+}
+
 /// Makes the run with this worker as its owner, the first attempts counted in the same write.
 async fn start_here(
     core: &Arc<Core>,
     registered: Arc<Registered>,
-    head: stepwell_contract::Head,
+    mut head: Head,
     created: RunCreated,
-    permit: tokio::sync::OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
     now: Timestamp,
 ) -> Result<bool, Error> {
     if core.registry.slot(&head.key).is_some() {
         return Ok(false);
     }
+    head.lease = Some(core.lease());
+    head.fence = Fence(1);
     let key = head.key.clone();
     let first = Event::from(created.clone()).record(Seq::FIRST, now)?;
     let state = State::new(created, now);
@@ -181,19 +202,11 @@ async fn start_here(
 }
 
 /// Makes the run for whichever worker is free first.
-async fn enqueue(
-    core: &Core,
-    mut head: stepwell_contract::Head,
-    created: RunCreated,
-    now: Timestamp,
-) -> Result<bool, Error> {
+async fn enqueue(core: &Core, mut head: Head, created: RunCreated, now: Timestamp) -> Result<bool, Error> {
     let state = State::new(created.clone(), now);
-    head.lease = None;
-    head.fence = stepwell_contract::Fence(0);
-    head.status = Status::Queued;
-    head.version = stepwell_contract::Version { counter: 1, nonce: fastrand::u64(..) };
-    head.next_seq = Seq::FIRST.plus(1);
-    head.summary = Payload::encode(&Summary::of(&state, (0, 0), None))?;
+    heads::follow(&mut head, &state, Payload::encode(&Summary::of(&state, (0, 0), None))?, now);
+    head.version = head.version.next(fastrand::u64(..));
+    head.next_seq = state.last_seq.plus(1);
     let record = Event::from(created).record(Seq::FIRST, now)?;
     let verdict = core.committer.commit(Batch::create(head, vec![record])).await?;
     Ok(verdict == Verdict::Accepted)

@@ -5,10 +5,10 @@ use stepwell_contract::{Fence, MessageId, Status, Timestamp, WorkerId};
 
 use crate::run::actor::Actor;
 use crate::run::event::{
-    AttemptLost, CancelRequested, Event, LostReason, PauseReason, PauseRequested, RequestRefused,
-    RunCancelled, RunPaused, RunResumed, RunTaken,
+    CancelRequested, Event, PauseReason, PauseRequested, RequestRefused, RunCancelled, RunPaused, RunResumed,
 };
 use crate::run::state::{IllegalTransition, Request, State};
+use crate::run::takeover::takeover;
 
 /// What can be asked of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -127,12 +127,7 @@ pub fn put_to_rest(
     now: Timestamp,
 ) -> Result<Vec<Event>, IllegalTransition> {
     let Some(request) = state.request else { return Ok(Vec::new()) };
-    let lost = state.owner.as_ref().map(|(owner, _)| owner.clone());
-    let mut events: Vec<Event> = vec![RunTaken { worker: worker.clone(), fence, lost }.into()];
-    for place in state.running_places() {
-        let attempt = state.step(&place).map_or(0, |step| step.attempt);
-        events.push(AttemptLost { place, attempt, reason: LostReason::Crash }.into());
-    }
+    let mut events = takeover(state, worker, fence);
     events.push(match request {
         Request::Cancel => RunCancelled {}.into(),
         Request::Pause | Request::Interrupt => paused(

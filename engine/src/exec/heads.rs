@@ -1,0 +1,17 @@
+//! What a run's head says: written along with each change of its state.
+
+use stepwell_contract::{Head, Payload, Timestamp};
+
+use crate::run::state::State;
+
+/// Makes the head say where the run is.
+pub(crate) fn follow(head: &mut Head, state: &State, summary: Payload, now: Timestamp) {
+    head.status = state.status;
+    // A run whose owner dies is due as soon as the lease has ended.
+    head.wake_at = if state.owner.is_some() { Some(now) } else { state.wake_at };
+    head.finished_at = state.status.is_finished().then_some(now);
+    head.summary = summary;
+    if state.owner.is_none() {
+        head.lease = None;
+    }
+}

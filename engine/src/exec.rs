@@ -2,6 +2,7 @@
 
 pub mod engine;
 pub mod handle;
+pub mod runs;
 pub mod signals;
 pub mod start;
 

@@ -22,6 +22,7 @@ pub use config::EngineOptions;
 pub use error::{Error, RunError};
 pub use exec::engine::{Engine, EngineBuilder};
 pub use exec::handle::RunHandle;
+pub use exec::runs::Runs;
 pub use exec::signals::Stopped;
 pub use exec::start::StartRun;
 pub use run::actor::Actor;

@@ -1,13 +1,17 @@
 //! What a step can do, on a real engine in memory.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use stepwell::clock::SimulatedTime;
-use stepwell::contract::{Clock, MemoryBackend, Timestamp};
+use stepwell::contract::{Backend, Clock, MemoryBackend, RunId, RunKey, TenantId, Timestamp};
 use stepwell::prelude::*;
 use stepwell::run::state::StepStatus;
-use stepwell::{EngineBuilder, Error, RunError};
+use stepwell::{EngineBuilder, Error, RunError, Runs, StartRun};
+use tokio::sync::Notify;
+use until::{soon, until};
+
+mod until;
 
 /// A clock for engine and store, and an engine on it.
 fn on_paper() -> (SimulatedTime, EngineBuilder) {
@@ -191,4 +195,123 @@ async fn a_missing_resource_pauses_the_run_and_says_what_to_add() {
     assert!(page.items[0].trouble.as_ref().is_some_and(|trouble| trouble.message.contains("Calls")));
     let verdict = engine.can_resume(run.key()).await.expect("a verdict");
     assert!(verdict.can_resume && verdict.reasons.len() == 1, "{verdict:?}");
+}
+
+#[tokio::test]
+async fn the_output_of_a_step_is_reached_by_the_name_it_was_added_under() {
+    struct Add(u64);
+    #[async_trait]
+    impl Step for Add {
+        type Input = u64;
+        type Output = u64;
+        const NAME: &'static str = "add";
+        async fn run(&self, _ctx: &StepContext, n: u64) -> StepResult<u64> {
+            Ok(n + self.0)
+        }
+    }
+    async fn both(ctx: StepContext, _: u64) -> StepResult<(u64, u64)> {
+        Ok((ctx.output_of("add_one")?, ctx.output_of("add_ten")?))
+    }
+    let flow = Workflow::named("w")
+        .input::<u64>()
+        .step_named("add_one", Add(1))
+        .step_named("add_ten", Add(10))
+        .step_fn("both", both);
+    let (_, builder) = on_paper();
+    let engine = builder.register(flow.build().expect("a workflow")).start().await.expect("an engine");
+    let run = engine.start_run("w", "r-1", &5u64).await.expect("a run");
+    assert_eq!(soon("a result", run.result::<(u64, u64)>()).await.expect("a result"), (6, 16));
+
+    let alone = StepContext::test().output_of("add_one", &6u64).output_of("add_ten", &16u64).build();
+    assert_eq!(both(alone, 0).await.expect("both"), (6, 16));
+    let error = both(StepContext::for_test(), 0).await.expect_err("no outputs");
+    assert!(error.to_string().contains("step add_one has no recorded output"), "{error}");
+}
+
+/// Starts the run `child` for itself and waits for it, once for each name.
+async fn start_children(ctx: StepContext, names: Vec<String>) -> StepResult<u64> {
+    let mut sum = 0;
+    for name in names {
+        let child = ctx.runs()?.start("child", &format!("{}-{name}", ctx.run_id()), &name).await?;
+        sum += child.result::<u64>().await?;
+    }
+    Ok(sum)
+}
+
+#[tokio::test]
+async fn a_step_starts_runs_for_its_own_tenant_and_waits_for_them() {
+    let child = Workflow::named("child")
+        .step_fn("measure", |_ctx, name: String| async move { Ok(name.len() as u64) })
+        .build()
+        .expect("a workflow");
+    let parent = Workflow::named("parent").step_fn("start", start_children).build().expect("a workflow");
+    let (_, builder) = on_paper();
+    let engine = builder.register(child).register(parent).start().await.expect("an engine");
+    let tenant = TenantId::new("acme").expect("a tenant");
+    let start = StartRun::new("parent", "p", &["a", "bcd"]).expect("a start").tenant(tenant.clone());
+    let run = engine.start_with(start).await.expect("a run");
+    assert_eq!(soon("a result", run.result::<u64>()).await.expect("a result"), 4);
+    let key = |id| RunKey::new(tenant.clone(), RunId::new(id).expect("an id"));
+    for id in ["p-a", "p-bcd"] {
+        assert!(engine.get(&key(id)).await.expect("the store answers").is_some(), "{id}");
+    }
+
+    // The same step in a test of its own: without an engine, and with one.
+    let error = start_children(StepContext::for_test(), vec!["a".to_owned()]).await.expect_err("no engine");
+    assert!(error.to_string().contains("StepContext::test().runs("), "{error}");
+    let ctx = StepContext::test().runs(&engine.runs()).build();
+    assert_eq!(soon("a sum", start_children(ctx, vec!["ab".to_owned()])).await.expect("a sum"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_keeps_the_runs_of_its_engine_does_not_keep_the_engine() {
+    type Kept = Arc<Mutex<Option<Runs>>>;
+    let flow = Workflow::named("w").step_fn("keep", |ctx: StepContext, (): ()| async move {
+        *ctx.resource::<Kept>()?.lock().expect("not poisoned") = Some(ctx.runs()?);
+        Ok(())
+    });
+    let backend = Arc::new(MemoryBackend::new());
+    let left = Arc::downgrade(&backend);
+    let kept = Kept::default();
+    let builder = Engine::builder(backend).register(flow.build().expect("a workflow"));
+    let engine = builder.resource(Arc::clone(&kept)).start().await.expect("an engine");
+    let run = engine.start_run("w", "r-1", &()).await.expect("a run");
+    soon("a result", run.result::<()>()).await.expect("a result");
+    drop((engine, run));
+    until("the store is free", async || left.strong_count() == 0).await;
+    let runs = kept.lock().expect("not poisoned").take().expect("it was kept");
+    let error = runs.start("w", "r-2", &()).await.expect_err("the engine is gone");
+    assert!(matches!(error, Error::ShuttingDown), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_learns_of_a_shutdown_before_it_is_told_to_stop() {
+    async fn work(ctx: StepContext, (): ()) -> StepResult<u32> {
+        if ctx.attempt() > 1 {
+            return Ok(ctx.attempt());
+        }
+        ctx.resource::<Arc<Notify>>()?.notify_one();
+        ctx.stopping().cancelled().await;
+        assert!(!ctx.cancelled().is_cancelled(), "the grace time is not over");
+        Err(StepError::cancelled("a good place to stop"))
+    }
+    // Its own time stands still: the grace time is never over.
+    let (time, _) = on_paper();
+    let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::with_clock(Arc::new(time.clone())));
+    let entered = Arc::new(Notify::new());
+    let engine = async || {
+        let flow = Workflow::named("w").step_fn("work", work).build().expect("a workflow");
+        let builder = Engine::builder(Arc::clone(&backend)).register(flow).time(Arc::new(time.clone()));
+        builder.resource(Arc::clone(&entered)).start().await.expect("an engine")
+    };
+    let first = engine().await;
+    let key = first.start_run("w", "r-1", &()).await.expect("a run").key().clone();
+    soon("the step begins", entered.notified()).await;
+    soon("the shutdown", first.shutdown()).await;
+    let second = engine().await;
+    let run = second.find(&key).await.expect("the run");
+    assert_eq!(soon("a result", run.result::<u32>()).await.expect("a result"), 2);
+    let state = second.state(&key).await.expect("a state");
+    let step = state.steps.values().next().and_then(|step| step.at(None)).expect("a step");
+    assert_eq!((step.spent, step.crashes), (1, 0), "it has used up nothing");
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use stepwell_contract::{
-    Backend, Clock, Cursor, Head, Page, Query, Record, RunKey, StoreInfo, SystemClock, WorkerId, WorkflowRef,
+    Backend, Clock, Cursor, Head, Page, Query, Record, RunKey, StoreInfo, SystemClock, TenantId, WorkerId,
+    WorkflowRef,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ use crate::exec::core::{Core, Registered};
 use crate::exec::handle::RunHandle;
 use crate::exec::pool::Pool;
 use crate::exec::registry::Registry;
+use crate::exec::runs::Runs;
 use crate::exec::start::{self, StartRun};
 use crate::exec::{keeper, load, panics, requests, worker};
 use crate::run::actor::Actor;
@@ -287,6 +289,12 @@ impl Engine {
     /// As for [`start_run`](Self::start_run).
     pub async fn start_with(&self, run: StartRun) -> Result<RunHandle, Error> {
         start::start(&self.0.core, run).await
+    }
+
+    /// The runs of this engine, for whom the engine itself holds: keeping it does not keep the engine.
+    #[must_use]
+    pub fn runs(&self) -> Runs {
+        Runs::new(Arc::downgrade(&self.0.core), TenantId::default())
     }
 
     /// Finds a run.

@@ -410,6 +410,7 @@ impl Runner {
             resources: core.resources.clone(),
             link: Some(self.ask.clone()),
             board: Arc::clone(&self.slot.board),
+            engine: Some(Arc::downgrade(core)),
         });
         let attempt = Attempt {
             step: Arc::clone(self.registered.definition.step(start.step)),

@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use stepwell_contract::{BackendError, FaultKind, PayloadError};
 
+use crate::error::{Error as EngineError, RunError};
+
 use super::error::ErrorClass;
 use super::policy::ms;
 
@@ -169,7 +171,7 @@ type Classifier = dyn Fn(&(dyn Error + 'static)) -> Option<Classified> + Send + 
 /// What the engine knows about errors: first what users registered, in their order, then what is built in.
 ///
 /// Built in are `std::io`, `serde_json`, tokio's timeouts and tasks, the parse errors of the standard library,
-/// `uuid` and `chrono`, and the stores of Stepwell. For everything else register a closure for its type. It sees
+/// `uuid` and `chrono`, the engine and the stores of Stepwell. For everything else register a closure for its type. It sees
 /// each error of that type anywhere in the chain of sources, the outermost first, and returns `None` where it
 /// cannot tell.
 ///
@@ -289,7 +291,7 @@ pub(super) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item 
 }
 
 fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    // These three pass over the error they hold: their `source` is the source of it.
+    // These pass over the error they hold: their `source` is the source of it.
     if let Some(held) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         return Some(held);
     }
@@ -298,6 +300,15 @@ fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
     }
     if let Some(held) = error.downcast_ref::<Arc<io::Error>>() {
         return Some(held.as_ref());
+    }
+    if let Some(held) = error.downcast_ref::<Arc<BackendError>>() {
+        return Some(held.as_ref());
+    }
+    if let Some(RunError::Engine(held)) = error.downcast_ref::<RunError>() {
+        return Some(held);
+    }
+    if let Some(EngineError::Payload(held)) = error.downcast_ref::<EngineError>() {
+        return Some(held);
     }
     error.source()
 }
@@ -336,6 +347,9 @@ fn known(error: &(dyn Error + 'static)) -> Option<Known> {
     if let Some(error) = error.downcast_ref::<BackendError>() {
         return known_store(error);
     }
+    if let Some(error) = error.downcast_ref::<EngineError>() {
+        return known_engine(error);
+    }
     if let Some(error) = error.downcast_ref::<PayloadError>() {
         let (class, code) = match error {
             PayloadError::TooLarge { .. } => (ErrorClass::Bug, "payload.too_large"),
@@ -370,6 +384,22 @@ fn known(error: &(dyn Error + 'static)) -> Option<Known> {
         chrono::ParseError => Validation, "parse.time";
     }
     None
+}
+
+/// The engine's own errors, as a step meets them that starts runs or asks about them.
+fn known_engine(error: &EngineError) -> Option<Known> {
+    let (class, code) = match error {
+        EngineError::ShuttingDown => (ErrorClass::Cancelled, "engine.shutting_down"),
+        EngineError::UnknownWorkflow { .. } => (ErrorClass::Config, "engine.unknown_workflow"),
+        EngineError::Conflict { .. } => (ErrorClass::Permanent, "run.conflict"),
+        EngineError::NoSuchRun(_) => (ErrorClass::Permanent, "run.not_found"),
+        EngineError::Refused { .. } => (ErrorClass::Permanent, "run.refused"),
+        EngineError::NoAnswerYet { .. } => (ErrorClass::Transient, "run.no_answer_yet"),
+        EngineError::Id(_) => (ErrorClass::Validation, "run.id"),
+        // What they hold tells more, or nobody can tell.
+        _ => return None,
+    };
+    Some(Known { class, code, what: "stepwell::Error".to_owned() })
 }
 
 fn known_io(error: &io::Error) -> Option<Known> {
@@ -576,6 +606,18 @@ mod tests {
         let task = tokio::spawn(std::future::pending::<()>());
         task.abort();
         assert_eq!(built_in(task.await.expect_err("stopped")).0, ErrorClass::Transient);
+    }
+
+    #[test]
+    fn the_errors_of_the_engine_itself_are_known_and_looked_into() {
+        let store = || BackendError::Definite(stepwell_contract::Fault::new(FaultKind::Full, "full"));
+        let store_class = built_in(store()).0;
+        assert_ne!(store_class, ErrorClass::Unclassified);
+        assert_eq!(built_in(EngineError::from(store())).0, store_class);
+        assert_eq!(built_in(RunError::Engine(store().into())).0, store_class);
+        assert_eq!(built_in(EngineError::ShuttingDown).0, ErrorClass::Cancelled);
+        let payload = PayloadError::TooLarge { bytes: 2, limit: 1 };
+        assert_eq!(built_in(EngineError::from(payload)).0, ErrorClass::Bug);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +13,8 @@ use stepwell_contract::{Clock, Fence, Name, Payload, RunId, RunKey, SystemClock,
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::exec::core::Core;
+use crate::exec::runs::Runs;
 use crate::lock::lock;
 use crate::run::event::{Checkpointed, Event, LogLevel, LogLine, Memoised, Progress, within};
 use crate::run::place::Place;
@@ -43,6 +45,7 @@ struct Inner {
     notes: Mutex<Notes>,
     beat_at: AtomicI64,
     board: Arc<Board>,
+    engine: Option<Weak<Core>>,
 }
 
 /// How far the steps of a run say they are: the latest word, for whoever writes the head next.
@@ -105,6 +108,8 @@ pub(crate) struct Surroundings {
     pub(crate) resources: Resources,
     pub(crate) link: Option<mpsc::Sender<Ask>>,
     pub(crate) board: Arc<Board>,
+    /// Not held: the engine holds the step.
+    pub(crate) engine: Option<Weak<Core>>,
 }
 
 impl StepContext {
@@ -125,6 +130,7 @@ impl StepContext {
             notes: Mutex::default(),
             beat_at,
             board: around.board,
+            engine: around.engine,
         }))
     }
 
@@ -187,6 +193,39 @@ impl StepContext {
         &self.0.cancelled
     }
 
+    /// Is cancelled as soon as the worker begins to shut down, some time before [`cancelled`](Self::cancelled): a step that
+    /// has come to a good place to stop, such as behind a checkpoint, can end there with
+    /// [`StepError::cancelled`] and lose nothing; the next worker goes on with it at once. Cancelling it oneself stops
+    /// nobody else.
+    ///
+    /// In a context made for a test it follows [`cancelled`](Self::cancelled).
+    #[must_use]
+    pub fn stopping(&self) -> CancellationToken {
+        let Some(engine) = &self.0.engine else { return self.0.cancelled.child_token() };
+        match engine.upgrade() {
+            Some(core) => core.stopping.child_token(),
+            None => {
+                let gone = CancellationToken::new();
+                gone.cancel();
+                gone
+            }
+        }
+    }
+
+    /// The runs of the engine that runs this step, to start others and to ask about them; those that it
+    /// [starts](Runs::start) belong to the tenant of this run.
+    ///
+    /// # Errors
+    /// Class `config` when there is no engine, in a context made for a test: give it one with [`TestContext::runs`].
+    pub fn runs(&self) -> StepResult<Runs> {
+        let engine = self.0.engine.clone().ok_or_else(|| {
+            StepError::config(
+                "this context has no engine, so there are no runs: in a test give it some with `StepContext::test().runs(…)`",
+            )
+        })?;
+        Ok(Runs::new(engine, self.0.key.tenant.clone()))
+    }
+
     /// What was put into the engine with [`resource`](crate::exec::engine::EngineBuilder::resource).
     ///
     /// # Errors
@@ -206,11 +245,19 @@ impl StepContext {
     /// Class `bug` when that step has no recorded output (it comes later, or is in a map), or its output no longer
     /// decodes.
     pub fn output<S: Step>(&self) -> StepResult<S::Output> {
-        let found = self.0.outputs.iter().rev().find(|(name, _)| name.as_str() == S::NAME);
+        self.output_of(S::NAME)
+    }
+
+    /// Like [`output`](Self::output), of a step that was added under this name, such as with `step_named` or `step_fn`.
+    ///
+    /// # Errors
+    /// As for [`output`](Self::output); class `bug` also when the output is of another type.
+    pub fn output_of<T: DeserializeOwned>(&self, step: &str) -> StepResult<T> {
+        let found = self.0.outputs.iter().rev().find(|(name, _)| name.as_str() == step);
         let (_, payload) = found.ok_or_else(|| {
-            StepError::bug(format!("step {} has no recorded output before {}", S::NAME, self.0.place))
+            StepError::bug(format!("step {step} has no recorded output before {}", self.0.place))
         })?;
-        decode(payload, &format!("output of step {}", S::NAME))
+        decode(payload, &format!("output of step {step}"))
             .map_err(|failure| StepError::bug(failure.to_string()))
     }
 
@@ -371,6 +418,7 @@ pub struct TestContext {
     cursor: Option<Payload>,
     outputs: Vec<(Name, Payload)>,
     resources: Resources,
+    engine: Option<Weak<Core>>,
 }
 
 impl TestContext {
@@ -378,6 +426,13 @@ impl TestContext {
     #[must_use]
     pub fn resource<T: Any + Send + Sync>(mut self, value: T) -> Self {
         self.resources.put(Arc::new(value));
+        self
+    }
+
+    /// Lets the step reach these runs with [`StepContext::runs`].
+    #[must_use]
+    pub fn runs(mut self, runs: &Runs) -> Self {
+        self.engine = Some(runs.core().clone());
         self
     }
 
@@ -393,8 +448,17 @@ impl TestContext {
     /// # Panics
     /// When the output has no JSON form: it could not have been recorded.
     #[must_use]
-    pub fn output<S: Step>(mut self, output: &S::Output) -> Self {
-        let name = Name::new(S::NAME).expect("a step has a valid name");
+    pub fn output<S: Step>(self, output: &S::Output) -> Self {
+        self.output_of(S::NAME, output)
+    }
+
+    /// Adds the output of an earlier step of this name.
+    ///
+    /// # Panics
+    /// When the name is not one, or the output has no JSON form: it could not have been recorded.
+    #[must_use]
+    pub fn output_of<T: Serialize>(mut self, step: &str, output: &T) -> Self {
+        let name = Name::new(step).expect("a step has a valid name");
         self.outputs.push((name, Payload::encode(output).expect("an output has a JSON form")));
         self
     }
@@ -426,6 +490,7 @@ impl TestContext {
             resources: self.resources,
             link: None,
             board: Arc::default(),
+            engine: self.engine,
         })
     }
 }

@@ -382,7 +382,7 @@ impl Engine {
         self.ask(key, Verb::Interrupt, Actor::Program, reason).await
     }
 
-    /// Lets a held run go on where it was.
+    /// Lets a held run go on where it was, or takes back a pause that it has not carried out yet.
     ///
     /// # Errors
     /// As for [`ask`](Self::ask).

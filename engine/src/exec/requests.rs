@@ -17,7 +17,7 @@ use crate::exec::slot::Slot;
 use crate::exec::{heads, load};
 use crate::run::actor::Actor;
 use crate::run::event::{Event, LostReason, PauseReason, RunPaused, within};
-use crate::run::request::{Ask, put_to_rest};
+use crate::run::request::{Ask, Verb, put_to_rest};
 use crate::run::state::State;
 use crate::run::summary::Summary;
 use crate::run::takeover::lost_attempts;
@@ -39,12 +39,28 @@ pub(crate) const MAIL_MAX: usize = 100;
 /// has not answered in time: the request stays.
 pub(crate) async fn ask(core: &Arc<Core>, key: &RunKey, ask: Ask) -> Result<Head, Error> {
     let head = head_of(core, key).await?;
-    if let Err(why) = ask.verb.allowed(head.status) {
-        let (verb, why) = (ask.verb.as_str(), why.to_owned());
-        return Err(Error::Refused { key: key.clone(), verb, status: head.status, why });
-    }
     let ask = Ask { message: within(ask.message, REASON_BYTES_MAX), ..ask };
     let id = MessageId::new(Uuid::now_v7().simple().to_string())?;
+    if let Err(why) = ask.verb.allowed(head.status) {
+        let why = match ask.verb {
+            // Only the journal tells whether there is a pause to take back.
+            Verb::Resume if head.status == Status::Running => {
+                match ask.answer(&id, &load_state(core, key).await?) {
+                    Event::RequestRefused(refused) => Some(refused.message),
+                    _ => None,
+                }
+            }
+            _ => Some(why.to_owned()),
+        };
+        if let Some(why) = why {
+            return Err(Error::Refused {
+                key: key.clone(),
+                verb: ask.verb.as_str(),
+                status: head.status,
+                why,
+            });
+        }
+    }
     let message = Message::new(id.clone(), REQUEST, core.time.now(), Payload::encode(&ask)?);
     // The answer is written behind what is there now.
     let from = head.next_seq;

@@ -18,7 +18,7 @@ pub enum Verb {
     Pause,
     /// Stop running attempts and hold the run.
     Interrupt,
-    /// Let a held run go on where it was.
+    /// Let a held run go on where it was, or take back a pause that it has not carried out yet.
     Resume,
     /// Let a held or failed run go on, with a fresh budget of attempts for every step that has no result.
     Retry,
@@ -42,7 +42,8 @@ impl Verb {
         }
     }
 
-    /// Whether the verb is allowed in a status, and if not, why.
+    /// Whether the verb is allowed in a status, and if not, why. One thing more the status does not tell: `resume` takes
+    /// back a `pause` that a running run has not carried out yet.
     ///
     /// # Errors
     /// The reason, for people.
@@ -54,7 +55,7 @@ impl Verb {
             | (Self::Retry, Paused | Waiting | Failed)
             | (Self::Cancel, Queued | Running | Waiting | Paused) => Ok(()),
             (Self::Pause | Self::Interrupt, Paused) => Err("it is paused already"),
-            (Self::Resume | Self::Retry, Queued | Running) => Err("it is on its way already"),
+            (Self::Resume | Self::Retry, Queued | Running) => Err(ON_ITS_WAY),
             (Self::Resume, Failed) => Err("it has failed; `retry` lets its failed steps be tried again"),
             (_, Cancelling) => Err("it is being cancelled"),
             (_, Succeeded) => Err("it has succeeded"),
@@ -63,6 +64,8 @@ impl Verb {
         }
     }
 }
+
+const ON_ITS_WAY: &str = "it is on its way already";
 
 /// A request as it travels to the run's owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +83,13 @@ impl Ask {
     /// The event that answers the request in this state.
     #[must_use]
     pub fn answer(&self, id: &MessageId, state: &State) -> Event {
+        if self.verb == Verb::Resume && state.status == Status::Running {
+            return match state.request {
+                Some(Request::Pause) => self.resumed(false),
+                Some(_) => self.refused(id, "its steps are being stopped; resume it once it is paused"),
+                None => self.refused(id, ON_ITS_WAY),
+            };
+        }
         if let Err(why) = self.verb.allowed(state.status) {
             return self.refused(id, why);
         }
@@ -94,10 +104,13 @@ impl Ask {
                 PauseRequested { actor, message, interrupt: self.verb == Verb::Interrupt }.into()
             }
             (Verb::Pause | Verb::Interrupt, _) => paused(self.verb == Verb::Interrupt, actor, message),
-            (Verb::Resume, _) => RunResumed { actor, message, retry: false }.into(),
-            (Verb::Retry, _) => RunResumed { actor, message, retry: true }.into(),
+            (Verb::Resume | Verb::Retry, _) => self.resumed(self.verb == Verb::Retry),
             (Verb::Cancel, _) => CancelRequested { actor, message }.into(),
         }
+    }
+
+    fn resumed(&self, retry: bool) -> Event {
+        RunResumed { actor: self.actor.clone(), message: self.message.clone(), retry }.into()
     }
 
     /// The event that refuses the request.

@@ -49,6 +49,8 @@ pub struct State {
 /// Why a run is held.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pause {
+    /// Since when.
+    pub since: Timestamp,
     /// The reason.
     pub reason: PauseReason,
     /// What is said to people.
@@ -122,7 +124,7 @@ pub struct StepState {
     pub spent: u32,
     /// How many attempts were lost to a crash in a row.
     pub crashes: u32,
-    /// When the first attempt of the present budget began.
+    /// When the first attempt of the present budget began, later by the time for which the run was held since.
     pub began_at: Timestamp,
     /// When the latest attempt began.
     pub started_at: Timestamp,
@@ -331,13 +333,19 @@ impl State {
                 self.request = None;
                 self.wake_at = None;
                 self.pause = Some(Pause {
+                    since: at,
                     reason: paused.reason,
                     message: paused.message.clone(),
                     place: paused.place.clone(),
                     failure: paused.failure.clone(),
                 });
             }
+            // It was never held: the pause that was asked for is taken back.
+            Event::RunResumed(_) if self.status == Status::Running => self.request = None,
             Event::RunResumed(resumed) => {
+                if let Some(pause) = &self.pause {
+                    self.put_off_deadlines(at.since_ms(pause.since));
+                }
                 self.status = Status::Queued;
                 let trouble = self.trouble().map(|place| place.step.clone());
                 self.pause = None;
@@ -424,6 +432,8 @@ impl State {
             (Event::RunPaused(_), _) => false,
 
             (Event::RunResumed(_), Paused | Waiting) => true,
+            // Attempts that were told to stop cannot be told otherwise: only a plain pause is taken back.
+            (Event::RunResumed(resumed), Running) => !resumed.retry && self.request == Some(Request::Pause),
             // Only a person's retry reopens an ended run, and only one that failed.
             (Event::RunResumed(resumed), Failed) => resumed.retry,
             (Event::RunResumed(_), _) => false,
@@ -599,6 +609,16 @@ impl State {
     fn trouble(&self) -> Option<&Place> {
         let paused = self.pause.as_ref().and_then(|pause| pause.place.as_ref());
         paused.or(self.failure.as_ref().and_then(|(place, _)| place.as_ref()))
+    }
+
+    /// Gives steps that are under way the time back for which the run was held.
+    fn put_off_deadlines(&mut self, held_ms: u64) {
+        for step in self.steps.values_mut().flat_map(|group| group.single.iter_mut().chain(&mut group.items))
+        {
+            if step.status != StepStatus::Succeeded {
+                step.began_at = step.began_at.plus_ms(held_ms);
+            }
+        }
     }
 
     /// Lets every step that stands in the way, waits or was lost begin again with all its attempts. Failed items of a map

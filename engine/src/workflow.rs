@@ -9,3 +9,5 @@ pub mod graph;
 pub mod policy;
 pub mod retry;
 pub mod step;
+
+pub(crate) mod finite;

@@ -315,3 +315,18 @@ async fn a_step_learns_of_a_shutdown_before_it_is_told_to_stop() {
     let step = state.steps.values().next().and_then(|step| step.at(None)).expect("a step");
     assert_eq!((step.spent, step.crashes), (1, 0), "it has used up nothing");
 }
+
+#[tokio::test]
+async fn a_number_that_is_not_finite_is_an_error_and_never_null() {
+    let mean = |_ctx, of: Vec<f64>| async move { Ok(Some(of.iter().sum::<f64>() / of.len() as f64)) };
+    let once = StepPolicy::default().retry(Retry::fixed(secs(1)).max_attempts(1));
+    let flow = Workflow::named("w").step_fn("mean", mean).policy(once).build().expect("a workflow");
+    let (_, builder) = on_paper();
+    let engine = builder.register(flow).start().await.expect("an engine");
+    let run = engine.start_run("w", "r-1", &[0.0; 0]).await.expect("a run");
+    let error = soon("it is held", run.result::<Option<f64>>()).await.expect_err("no mean of nothing");
+    assert!(matches!(error, RunError::Paused { .. }), "{error}");
+    assert!(error.to_string().contains("it is NaN, for which JSON has no word"), "{error}");
+    let error = engine.start_run("w", "r-2", &[f64::INFINITY]).await.expect_err("no JSON form");
+    assert!(error.to_string().contains("[0] is inf"), "{error}");
+}

@@ -21,6 +21,7 @@ use crate::run::actor::Actor;
 use crate::run::event::{Event, RunCreated};
 use crate::run::state::State;
 use crate::run::summary::Summary;
+use crate::workflow::finite;
 use crate::workflow::step::VALUE_BYTES_MAX;
 
 /// What a run is started with.
@@ -42,9 +43,9 @@ impl StartRun {
     /// A run of the newest registered version of a workflow, under an id.
     ///
     /// # Errors
-    /// [`Error::Payload`] when the input has no JSON form or is over the limit.
+    /// [`Error::Payload`] when the input has no JSON form, such as a number that is not finite, or is over the limit.
     pub fn new<I: Serialize + ?Sized>(workflow: &str, run: &str, input: &I) -> Result<Self, Error> {
-        let input = Payload::encode(input)?;
+        let input = finite::encode(input)?;
         let bytes = input.text().len();
         if bytes > VALUE_BYTES_MAX {
             return Err(stepwell_contract::PayloadError::TooLarge { bytes, limit: VALUE_BYTES_MAX }.into());

@@ -19,6 +19,7 @@ use crate::lock::lock;
 use crate::run::event::{Checkpointed, Event, LogLevel, LogLine, Memoised, Progress, within};
 use crate::run::place::Place;
 use crate::workflow::error::{StepError, StepResult};
+use crate::workflow::finite;
 use crate::workflow::step::{Step, decode};
 
 /// Most log lines kept of one attempt between two writes; the oldest go first.
@@ -283,7 +284,7 @@ impl StepContext {
         }
         let value = part().await?;
         let payload =
-            Payload::encode(&value).map_err(|error| StepError::bug(format!("part {name:?}: {error}")))?;
+            finite::encode(&value).map_err(|error| StepError::bug(format!("part {name:?}: {error}")))?;
         let event = Memoised {
             place: self.0.place.clone(),
             attempt: self.0.attempt,
@@ -302,7 +303,7 @@ impl StepContext {
     /// Class `lost_worker` when the run was lost to another worker; class `bug` when the cursor has no JSON form or
     /// is over the limit.
     pub async fn checkpoint<C: Serialize>(&self, cursor: &C, fraction: f64) -> StepResult<()> {
-        let cursor = Payload::encode(cursor).map_err(|error| StepError::bug(format!("cursor: {error}")))?;
+        let cursor = finite::encode(cursor).map_err(|error| StepError::bug(format!("cursor: {error}")))?;
         let progress = Progress::new(fraction, String::new());
         let event = Checkpointed {
             place: self.0.place.clone(),

@@ -13,6 +13,7 @@ use stepwell_contract::{Payload, PayloadError};
 use crate::workflow::context::StepContext;
 use crate::workflow::error::{StepError, StepResult};
 use crate::workflow::failure::Failure;
+use crate::workflow::finite;
 use crate::workflow::policy::StepPolicy;
 
 /// Room that the record of a result needs beside the result itself.
@@ -50,7 +51,8 @@ pub const VALUE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX - RECORD_BYTES;
 pub trait Step: Send + Sync + 'static {
     /// What it takes: the output of what stands before it, stored as JSON.
     type Input: Serialize + DeserializeOwned + Send + Sync + 'static;
-    /// What it gives, stored as JSON of at most [`VALUE_BYTES_MAX`] bytes.
+    /// What it gives, stored as JSON of at most [`VALUE_BYTES_MAX`] bytes. A number in it that is not finite fails the
+    /// step: JSON has no word for it.
     type Output: Serialize + DeserializeOwned + Send + Sync + 'static;
     /// The durable identity of the step in its workflow: results are kept under it, so it outlives renamed types and
     /// moved code.
@@ -138,7 +140,7 @@ pub(crate) fn decode<T: DeserializeOwned>(payload: &Payload, what: &str) -> Resu
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<Payload, Failure> {
-    let payload = match Payload::encode(value) {
+    let payload = match finite::encode(value) {
         Ok(payload) => payload,
         Err(PayloadError::TooLarge { bytes, .. }) => return Err(Failure::oversize(bytes, VALUE_BYTES_MAX)),
         Err(error) => return Err(Failure::undecodable("output", error.to_string())),

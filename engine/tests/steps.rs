@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use stepwell::clock::SimulatedTime;
-use stepwell::contract::{Backend, Clock, MemoryBackend, RunId, RunKey, TenantId, Timestamp};
+use stepwell::contract::{Backend, Clock, MemoryBackend, Query, RunId, RunKey, TenantId, Timestamp};
 use stepwell::prelude::*;
 use stepwell::run::state::StepStatus;
 use stepwell::{EngineBuilder, Error, RunError, Runs, StartRun};
@@ -252,9 +252,12 @@ async fn a_step_starts_runs_for_its_own_tenant_and_waits_for_them() {
     let run = engine.start_with(start).await.expect("a run");
     assert_eq!(soon("a result", run.result::<u64>()).await.expect("a result"), 4);
     let key = |id| RunKey::new(tenant.clone(), RunId::new(id).expect("an id"));
+    let runs = engine.runs();
     for id in ["p-a", "p-bcd"] {
-        assert!(engine.get(&key(id)).await.expect("the store answers").is_some(), "{id}");
+        assert!(runs.get(&key(id)).await.expect("the store answers").is_some(), "{id}");
     }
+    let query = Query { tenant: Some(tenant.clone()), ..Query::default() };
+    assert_eq!(runs.list(&query, None, 10).await.expect("a page").items.len(), 3);
 
     // The same step in a test of its own: without an engine, and with one.
     let error = start_children(StepContext::for_test(), vec!["a".to_owned()]).await.expect_err("no engine");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use serde::Serialize;
-use stepwell_contract::{Head, RunKey, TenantId};
+use stepwell_contract::{Cursor, Head, Page, Query, RunKey, TenantId};
 
 use crate::error::Error;
 use crate::exec::core::Core;
@@ -75,6 +75,27 @@ impl Runs {
         let core = self.engine()?;
         requests::head_of(&core, key).await?;
         Ok(RunHandle::new(&core, key.clone(), false))
+    }
+
+    /// The head of a run; `None` when there is no such run.
+    ///
+    /// # Errors
+    /// As for [`Engine::get`](crate::Engine::get); [`Error::ShuttingDown`] when the engine is gone.
+    pub async fn get(&self, key: &RunKey) -> Result<Option<Head>, Error> {
+        Ok(self.engine()?.backend.head(key).await?)
+    }
+
+    /// A page of the heads that fit a query, of every tenant unless it names one.
+    ///
+    /// # Errors
+    /// As for [`Engine::list`](crate::Engine::list); [`Error::ShuttingDown`] when the engine is gone.
+    pub async fn list(
+        &self,
+        query: &Query,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<Head>, Error> {
+        Ok(self.engine()?.backend.scan(query, after, limit).await?)
     }
 
     /// Asks something of a run on behalf of the program, and returns its head once that was answered.

@@ -98,6 +98,11 @@ impl Committer {
         answer.await.map_err(|_| BackendError::Indefinite(closed()))?
     }
 
+    /// The store that it writes to.
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        self.work.backend.as_ref()
+    }
+
     /// Why the store must not be written any more, once it has said so.
     pub(crate) fn poison(&self) -> Option<Arc<BackendError>> {
         self.work.poisoned.get().cloned()

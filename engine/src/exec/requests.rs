@@ -196,7 +196,7 @@ pub(crate) async fn load_state(core: &Core, key: &RunKey) -> Result<State, Error
 pub(crate) async fn hold_unrecordable(core: &Core, slot: &Slot, why: &str) {
     let held = async {
         let head = head_of(core, &slot.key).await?;
-        if head.fence != slot.fence || head.status.is_finished() {
+        if !slot.has_written(&head).await || head.status.is_finished() {
             return Ok(());
         }
         let mut state = load_state(core, &slot.key).await?;

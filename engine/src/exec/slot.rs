@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use stepwell_contract::{
-    BackendError, Batch, Clock, Fence, Guard, Head, MessageId, Payload, Record, RunKey, Timestamp, Verdict,
-    Version,
+    BackendError, Batch, Clock, Fence, Guard, Head, Lease, MessageId, Payload, Record, RunKey, Timestamp,
+    Verdict, Version,
 };
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
@@ -45,6 +45,22 @@ struct Present {
     head: Head,
     /// The version in the store; `None` before the run is made.
     stored: Option<Version>,
+    /// The latest claim that was taken as a renewal.
+    adopted: Option<Version>,
+}
+
+impl Present {
+    /// Whether the claim, one that this same process made, is the next write after its own last one.
+    fn is_followed_by(&self, claimed: &Head) -> bool {
+        let stored = self.stored.and_then(|stored| stored.counter.checked_add(1));
+        stored == Some(claimed.version.counter)
+    }
+
+    fn adopt(&mut self, claimed: Head) {
+        self.stored = Some(claimed.version);
+        self.adopted = Some(claimed.version);
+        self.head = claimed;
+    }
 }
 
 /// Why a write of a run was not accepted.
@@ -81,7 +97,7 @@ impl Slot {
         Self {
             key: head.key.clone(),
             fence: head.fence,
-            present: Mutex::new(Present { head, stored }),
+            present: Mutex::new(Present { head, stored, adopted: None }),
             wake: Notify::new(),
             has_mail: AtomicBool::new(false),
             lost: CancellationToken::new(),
@@ -119,8 +135,22 @@ impl Slot {
             post: Vec::new(),
             take: write.take,
         };
-        let sent_at = time.own_now();
-        match committer.commit(batch).await {
+        let mut sent_at = time.own_now();
+        // The clock jumped: this same process may claim the run while the write is on its way.
+        let again = self.may_have_ended(present.head.lease.as_ref(), sent_at).then(|| batch.clone());
+        let mut written = committer.commit(batch).await;
+        if let (Ok(Verdict::Rejected { current: Some(_) }), Some(mut batch)) = (&written, again)
+            && let Some(claimed) = self.own_claim(&present, committer).await
+        {
+            head.version = claimed.version.next(fastrand::u64(..));
+            head.fence = claimed.fence;
+            batch.guard = Guard::At(claimed.version);
+            batch.head = Some(head.clone());
+            present.adopt(claimed);
+            sent_at = time.own_now();
+            written = committer.commit(batch).await;
+        }
+        match written {
             Ok(Verdict::Accepted) => {
                 present.stored = Some(head.version);
                 present.head = head;
@@ -137,6 +167,23 @@ impl Slot {
                 Err(error.into())
             }
         }
+    }
+
+    /// Whether the lease may have ended by the own clock.
+    fn may_have_ended(&self, lease: Option<&Lease>, now: Timestamp) -> bool {
+        let renewed_at = Timestamp(self.renewed_at.load(Ordering::Relaxed));
+        lease.is_some_and(|lease| now.since_ms(renewed_at) >= lease.ttl_ms)
+    }
+
+    /// The head as it is in the store, if nothing but a claim by this same worker was written to it since.
+    async fn own_claim(&self, present: &Present, committer: &Committer) -> Option<Head> {
+        let head = committer.backend().head(&self.key).await.ok()??;
+        let worker = |head: &Head| head.lease.as_ref().map(|lease| lease.worker.clone());
+        let is_claim = present.is_followed_by(&head)
+            && head.fence > present.head.fence
+            && head.next_seq == present.head.next_seq
+            && worker(&head) == worker(&present.head);
+        is_claim.then_some(head)
     }
 
     /// Gives the run up for so long, without a word in its journal.
@@ -196,16 +243,24 @@ impl Slot {
     pub(crate) async fn adopt(&self, claimed: &Head, now: Timestamp) -> bool {
         let mut present = self.present.lock().await;
         let is_held = now.0 < self.hold_until.load(Ordering::Relaxed);
-        let follows = present
-            .stored
-            .is_some_and(|stored| stored.counter.checked_add(1) == Some(claimed.version.counter));
-        if self.lost.is_cancelled() || self.ended.load(Ordering::Acquire) || !is_held || !follows {
+        if self.lost.is_cancelled() || self.ended.load(Ordering::Acquire) || !is_held {
             return false;
         }
-        present.stored = Some(claimed.version);
-        present.head = claimed.clone();
+        if present.adopted == Some(claimed.version) {
+            // A write that was on its way met the claim, and has taken it so already.
+            return true;
+        }
+        if !present.is_followed_by(claimed) {
+            return false;
+        }
+        present.adopt(claimed.clone());
         self.renewed_at.store(now.0, Ordering::Relaxed);
         true
+    }
+
+    /// Whether the head is the one that this process wrote or claimed last.
+    pub(crate) async fn has_written(&self, head: &Head) -> bool {
+        self.present.lock().await.stored == Some(head.version)
     }
 
     /// Bounds how long the lease is renewed while nothing is written.
@@ -237,9 +292,10 @@ pub(crate) enum Care {
 
 #[cfg(test)]
 mod tests {
-    use stepwell_contract::{Lease, Name, RunId, Seq, Status, TenantId, WorkerId};
+    use stepwell_contract::{Backend, Claim, MemoryBackend, Name, RunId, Seq, Status, TenantId, WorkerId};
 
     use super::*;
+    use crate::clock::SimulatedTime;
 
     const TTL_MS: u64 = 9_000;
     const RENEWED: Timestamp = Timestamp(1_000_000);
@@ -314,5 +370,49 @@ mod tests {
         assert!(!adopts(5, |slot| slot.lost.cancel()).await);
         assert!(!adopts(5, Slot::end).await);
         assert!(!adopts(5, |slot| slot.hold_until(RENEWED)).await);
+    }
+
+    /// What a write meets that is sent after the lease has ended, when `claimer` has claimed the run before.
+    async fn write_after_a_claim_by(claimer: &str) -> (Slot, Head, Result<(), WriteError>) {
+        let own = SimulatedTime::at(RENEWED);
+        let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::with_clock(Arc::new(own.clone())));
+        let first = Head { version: Version { counter: 1, nonce: 1 }, next_seq: Seq::FIRST, ..head() };
+        let first = Head { status: Status::Queued, wake_at: Some(RENEWED), ..first };
+        backend.commit(&[Batch::create(first.clone(), Vec::new())]).await.expect("made");
+        let slot = Slot::claimed(first, RENEWED);
+        own.advance(std::time::Duration::from_millis(TTL_MS));
+        let claim = Claim {
+            worker: WorkerId::new(claimer).expect("an id"),
+            ttl_ms: TTL_MS,
+            queues: Vec::new(),
+            workflows: Vec::new(),
+            tenant: None,
+            limit: 1,
+            nonce: 5,
+        };
+        let claimed = backend.claim(&claim).await.expect("a claim").pop().expect("it is due");
+        let time = Arc::new(StoreTime::new(Arc::new(own), tokio::runtime::Handle::current()));
+        let info = backend.info().await.expect("the store answers");
+        let committer = Committer::start(backend, &info, Arc::clone(&time), 1_000);
+        let written = slot.write(&committer, &time, Write::default(), |_| {}).await;
+        (slot, claimed, written)
+    }
+
+    #[tokio::test]
+    async fn a_write_that_meets_a_claim_of_its_own_process_is_no_loss() {
+        let (slot, claimed, written) = write_after_a_claim_by("w-1").await;
+        written.expect("written all the same");
+        assert!(!slot.lost.is_cancelled());
+        // The worker, which has the claim's answer only now, has nothing to begin.
+        assert!(slot.adopt(&claimed, RENEWED.plus_ms(TTL_MS)).await);
+        assert_eq!(slot.present.lock().await.head.fence, claimed.fence, "never lowered");
+    }
+
+    #[tokio::test]
+    async fn a_write_that_meets_a_claim_of_another_worker_is_refused() {
+        let (slot, claimed, written) = write_after_a_claim_by("w-2").await;
+        assert!(matches!(written, Err(WriteError::Lost)), "{written:?}");
+        assert!(slot.lost.is_cancelled());
+        assert!(!slot.adopt(&claimed, RENEWED.plus_ms(TTL_MS)).await);
     }
 }

@@ -16,7 +16,6 @@ use crate::fault::FileFault;
 use crate::ledger::Ledger;
 use crate::library::{Claim, Entry, Importer, Library};
 use crate::path::FilePath;
-use crate::session::EngineSlot;
 
 /// The name of the workflow.
 pub(crate) const ITEM: &str = "import-item";
@@ -154,9 +153,8 @@ impl Step for CheckDuplicates {
 
 /// Waits for another item. Returns its outcome; `None` when it has failed.
 async fn outcome_of(ctx: &StepContext, item: &str) -> StepResult<Option<Outcome>> {
-    let engine = ctx.resource::<EngineSlot>()?.engine()?;
     let key = RunKey::new(ctx.tenant().clone(), RunId::new(item)?);
-    let twin = match engine.find(&key).await {
+    let twin = match ctx.runs()?.find(&key).await {
         Ok(twin) => twin,
         Err(stepwell::Error::NoSuchRun(_)) => return Ok(None),
         Err(error) => return Err(error.into()),

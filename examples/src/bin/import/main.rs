@@ -39,7 +39,7 @@ use crate::library::Library;
 use crate::naming::ORIGIN_TAG;
 use crate::path::FilePath;
 use crate::places::{excluded, places};
-use crate::session::{Concurrency, EngineSlot, SESSION, Session, Summary};
+use crate::session::{Concurrency, SESSION, Session, Summary};
 use crate::tally::{Tally, items, tally};
 
 /// The files that come with the program.
@@ -122,7 +122,6 @@ async fn run(flags: Flags, started: Instant) -> Result<ExitCode, Trouble> {
         lease_ms: flags.lease_ms,
         ..EngineOptions::default()
     };
-    let slot = EngineSlot::default();
     let engine = Engine::builder(backend)
         .options(options)
         .register(session::workflow().map_err(unsound)?)
@@ -133,10 +132,8 @@ async fn run(flags: Flags, started: Instant) -> Result<ExitCode, Trouble> {
         .resource(Ledger(flags.ledger))
         .resource(progress.clone())
         .resource(stop.clone())
-        .resource(slot.clone())
         .build()
         .await?;
-    slot.set(Some(engine.clone()));
 
     println!("importing {} into {} (session {session}, store {store})", input.folder, input.library);
     let resumed = tell_what_is_there(&engine, &session).await?;
@@ -153,14 +150,13 @@ async fn run(flags: Flags, started: Instant) -> Result<ExitCode, Trouble> {
             let code = if summary.tally.failed > 0 { exit::FAILED } else { 0 };
             (summary.tally, code)
         }
-        Some(Err(error)) => (tally(&engine, &session).await?, tell_failed(error)),
+        Some(Err(error)) => (tally(&engine.runs(), &session).await?, tell_failed(error)),
         None => {
             println!("stopped before the end; run the same command to go on");
-            (tally(&engine, &session).await?, exit::INTERRUPTED)
+            (tally(&engine.runs(), &session).await?, exit::INTERRUPTED)
         }
     };
     engine.shutdown().await;
-    slot.set(None);
     tell_failures(&tally);
     let elapsed = started.elapsed().as_secs_f64();
     let Tally { imported, duplicates, failed, .. } = tally;
@@ -183,7 +179,7 @@ async fn run(flags: Flags, started: Instant) -> Result<ExitCode, Trouble> {
 async fn tell_what_is_there(engine: &Engine, session: &str) -> Result<usize, Trouble> {
     let key = RunKey::new(TenantId::default(), RunId::new(session)?);
     let Some(head) = engine.get(&key).await? else { return Ok(0) };
-    let items = items(engine, session).await?;
+    let items = items(&engine.runs(), session).await?;
     let resumed = items.iter().filter(|head| head.status != Status::Queued).count();
     match head.status {
         status if status.is_finished() => println!("this session has {status} before; this is how it ended"),

@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stepwell::prelude::*;
-use stepwell::{RunError, StartRun, workflow::definition::BuildError};
+use stepwell::{RunError, Runs, StartRun, workflow::definition::BuildError};
 use stepwell_examples::progress::Progress;
 use stepwell_examples::signals::Stop;
 use walkdir::WalkDir;
@@ -71,22 +70,6 @@ pub(crate) struct Summary {
     pub(crate) files: usize,
     /// Symbolic links that were passed over.
     pub(crate) links: usize,
-}
-
-/// The engine, for steps that start runs. Set once the engine is there; taken out at the end, since the engine holds its
-/// resources and would otherwise hold itself.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct EngineSlot(Arc<Mutex<Option<Engine>>>);
-
-impl EngineSlot {
-    pub(crate) fn set(&self, engine: Option<Engine>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = engine;
-    }
-
-    pub(crate) fn engine(&self) -> StepResult<Engine> {
-        let engine = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        engine.ok_or_else(stopped)
-    }
 }
 
 /// How many items are imported at once.
@@ -181,7 +164,7 @@ impl Step for ImportItems {
     }
 
     async fn run(&self, ctx: &StepContext, listing: Listing) -> StepResult<usize> {
-        let engine = ctx.resource::<EngineSlot>()?.engine()?;
+        let runs = ctx.runs()?;
         let (stop, progress) = (ctx.resource::<Stop>()?, ctx.resource::<Progress>()?);
         let Concurrency(at_once) = *ctx.resource::<Concurrency>()?;
         let files = listing.files;
@@ -200,8 +183,8 @@ impl Step for ImportItems {
             while under_way.len() < at_once
                 && let Some((number, source)) = waiting.next()
             {
-                let engine = engine.clone();
-                under_way.push(async move { (number, import(&engine, source).await) });
+                let runs = runs.clone();
+                under_way.push(async move { (number, import(&runs, source).await) });
             }
             let ended = tokio::select! {
                 ended = under_way.next() => ended,
@@ -221,13 +204,13 @@ impl Step for ImportItems {
 }
 
 /// Imports one file as a run of its own, and waits for its end, whatever it is.
-async fn import(engine: &Engine, source: Source) -> StepResult<()> {
+async fn import(runs: &Runs, source: Source) -> StepResult<()> {
     let item = item_id(&source);
     let run = StartRun::new(ITEM, &item, &source)?
         .tag(SESSION_TAG, &source.session)?
         .tag("path", shortened(source.path.to_string()))?
         .queue(stepwell::contract::Name::new(&source.session)?);
-    let handle = engine.start_with(run).await?;
+    let handle = runs.start_with(run).await?;
     match handle.result::<Outcome>().await {
         Err(RunError::Engine(error)) => Err(error.into()),
         // How it ended is in its own journal, where the summary reads it.
@@ -296,8 +279,7 @@ impl Step for Summarize {
     const NAME: &'static str = "summarize";
 
     async fn run(&self, ctx: &StepContext, files: usize) -> StepResult<Summary> {
-        let engine = ctx.resource::<EngineSlot>()?.engine()?;
-        let tally = tally(&engine, ctx.run_id().as_str()).await?;
+        let tally = tally(&ctx.runs()?, ctx.run_id().as_str()).await?;
         let counted = tally.imported + tally.duplicates + tally.failed;
         if counted != files || tally.unfinished > 0 {
             return Err(StepError::bug(format!(

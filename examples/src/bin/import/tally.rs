@@ -4,7 +4,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use stepwell::contract::{Head, Name, Query, Status};
 use stepwell::run::summary::Summary;
-use stepwell::{Engine, Error, RunError};
+use stepwell::{Error, RunError, Runs};
 
 use crate::item::{ITEM, Outcome};
 
@@ -29,9 +29,9 @@ pub(crate) struct Tally {
 }
 
 /// Adds up the items of a session.
-pub(crate) async fn tally(engine: &Engine, session: &str) -> Result<Tally, Error> {
+pub(crate) async fn tally(runs: &Runs, session: &str) -> Result<Tally, Error> {
     let mut tally = Tally::default();
-    let heads = items(engine, session).await?;
+    let heads = items(runs, session).await?;
     let mut ended = Vec::new();
     for head in heads {
         match head.status {
@@ -46,7 +46,7 @@ pub(crate) async fn tally(engine: &Engine, session: &str) -> Result<Tally, Error
             Status::Queued | Status::Running | Status::Waiting | Status::Cancelling => tally.unfinished += 1,
         }
     }
-    let outcomes = stream::iter(ended).map(|head| outcome(engine, head)).buffer_unordered(READS);
+    let outcomes = stream::iter(ended).map(|head| outcome(runs, head)).buffer_unordered(READS);
     let outcomes: Vec<Option<Outcome>> = outcomes.try_collect().await?;
     for outcome in outcomes {
         match outcome {
@@ -60,7 +60,7 @@ pub(crate) async fn tally(engine: &Engine, session: &str) -> Result<Tally, Error
 }
 
 /// The heads of the items of a session.
-pub(crate) async fn items(engine: &Engine, session: &str) -> Result<Vec<Head>, Error> {
+pub(crate) async fn items(runs: &Runs, session: &str) -> Result<Vec<Head>, Error> {
     let query = Query {
         workflow: Some(Name::new(ITEM)?),
         tag: Some((Name::new(SESSION_TAG)?, session.to_owned())),
@@ -69,7 +69,7 @@ pub(crate) async fn items(engine: &Engine, session: &str) -> Result<Vec<Head>, E
     let mut heads = Vec::new();
     let mut after = None;
     loop {
-        let page = engine.list(&query, after, PAGE).await?;
+        let page = runs.list(&query, after, PAGE).await?;
         heads.extend(page.items);
         after = page.next;
         if after.is_none() {
@@ -78,8 +78,8 @@ pub(crate) async fn items(engine: &Engine, session: &str) -> Result<Vec<Head>, E
     }
 }
 
-async fn outcome(engine: &Engine, head: Head) -> Result<Option<Outcome>, Error> {
-    match engine.find(&head.key).await?.result().await {
+async fn outcome(runs: &Runs, head: Head) -> Result<Option<Outcome>, Error> {
+    match runs.find(&head.key).await?.result().await {
         Ok(outcome) => Ok(Some(outcome)),
         Err(RunError::Engine(error)) => Err(error),
         Err(_) => Ok(None),

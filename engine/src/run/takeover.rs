@@ -21,3 +21,50 @@ pub fn lost_attempts(state: &State, reason: LostReason) -> impl Iterator<Item = 
         AttemptLost { place, attempt, reason }.into()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use stepwell_contract::{Name, Payload, Timestamp};
+
+    use super::*;
+    use crate::run::actor::Actor;
+    use crate::run::event::{RunCreated, StepStarted};
+    use crate::run::place::Place;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    #[test]
+    fn a_takeover_names_the_lost_owner_and_ends_every_attempt_it_left_behind() {
+        let name = |text| Name::new(text).expect("a name");
+        let worker = |text| WorkerId::new(text).expect("an id");
+        let created = RunCreated {
+            workflow: name("w"),
+            workflow_version: 1,
+            fingerprint: String::new(),
+            input: Payload::null(),
+            actor: Actor::Program,
+            deadline_at: None,
+            queue_until: None,
+            limits: Default::default(),
+        };
+        let mut state = State::new(created, NOW);
+        let take = |state: &mut State, by, fence| {
+            let events = takeover(state, &worker(by), Fence(fence));
+            for event in &events {
+                state.apply(event, NOW).expect("a legal takeover");
+            }
+            events
+        };
+        assert_eq!(take(&mut state, "w-1", 1).len(), 1, "nobody was there before");
+        for step in ["a", "b"] {
+            let started = StepStarted { place: Place::of(name(step)), attempt: 1 };
+            state.apply(&started.into(), NOW).expect("a legal start");
+        }
+        let lost = |step| -> Event {
+            AttemptLost { place: Place::of(name(step)), attempt: 1, reason: LostReason::Crash }.into()
+        };
+        let taken = RunTaken { worker: worker("w-2"), fence: Fence(2), lost: Some(worker("w-1")) };
+        assert_eq!(take(&mut state, "w-2", 2), [taken.into(), lost("a"), lost("b")]);
+        assert_eq!((state.running, state.owner), (0, Some((worker("w-2"), Fence(2)))));
+    }
+}

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use stepwell::clock::SimulatedTime;
-use stepwell::contract::{Clock, MemoryBackend, RunKey, Status, Timestamp};
+use stepwell::contract::{Clock, MemoryBackend, Name, RunKey, Status, Timestamp};
 use stepwell::prelude::*;
+use stepwell::run::place::Place;
 use stepwell::run::state::{StepState, StepStatus};
 use stepwell::{Error, RunHandle};
 use tokio::sync::Notify;
@@ -87,7 +88,7 @@ async fn the_deadline_of_a_step_does_not_count_the_time_for_which_its_run_was_he
     let run = engine.start_run("w", "r-1", &()).await.expect("a run");
     let step = async || -> Option<StepState> {
         let state = engine.state(run.key()).await.expect("a state");
-        state.steps.values().next().and_then(|group| group.at(None)).cloned()
+        state.step(&Place::of(Name::new("work").expect("a name"))).cloned()
     };
     let waits_after = async |attempt: u32| {
         until("the step waits", async || {

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use stepwell::clock::SimulatedTime;
-use stepwell::contract::{Backend, Clock, MemoryBackend, Query, RunId, RunKey, TenantId, Timestamp};
+use stepwell::contract::{Backend, Clock, MemoryBackend, Name, Query, RunId, RunKey, TenantId, Timestamp};
 use stepwell::prelude::*;
+use stepwell::run::place::Place;
 use stepwell::run::state::StepStatus;
 use stepwell::{EngineBuilder, Error, RunError, Runs, StartRun};
 use tokio::sync::Notify;
@@ -315,7 +316,7 @@ async fn a_step_learns_of_a_shutdown_before_it_is_told_to_stop() {
     let run = second.find(&key).await.expect("the run");
     assert_eq!(soon("a result", run.result::<u32>()).await.expect("a result"), 2);
     let state = second.state(&key).await.expect("a state");
-    let step = state.steps.values().next().and_then(|step| step.at(None)).expect("a step");
+    let step = state.step(&Place::of(Name::new("work").expect("a name"))).expect("a step");
     assert_eq!((step.spent, step.crashes), (1, 0), "it has used up nothing");
 }
 

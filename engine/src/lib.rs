@@ -12,6 +12,7 @@ pub mod error;
 pub mod exec;
 pub mod observe;
 pub mod run;
+pub mod testing;
 pub mod workflow;
 
 mod lock;

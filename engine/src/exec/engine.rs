@@ -113,6 +113,18 @@ impl EngineBuilder {
         self
     }
 
+    /// Adds a workflow of which the types were put aside.
+    pub(crate) fn definition(mut self, definition: Definition) -> Self {
+        self.definitions.push(definition);
+        self
+    }
+
+    /// Replaces the values that steps get.
+    pub(crate) fn resources(mut self, resources: Resources) -> Self {
+        self.resources = resources;
+        self
+    }
+
     /// Replaces the settings.
     pub fn options(mut self, options: EngineOptions) -> Self {
         self.options = options;
@@ -263,6 +275,14 @@ impl Engine {
         if !core.definitions.is_empty() {
             core.runtime.spawn(worker::work(Arc::clone(core)));
         }
+    }
+
+    /// Takes due runs and does nothing else by the clock: where time is skipped, what comes back every half second
+    /// would come back millions of times.
+    pub(crate) fn work_without_rounds(&self) {
+        let core = &self.0.core;
+        core.working.store(true, Ordering::Release);
+        core.runtime.spawn(worker::work(Arc::clone(core)));
     }
 
     /// Starts a run of the newest registered version of a workflow. The same call again, with the same id, workflow

@@ -101,6 +101,12 @@ impl Definition {
     pub(crate) fn step(&self, index: StepIndex) -> &Arc<dyn ErasedStep> {
         &self.steps[index.0]
     }
+
+    /// The same definition with other code behind its steps.
+    pub(crate) fn with_code(&self, code: impl Fn(&StepSpec, &SharedStep) -> SharedStep) -> Self {
+        let steps = self.graph.steps.iter().zip(self.steps.iter()).map(|(spec, step)| code(spec, step));
+        Self { steps: steps.collect(), ..self.clone() }
+    }
 }
 
 impl fmt::Debug for Definition {

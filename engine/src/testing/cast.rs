@@ -1,0 +1,275 @@
+//! Who plays the steps of a rehearsal, and a log of what each of them did.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use stepwell_contract::{Name, Payload};
+
+use crate::run::place::Place;
+use crate::testing::clock::Pulse;
+use crate::workflow::context::StepContext;
+use crate::workflow::definition::Definition;
+use crate::workflow::error::StepError;
+use crate::workflow::step::{ErasedStep, RawError, SharedStep};
+
+/// What stands in for the steps of a workflow.
+#[derive(Clone, Default)]
+pub(crate) struct Cast {
+    stand_ins: HashMap<Name, SharedStep>,
+    turns: Vec<Turn>,
+}
+
+#[derive(Clone)]
+struct Turn {
+    step: Name,
+    item: Option<u32>,
+    attempt: u32,
+    act: Act,
+}
+
+/// What happens in place of an attempt.
+#[derive(Clone)]
+pub(crate) enum Act {
+    Fail(Arc<StepError>),
+    Hang,
+}
+
+impl Cast {
+    pub(crate) fn stand_in(&mut self, step: Name, code: SharedStep) {
+        self.stand_ins.insert(step, code);
+    }
+
+    /// Without an item the turn is that of every item.
+    pub(crate) fn turn(&mut self, step: Name, item: Option<u32>, attempt: u32, act: Act) {
+        self.turns.push(Turn { step, item, attempt, act });
+    }
+
+    /// The workflow with this cast, each of whom writes to the log.
+    pub(crate) fn playing(self, definition: &Definition, log: &Arc<Log>) -> Definition {
+        let cast = Arc::new(self);
+        definition.with_code(|spec, step| {
+            let step = cast.stand_ins.get(&spec.name).unwrap_or(step);
+            Arc::new(Watched { step: Arc::clone(step), cast: Arc::clone(&cast), log: Arc::clone(log) })
+        })
+    }
+
+    fn act(&self, place: &Place, attempt: u32) -> Option<Act> {
+        let is_now = |turn: &&Turn| {
+            turn.step == place.step
+                && turn.attempt == attempt
+                && (turn.item.is_none() || turn.item == place.item)
+        };
+        // The word said last counts.
+        self.turns.iter().rev().find(is_now).map(|turn| turn.act.clone())
+    }
+}
+
+/// A step that is played before witnesses.
+struct Watched {
+    step: SharedStep,
+    cast: Arc<Cast>,
+    log: Arc<Log>,
+}
+
+#[async_trait]
+impl ErasedStep for Watched {
+    async fn run_raw(&self, ctx: &StepContext, input: &Payload) -> Result<Payload, RawError> {
+        let act = self.cast.act(ctx.place(), ctx.attempt());
+        let entry = self.log.begin(ctx.place().clone(), matches!(act, Some(Act::Hang)));
+        match act {
+            Some(Act::Hang) => std::future::pending().await,
+            Some(Act::Fail(error)) => {
+                entry.end(Played::Refused);
+                Err(RawError::Step(copy(&error)))
+            }
+            None => {
+                let ended = self.step.run_raw(ctx, input).await;
+                entry.end(if ended.is_ok() { Played::Done } else { Played::Refused });
+                ended
+            }
+        }
+    }
+}
+
+/// How the body of a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Played {
+    /// It gave a result: it has had its effect.
+    Done,
+    /// It gave an error: by its own word it has had none.
+    Refused,
+    /// It was cut off or panicked: whether it had its effect is not known.
+    Cut,
+}
+
+/// A body of a step that ran.
+#[derive(Debug, Clone)]
+pub(crate) struct Body {
+    pub(crate) place: Place,
+    /// `None` while it runs.
+    pub(crate) played: Option<Played>,
+    hangs: bool,
+}
+
+#[cfg(test)]
+impl Body {
+    pub(crate) fn ended(place: Place, played: Played) -> Self {
+        Self { place, played: Some(played), hangs: false }
+    }
+}
+
+/// Every body of a step that ran, in order, in all processes of a rehearsal.
+#[derive(Debug)]
+pub(crate) struct Log {
+    bodies: Mutex<Vec<Body>>,
+    pulse: Pulse,
+}
+
+impl Log {
+    pub(crate) fn new(pulse: Pulse) -> Arc<Self> {
+        Arc::new(Self { bodies: Mutex::default(), pulse })
+    }
+
+    pub(crate) fn bodies(&self) -> Vec<Body> {
+        self.lock().clone()
+    }
+
+    /// Where a body runs that does not hang.
+    pub(crate) fn busy(&self) -> Vec<Place> {
+        let bodies = self.lock();
+        let busy = bodies.iter().filter(|body| body.played.is_none() && !body.hangs);
+        busy.map(|body| body.place.clone()).collect()
+    }
+
+    /// Where a body hangs.
+    pub(crate) fn hanging(&self) -> Vec<Place> {
+        let bodies = self.lock();
+        let hanging = bodies.iter().filter(|body| body.played.is_none() && body.hangs);
+        hanging.map(|body| body.place.clone()).collect()
+    }
+
+    /// Takes it that whatever runs now never ends. Returns where that is.
+    pub(crate) fn give_up_waiting(&self) -> Vec<Place> {
+        let busy = self.busy();
+        for body in self.lock().iter_mut() {
+            body.hangs = true;
+        }
+        busy
+    }
+
+    /// Returns once no body runs.
+    pub(crate) async fn silence(&self) {
+        loop {
+            let beats = self.pulse.beats();
+            if self.lock().iter().all(|body| body.played.is_some()) {
+                return;
+            }
+            self.pulse.after(beats).await;
+        }
+    }
+
+    fn begin(&self, place: Place, hangs: bool) -> Entry<'_> {
+        let mut bodies = self.lock();
+        bodies.push(Body { place, played: None, hangs });
+        let entry = Entry { log: self, nth: bodies.len() - 1 };
+        drop(bodies);
+        self.pulse.beat();
+        entry
+    }
+
+    fn end(&self, nth: usize, played: Played) {
+        if let Some(body) = self.lock().get_mut(nth) {
+            body.played.get_or_insert(played);
+        }
+        self.pulse.beat();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Body>> {
+        // Nothing that can panic runs under the lock.
+        self.bodies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A body that runs; dropped without an end it was cut off.
+struct Entry<'a> {
+    log: &'a Log,
+    nth: usize,
+}
+
+impl Entry<'_> {
+    fn end(self, played: Played) {
+        self.log.end(self.nth, played);
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.log.end(self.nth, Played::Cut);
+    }
+}
+
+/// The same error once more: an error is given away with each attempt that it fails.
+fn copy(error: &Arc<StepError>) -> StepError {
+    let mut copy = match error.source() {
+        Some(_) => StepError::from(Shared(Arc::clone(error))),
+        None => StepError::permanent(error.message()),
+    };
+    if let Some(class) = error.declared_class() {
+        copy = copy.class(class);
+    }
+    if let Some(code) = error.declared_code() {
+        copy = copy.code(code);
+    }
+    if let Some(ms) = error.declared_retry_after_ms() {
+        copy = copy.retry_after(std::time::Duration::from_millis(ms));
+    }
+    error.context_lines().iter().fold(copy, |copy, line| copy.note(line))
+}
+
+/// An error with a source that stays whole for whoever looks for its class.
+struct Shared(Arc<StepError>);
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.message())
+    }
+}
+
+impl Error for Shared {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workflow::classify::Classifiers;
+    use crate::workflow::failure::Failure;
+    use std::io;
+
+    #[test]
+    fn a_planned_failure_is_of_the_class_that_the_error_would_have_had() {
+        let taken = || StepError::from(io::Error::from(io::ErrorKind::ConnectionRefused));
+        let told =
+            || StepError::throttled("slow", std::time::Duration::from_secs(3)).code("RATE").note("card");
+        for (planned, meant) in [(taken(), taken()), (told(), told())] {
+            let classifiers = Classifiers::default();
+            let planned = Failure::from_step_error(copy(&Arc::new(planned)), &classifiers);
+            let meant = Failure::from_step_error(meant, &classifiers);
+            assert_eq!(
+                (planned.class, planned.code, planned.message, planned.context, planned.retry_after_ms),
+                (meant.class, meant.code, meant.message, meant.context, meant.retry_after_ms)
+            );
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! What a crash test came to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use stepwell_contract::Name;
+
+use crate::run::event::PauseReason;
+use crate::run::place::Place;
+use crate::testing::cast::{Body, Played};
+use crate::testing::rehearsal::named;
+use crate::testing::rehearsed::{End, Rehearsed};
+use crate::testing::stage::Side;
+use crate::workflow::graph::Graph;
+use crate::workflow::policy::{Effect, Effective};
+
+/// Where a process died.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrashPoint {
+    /// Which write of the run, from 1.
+    pub write: u64,
+    /// On which side of it.
+    pub side: Side,
+    /// What was being written.
+    pub writing: String,
+}
+
+impl fmt::Display for CrashPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = match self.side {
+            Side::Before => "before",
+            Side::After => "after",
+        };
+        write!(f, "{side} write {} ({})", self.write, self.writing)
+    }
+}
+
+/// What crashes did to one step, over all runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepReport {
+    /// Its name.
+    pub name: Name,
+    /// What it declares of a repetition.
+    pub effect: Effect,
+    /// How often it ran.
+    pub ran: usize,
+    /// How often it ran again although it had given its result, which the crash then lost: its effect happened twice,
+    /// unless the receiver recognised it.
+    pub again_after_effect: usize,
+    /// How often it ran again after it was cut off in the middle: its effect may have happened twice.
+    pub again_after_cut: usize,
+    /// How many runs paused because nobody knows whether it had its effect.
+    pub in_doubt: usize,
+}
+
+/// What is wrong with how a workflow takes crashes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// No process died: nothing was tried.
+    NothingCrashed,
+    /// The undisturbed run was given up.
+    NoEnd {
+        /// The run.
+        history: String,
+    },
+    /// A run ended otherwise than the undisturbed one.
+    OtherEnd {
+        /// Where its process died.
+        at: CrashPoint,
+        /// How the undisturbed run ended.
+        expected: String,
+        /// The run.
+        history: String,
+    },
+    /// A step that declares [`Effect::NotIdempotent`] ran again although it may have had its effect.
+    Repeated {
+        /// Where the process died.
+        at: CrashPoint,
+        /// The step.
+        step: Place,
+        /// The run.
+        history: String,
+    },
+    /// The check of the world found something.
+    World {
+        /// Where the process died; `None` for the undisturbed run.
+        at: Option<CrashPoint>,
+        /// What it said.
+        found: String,
+        /// The run.
+        history: String,
+    },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NothingCrashed => f.write_str("no process died: nothing was tried"),
+            Self::NoEnd { history } => write!(f, "the run does not end without a crash either\n{history}"),
+            Self::OtherEnd { at, expected, history } => {
+                write!(f, "crash {at}: without it the run {expected}, with it\n{history}")
+            }
+            Self::Repeated { at, step, history } => {
+                write!(f, "crash {at}: {step} is not idempotent and ran again\n{history}")
+            }
+            Self::World { at: Some(at), found, history } => write!(f, "crash {at}: {found}\n{history}"),
+            Self::World { at: None, found, history } => write!(f, "without a crash: {found}\n{history}"),
+        }
+    }
+}
+
+/// What a crash test came to. Its `Display` is a table of the steps, and the history of every run that went wrong.
+#[derive(Debug, Clone)]
+pub struct CrashReport {
+    workflow: Name,
+    expected: String,
+    graph: Arc<Graph>,
+    crashes: Vec<CrashPoint>,
+    same: usize,
+    steps: Vec<StepReport>,
+    problems: Vec<Problem>,
+    is_hopeless: bool,
+}
+
+impl CrashReport {
+    /// Where processes died, in order: one run each.
+    #[must_use]
+    pub fn crashes(&self) -> &[CrashPoint] {
+        &self.crashes
+    }
+
+    /// How many runs ended as the undisturbed one, with the same result.
+    #[must_use]
+    pub fn same(&self) -> usize {
+        self.same
+    }
+
+    /// How many runs paused because nobody knows whether a step that is not idempotent had its effect.
+    #[must_use]
+    pub fn in_doubt(&self) -> usize {
+        self.steps.iter().map(|step| step.in_doubt).sum()
+    }
+
+    /// What the crashes did to each step, in the order of the workflow.
+    #[must_use]
+    pub fn steps(&self) -> &[StepReport] {
+        &self.steps
+    }
+
+    /// What the crashes did to a step.
+    ///
+    /// # Panics
+    /// When the workflow has no such step.
+    #[must_use]
+    #[track_caller]
+    pub fn step(&self, name: &str) -> &StepReport {
+        let name = named(&self.workflow, &self.graph, name).unwrap_or_else(|error| panic!("{error}"));
+        let index = self.graph.find(&name).expect("a step that was found by its name");
+        &self.steps[index.0]
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Sees that there were crashes, that every run ended as the undisturbed one did or paused in doubt at a step that
+    /// declares [`Effect::NotIdempotent`], that no such step ran again, and that the check of the world found nothing.
+    ///
+    /// # Panics
+    /// With the whole report otherwise.
+    #[track_caller]
+    pub fn assert_survives(&self) {
+        assert!(self.problems.is_empty(), "{} does not survive every crash\n{self}", self.workflow);
+    }
+
+    /// Sees what [`assert_survives`](Self::assert_survives) does, and that no run needs a person to decide.
+    ///
+    /// # Panics
+    /// With the whole report otherwise.
+    #[track_caller]
+    pub fn assert_never_in_doubt(&self) {
+        self.assert_survives();
+        assert!(self.in_doubt() == 0, "{} is in doubt after some crashes\n{self}", self.workflow);
+    }
+
+    pub(crate) fn new<O>(undisturbed: &Rehearsed<O>, limits: &[Effective]) -> Self {
+        let graph = Arc::clone(undisturbed.graph());
+        let steps = graph.steps.iter().zip(limits).map(|(step, limits)| StepReport {
+            name: step.name.clone(),
+            effect: limits.effect.value,
+            ran: 0,
+            again_after_effect: 0,
+            again_after_cut: 0,
+            in_doubt: 0,
+        });
+        Self {
+            workflow: undisturbed.workflow().clone(),
+            expected: undisturbed.end().to_string(),
+            steps: steps.collect(),
+            graph,
+            crashes: Vec::new(),
+            same: 0,
+            problems: Vec::new(),
+            is_hopeless: false,
+        }
+    }
+
+    pub(crate) fn add_undisturbed<O>(&mut self, run: &Rehearsed<O>, checked: Result<(), String>) {
+        if matches!(run.end(), End::GivenUp { .. }) {
+            self.problems.push(Problem::NoEnd { history: run.to_string() });
+            self.is_hopeless = true;
+        }
+        if let Err(found) = checked {
+            self.problems.push(Problem::World { at: None, found, history: run.to_string() });
+        }
+    }
+
+    pub(crate) fn is_hopeless(&self) -> bool {
+        self.is_hopeless
+    }
+
+    pub(crate) fn add<O>(
+        &mut self,
+        at: CrashPoint,
+        undisturbed: &Rehearsed<O>,
+        run: &Rehearsed<O>,
+        has_same_result: bool,
+        checked: Result<(), String>,
+        log: &[Body],
+    ) {
+        let history = || run.to_string();
+        for (place, repeats) in repeats(log) {
+            let Some(step) = self.graph.find(&place.step).map(|index| &mut self.steps[index.0]) else {
+                continue;
+            };
+            step.ran += repeats.ran;
+            step.again_after_effect += repeats.after_effect;
+            step.again_after_cut += repeats.after_cut;
+            if step.effect == Effect::NotIdempotent && repeats.after_effect + repeats.after_cut > 0 {
+                self.problems.push(Problem::Repeated { at: at.clone(), step: place, history: history() });
+            }
+        }
+        let doubtful = match run.end() {
+            End::Paused { reason: PauseReason::InDoubt, place: Some(place), .. } => {
+                let index = self.graph.find(&place.step);
+                index
+                    .map(|index| &mut self.steps[index.0])
+                    .filter(|step| step.effect == Effect::NotIdempotent)
+            }
+            _ => None,
+        };
+        if has_same_result && is_same_end(undisturbed.end(), run.end()) {
+            self.same += 1;
+        } else if let Some(step) = doubtful {
+            step.in_doubt += 1;
+        } else {
+            let expected = self.expected.clone();
+            self.problems.push(Problem::OtherEnd { at: at.clone(), expected, history: history() });
+        }
+        if let Err(found) = checked {
+            self.problems.push(Problem::World { at: Some(at.clone()), found, history: history() });
+        }
+        self.crashes.push(at);
+    }
+
+    pub(crate) fn finish(&mut self) {
+        if self.crashes.is_empty() {
+            self.problems.push(Problem::NothingCrashed);
+        }
+    }
+}
+
+/// Whether two runs ended alike, their results apart.
+fn is_same_end<O>(a: &End<O>, b: &End<O>) -> bool {
+    match (a, b) {
+        (End::Succeeded(_), End::Succeeded(_))
+        | (End::Cancelled, End::Cancelled)
+        | (End::Waiting, End::Waiting) => true,
+        (End::Failed { place: a, failure: why_a }, End::Failed { place: b, failure: why_b }) => {
+            a == b && (why_a.class, &why_a.code, &why_a.message) == (why_b.class, &why_b.code, &why_b.message)
+        }
+        (End::Paused { reason: why_a, place: a, .. }, End::Paused { reason: why_b, place: b, .. }) => {
+            (why_a, a) == (why_b, b)
+        }
+        _ => false,
+    }
+}
+
+/// What a step did in one run.
+#[derive(Debug, Default, PartialEq)]
+struct Repeats {
+    ran: usize,
+    after_effect: usize,
+    after_cut: usize,
+}
+
+fn repeats(log: &[Body]) -> BTreeMap<Place, Repeats> {
+    let mut repeats: BTreeMap<Place, Repeats> = BTreeMap::new();
+    let mut before: BTreeMap<&Place, Played> = BTreeMap::new();
+    for body in log {
+        let repeats = repeats.entry(body.place.clone()).or_default();
+        repeats.ran += 1;
+        match before.get(&body.place) {
+            Some(Played::Done) => repeats.after_effect += 1,
+            Some(Played::Cut) => repeats.after_cut += 1,
+            Some(Played::Refused) | None => {}
+        }
+        let played = body.played.unwrap_or(Played::Cut);
+        // An effect that has happened stays so, whatever a repetition says.
+        if before.get(&body.place) != Some(&Played::Done) {
+            before.insert(&body.place, played);
+        }
+    }
+    repeats
+}
+
+impl fmt::Display for CrashReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { workflow, crashes, same, .. } = self;
+        let otherwise = crashes.len() - same - self.in_doubt();
+        writeln!(f, "{workflow}, without a crash: {}", self.expected)?;
+        writeln!(
+            f,
+            "{} crashes: {same} runs ended alike, {} in doubt, {otherwise} otherwise",
+            crashes.len(),
+            self.in_doubt()
+        )?;
+        let width = self.steps.iter().map(|step| step.name.as_str().len()).max().unwrap_or(0).max(4);
+        let (step, declared, ran) = ("step", "declared", "ran");
+        writeln!(f, "  {step:<width$}  {declared:<14}  {ran:>5}  after its effect  after a cut  in doubt")?;
+        for step in &self.steps {
+            let declared = match step.effect {
+                Effect::Pure => "pure",
+                Effect::Idempotent => "idempotent",
+                Effect::NotIdempotent => "not idempotent",
+            };
+            let StepReport { name, ran, again_after_effect, again_after_cut, in_doubt, .. } = step;
+            writeln!(
+                f,
+                "  {:<width$}  {declared:<14}  {ran:>5}  {again_after_effect:>16}  {again_after_cut:>11}  {in_doubt:>8}",
+                name.as_str()
+            )?;
+        }
+        for problem in &self.problems {
+            writeln!(f, "✗ {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(step: &str, played: Played) -> Body {
+        Body::ended(Place::of(Name::new(step).expect("a name")), played)
+    }
+
+    #[test]
+    fn a_repetition_counts_by_how_the_body_before_it_ended() {
+        use Played::{Cut, Done, Refused};
+        let table: [(&[Played], (usize, usize)); 6] = [
+            (&[Done], (0, 0)),
+            (&[Refused, Done], (0, 0)),
+            (&[Cut, Done], (0, 1)),
+            (&[Done, Done], (1, 0)),
+            (&[Done, Refused, Done], (2, 0)),
+            (&[Cut, Refused, Done], (0, 1)),
+        ];
+        for (played, expected) in table {
+            let mut log: Vec<Body> = played.iter().map(|played| body("a", *played)).collect();
+            log.insert(1, body("b", Done));
+            let repeats = repeats(&log);
+            let of_a = &repeats[&log[0].place];
+            assert_eq!((of_a.ran, of_a.after_effect, of_a.after_cut), (played.len(), expected.0, expected.1));
+            assert_eq!(repeats[&log[1].place], Repeats { ran: 1, after_effect: 0, after_cut: 0 });
+        }
+    }
+}

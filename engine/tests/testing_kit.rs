@@ -1,0 +1,405 @@
+//! The testing kit, tested.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use stepwell::contract::Status;
+use stepwell::prelude::*;
+use stepwell::run::event::PauseReason;
+use stepwell::testing::{self, CrashTest, End, Problem, Rehearsal, RehearsalError, Rehearsed};
+
+/// Two steps that do nothing but count: `charge`, then `ship`.
+fn order() -> Workflow<u64, String> {
+    order_with(StepPolicy::default())
+}
+
+fn order_with(charge: StepPolicy) -> Workflow<u64, String> {
+    Workflow::named("order")
+        .step_fn("charge", |_ctx, cents: u64| async move { Ok(format!("paid {cents}")) })
+        .policy(charge)
+        .step_fn("ship", |_ctx, receipt: String| async move { Ok(format!("shipped, {receipt}")) })
+        .build()
+        .expect("a workflow")
+}
+
+/// Runs a rehearsal and sees that it took next to no time.
+async fn at_once<O: serde::de::DeserializeOwned>(rehearsal: Rehearsal<u64, O>) -> Rehearsed<O> {
+    let began = Instant::now();
+    let run = rehearsal.run(&7).await;
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}\n{run}", began.elapsed());
+    run
+}
+
+#[tokio::test]
+async fn a_stand_in_for_a_step_that_is_not_there_is_refused_with_the_nearest_name() {
+    let wrong: [(Rehearsal<u64, String>, &str); 5] = [
+        (Rehearsal::new(order()).mock("chrage", |_: u64| Ok(())), "did you mean \"charge\"?"),
+        (Rehearsal::new(order()).fail("shipp", 1, StepError::transient("x")), "did you mean \"ship\"?"),
+        (Rehearsal::new(order()).hang("charg[3]", 1), "did you mean \"charge\"?"),
+        (Rehearsal::new(order()).mock("invoice", |_: u64| Ok(())), "it has charge, ship"),
+        (Rehearsal::new(order()).hang("ship", 0), "no attempt 0"),
+    ];
+    for (rehearsal, hint) in wrong {
+        let error = rehearsal.try_run(&1).await.expect_err("a refusal");
+        assert!(error.to_string().contains(hint), "{error}");
+        assert!(!matches!(error, RehearsalError::Engine(_)));
+    }
+}
+
+#[tokio::test]
+async fn delays_of_years_pass_without_anybody_sleeping_and_are_reported() {
+    let patient = StepPolicy::default().retry(Retry::fixed(days(100)).max_attempts(20));
+    let mut rehearsal = Rehearsal::new(order_with(patient));
+    for attempt in 1..20 {
+        rehearsal = rehearsal.fail("charge", attempt, StepError::unavailable("down"));
+    }
+    let run = at_once(rehearsal).await;
+    assert_eq!(run.assert_succeeded(), "shipped, paid 7");
+    run.assert_attempts("charge", 20);
+    assert_eq!(run.failures_of("charge").len(), 19);
+    assert_eq!(run.elapsed(), days(1_900));
+}
+
+#[tokio::test]
+async fn short_and_long_delays_are_each_waited_for_exactly() {
+    for delay in [millis(1), millis(999), millis(1_000), millis(1_001), hours(5)] {
+        let policy = StepPolicy::default().retry(Retry::fixed(delay));
+        let failing = Rehearsal::new(order_with(policy)).fail("charge", 1, StepError::transient("x"));
+        let run = at_once(failing).await;
+        assert_eq!(run.assert_succeeded(), "shipped, paid 7");
+        assert_eq!(run.elapsed(), delay, "{run}");
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_hangs_is_cut_off_by_its_limit_and_by_nothing_else() {
+    let limited = StepPolicy::default().attempt_timeout(hours(3)).retry(Retry::fixed(mins(30)));
+    let run = at_once(Rehearsal::new(order_with(limited)).hang("charge", 1)).await;
+    assert_eq!(run.assert_succeeded(), "shipped, paid 7");
+    assert_eq!(run.failures_of("charge")[0].class, ErrorClass::Timeout);
+    assert_eq!(run.elapsed(), mins(210), "{run}");
+    assert_eq!(run.attempts("charge"), 2);
+
+    let doubtful = limited.effect(Effect::NotIdempotent);
+    let run = at_once(Rehearsal::new(order_with(doubtful)).hang("charge", 1)).await;
+    assert!(run.assert_paused(PauseReason::InDoubt).contains("charge"), "{run}");
+    assert_eq!(run.attempts("ship"), 0);
+
+    let silent = StepPolicy::default().heartbeat_timeout(mins(2)).retry(Retry::none());
+    let run = at_once(Rehearsal::new(order_with(silent)).hang("charge", 1)).await;
+    assert_eq!(
+        (run.pause().map(|(reason, _)| reason), run.elapsed()),
+        (Some(PauseReason::Exhausted), mins(2))
+    );
+}
+
+#[tokio::test]
+async fn while_one_step_hangs_the_retries_of_its_sibling_come_first() {
+    struct Slow;
+    #[async_trait]
+    impl Step for Slow {
+        type Input = u64;
+        type Output = u64;
+        const NAME: &'static str = "slow";
+        async fn run(&self, _ctx: &StepContext, n: u64) -> StepResult<u64> {
+            Ok(n)
+        }
+    }
+    struct Shaky;
+    #[async_trait]
+    impl Step for Shaky {
+        type Input = u64;
+        type Output = u64;
+        const NAME: &'static str = "shaky";
+        async fn run(&self, _ctx: &StepContext, n: u64) -> StepResult<u64> {
+            Ok(n + 1)
+        }
+        fn policy(&self) -> StepPolicy {
+            StepPolicy::default().retry(Retry::fixed(mins(1)))
+        }
+    }
+    for _ in 0..20 {
+        let limits = StepPolicy::default().attempt_timeout(hours(1)).retry(Retry::fixed(mins(1)));
+        let flow =
+            Workflow::named("both").parallel((Slow, Shaky)).policy(limits).build().expect("a workflow");
+        let run =
+            at_once(Rehearsal::new(flow).hang("slow", 1).fail("shaky", 1, StepError::transient("a")).fail(
+                "shaky",
+                2,
+                StepError::transient("b"),
+            ))
+            .await;
+        assert_eq!(*run.assert_succeeded(), (7, 8));
+        assert_eq!(run.elapsed(), mins(61), "{run}");
+        assert_eq!((run.attempts("slow"), run.attempts("shaky")), (2, 3));
+    }
+}
+
+#[tokio::test]
+async fn what_can_never_go_on_comes_back_with_the_reason() {
+    let unlimited = StepPolicy::default().no_attempt_timeout();
+    let hanging = at_once(Rehearsal::new(order_with(unlimited)).hang("charge", 1)).await;
+    let End::GivenUp { why } = hanging.end() else { panic!("{hanging}") };
+    assert!(why.contains("charge does not end, and no limit"), "{why}");
+    assert_eq!(hanging.status(), Status::Running);
+
+    let for_ever = StepPolicy::default().retry(Retry::fixed(millis(1)).unlimited_attempts());
+    let down = |_: u64| Err::<String, _>(StepError::unavailable("down"));
+    let endless = at_once(Rehearsal::new(order_with(for_ever)).mock("charge", down)).await;
+    let End::GivenUp { why } = endless.end() else { panic!("{endless}") };
+    assert!(why.contains("charge was tried 1000 times"), "{why}");
+
+    let held = at_once(
+        Rehearsal::new(order())
+            .mock("charge", |_: u64| Err::<String, _>(StepError::auth("the key is not valid"))),
+    )
+    .await;
+    assert!(held.assert_paused(PauseReason::NeedsAttention).contains("the key is not valid"));
+    assert_eq!(held.result(), None);
+}
+
+#[tokio::test]
+async fn a_step_that_waits_in_vain_is_cut_off_by_its_limit_after_the_patience_of_the_test() {
+    let flow = Workflow::named("vain")
+        .step_fn("wait", |_ctx, _n: u64| std::future::pending::<StepResult<u64>>())
+        .policy(StepPolicy::default().attempt_timeout(hours(1)).retry(Retry::none()))
+        .build()
+        .expect("a workflow");
+    let run = at_once(Rehearsal::new(flow).patience(millis(50))).await;
+    assert_eq!(run.failure().map(|failure| failure.class), Some(ErrorClass::Timeout), "{run}");
+    assert_eq!(run.elapsed(), hours(1));
+
+    let blocked = Arc::new(std::sync::Barrier::new(2));
+    let barrier = Arc::clone(&blocked);
+    let flow = Workflow::named("blocked")
+        .step_fn("block", move |_ctx, n: u64| {
+            barrier.wait();
+            async move { Ok(n) }
+        })
+        .build()
+        .expect("a workflow");
+    let run = at_once(Rehearsal::new(flow).patience(millis(50))).await;
+    blocked.wait();
+    let End::GivenUp { why } = run.end() else { panic!("{run}") };
+    assert!(why.contains("block does not end when it is told to"), "{why}");
+}
+
+#[tokio::test]
+async fn a_deadline_of_the_run_ends_it_on_time() {
+    let flow = Workflow::named("late")
+        .run_deadline(days(2))
+        .step_fn("work", |_ctx, n: u64| async move { Ok(n) })
+        .policy(StepPolicy::default().retry(Retry::fixed(hours(40)).unlimited_attempts()))
+        .build()
+        .expect("a workflow");
+    let down = |_: u64| Err::<u64, _>(StepError::unavailable("down"));
+    let run = at_once(Rehearsal::new(flow).mock("work", down)).await;
+    assert_eq!(run.assert_failed().class, ErrorClass::Timeout);
+    assert_eq!((run.elapsed(), run.attempts("work")), (days(2), 2), "{run}");
+}
+
+#[tokio::test]
+async fn items_of_a_map_are_named_by_their_number() {
+    struct Pack;
+    #[async_trait]
+    impl Step for Pack {
+        type Input = u64;
+        type Output = u64;
+        const NAME: &'static str = "pack";
+        async fn run(&self, _ctx: &StepContext, n: u64) -> StepResult<u64> {
+            Ok(n * 10)
+        }
+    }
+    let flow = Workflow::named("parcels")
+        .step_fn("split", |_ctx, n: u64| async move { Ok((0..n).collect::<Vec<_>>()) })
+        .map(Pack, 2)
+        .build()
+        .expect("a workflow");
+    let run = at_once(Rehearsal::new(flow).fail("pack[2]", 1, StepError::transient("torn"))).await;
+    assert_eq!(run.assert_succeeded(), &[0, 10, 20, 30, 40, 50, 60]);
+    assert_eq!((run.attempts("pack"), run.attempts("pack[2]"), run.attempts("pack[3]")), (8, 2, 1));
+    assert_eq!(run.output_of::<u64>("pack[6]"), 60);
+    assert_eq!(run.order_of_steps()[..3], ["split", "pack[0]", "pack[1]"]);
+}
+
+#[tokio::test]
+async fn a_failed_assertion_prints_what_happened() {
+    let run = testing::run(order(), 7).await;
+    let said = |assert: &(dyn Fn() + std::panic::RefUnwindSafe)| {
+        let panic = std::panic::catch_unwind(assert).expect_err("the assertion fails");
+        panic.downcast_ref::<String>().expect("a text").clone()
+    };
+    let run = std::panic::AssertUnwindSafe(&run);
+    for text in [
+        said(&|| run.assert_attempts("charge", 3)),
+        said(&|| {
+            run.assert_failed();
+        }),
+        said(&|| {
+            let _ = run.output_of::<bool>("ship");
+        }),
+    ] {
+        for line in ["order was started with 7", "charge succeeded: \"paid 7\"", "the run succeeded"] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+    assert!(
+        said(&|| {
+            let _ = run.attempts("chip");
+        })
+        .contains("did you mean \"ship\"?")
+    );
+}
+
+#[test]
+fn a_rehearsal_needs_no_runtime_of_its_own_and_no_paused_one_disturbs_it() {
+    futures_lite::future::block_on(testing::run(order(), 7)).assert_succeeded();
+    let paused = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    paused.block_on(testing::run(order(), 7)).assert_succeeded();
+}
+
+/// A gateway that recognises no key: each call charges.
+#[derive(Default)]
+struct Ledger(Mutex<Vec<String>>);
+
+impl Ledger {
+    fn charge(&self, key: String) {
+        self.0.lock().expect("no panic").push(key);
+    }
+}
+
+fn charging(policy: StepPolicy) -> Workflow<u64, u64> {
+    Workflow::named("order")
+        .step_fn("price", |_ctx, pieces: u64| async move { Ok(pieces * 100) })
+        .step_fn("charge", |ctx: StepContext, cents: u64| async move {
+            ctx.resource::<Ledger>()?.charge(ctx.idempotency_key());
+            Ok(cents)
+        })
+        .policy(policy)
+        .step_fn("ship", |_ctx, cents: u64| async move { Ok(cents) })
+        .build()
+        .expect("a workflow")
+}
+
+fn charged_once(ledger: &Arc<Ledger>, run: &Rehearsed<u64>) -> Result<(), String> {
+    let times = ledger.0.lock().expect("no panic").len();
+    // In doubt, a person finds out.
+    let is_right = if run.result().is_some() { times == 1 } else { times <= 1 };
+    if is_right { Ok(()) } else { Err(format!("charged {times} times")) }
+}
+
+#[tokio::test]
+async fn a_charge_that_calls_itself_idempotent_and_is_not_is_found() {
+    let report = CrashTest::in_world(Arc::<Ledger>::default, |ledger| {
+        Rehearsal::new(charging(StepPolicy::default())).shared(Arc::clone(ledger))
+    })
+    .check(charged_once)
+    .run(&3)
+    .await;
+    assert_eq!(report.crashes().len(), 8, "{report}");
+    assert_eq!((report.same(), report.in_doubt()), (8, 0));
+    let [Problem::World { at: Some(at), found, .. }] = report.problems() else { panic!("{report}") };
+    assert_eq!(
+        (found.as_str(), at.to_string().as_str()),
+        ("charged 2 times", "before write 3 (charge succeeded, ship begins)")
+    );
+    assert_eq!((report.step("charge").again_after_effect, report.step("charge").ran), (1, 9), "{report}");
+    let loud = std::panic::catch_unwind(|| report.assert_survives()).expect_err("it does not survive");
+    assert!(loud.downcast_ref::<String>().is_some_and(|text| text.contains("charged 2 times")));
+}
+
+#[tokio::test]
+async fn a_charge_that_is_not_idempotent_and_says_so_is_in_doubt_and_never_repeated() {
+    let report = CrashTest::in_world(Arc::<Ledger>::default, |ledger| {
+        let policy = StepPolicy::default().effect(Effect::NotIdempotent);
+        Rehearsal::new(charging(policy)).shared(Arc::clone(ledger))
+    })
+    .check(charged_once)
+    .run(&3)
+    .await;
+    report.assert_survives();
+    // Once it was charged and not yet written, once written and not yet charged.
+    let charge = report.step("charge");
+    assert_eq!((charge.in_doubt, charge.again_after_effect, charge.again_after_cut), (2, 0, 0), "{report}");
+    assert_eq!((report.crashes().len(), report.same()), (8, 6));
+    assert!(report.to_string().contains("not idempotent"));
+    std::panic::catch_unwind(|| report.assert_never_in_doubt()).expect_err("it is in doubt");
+}
+
+#[tokio::test]
+async fn a_step_that_keeps_its_effect_in_the_memory_of_its_process_is_found() {
+    let forgetful = || {
+        let memory = Arc::new(AtomicU32::new(0));
+        let (write, read) = (Arc::clone(&memory), memory);
+        Workflow::named("forgetful")
+            .step_fn("remember", move |_ctx, n: u32| {
+                write.store(n, Ordering::SeqCst);
+                async { Ok(()) }
+            })
+            .step_fn("recall", move |_ctx, (): ()| {
+                let found = read.load(Ordering::SeqCst);
+                async move { Ok(found) }
+            })
+            .build()
+            .expect("a workflow")
+    };
+    let report = testing::crash_at_every_commit(forgetful, 7).await;
+    let lost: Vec<String> = report
+        .problems()
+        .iter()
+        .map(|problem| match problem {
+            Problem::OtherEnd { at, .. } => at.to_string(),
+            other => panic!("{other}"),
+        })
+        .collect();
+    // Its result was written, and the process that had it in memory died before anybody read it.
+    let places = [
+        "after write 2 (remember succeeded, recall begins)",
+        "before write 3 (recall succeeded, run succeeded)",
+    ];
+    assert_eq!(lost, places, "{report}");
+}
+
+#[tokio::test]
+async fn retries_maps_and_siblings_survive_a_crash_at_every_write() {
+    struct Double;
+    #[async_trait]
+    impl Step for Double {
+        type Input = u64;
+        type Output = u64;
+        const NAME: &'static str = "double";
+        async fn run(&self, ctx: &StepContext, n: u64) -> StepResult<u64> {
+            ctx.once("half", || async { Ok(n) }).await.map(|n| n * 2)
+        }
+    }
+    let flow = || {
+        let flow = Workflow::named("many")
+            .step_fn("list", |_ctx, n: u64| async move { Ok((0..n).collect::<Vec<_>>()) })
+            .map(Double, 2)
+            .step_fn("sum", |_ctx, all: Vec<u64>| async move { Ok(all.iter().sum::<u64>()) })
+            .policy(StepPolicy::default().retry(Retry::fixed(hours(2))))
+            .build()
+            .expect("a workflow");
+        Rehearsal::new(flow).fail("sum", 1, StepError::transient("not yet"))
+    };
+    let report = testing::crash_at_every_commit(flow, 4).await;
+    report.assert_never_in_doubt();
+    assert!(report.crashes().len() >= 16, "{report}");
+    assert!(report.step("double").again_after_effect + report.step("double").again_after_cut > 0, "{report}");
+}
+
+#[tokio::test]
+async fn a_crash_test_of_what_does_not_end_says_so_and_stops() {
+    let hanging = || {
+        let unlimited = StepPolicy::default().no_attempt_timeout();
+        Rehearsal::new(order_with(unlimited)).hang("charge", 1)
+    };
+    let report = testing::crash_at_every_commit(hanging, 1).await;
+    assert!(matches!(report.problems(), [Problem::NoEnd { .. }]), "{report}");
+    std::panic::catch_unwind(|| report.assert_survives()).expect_err("nothing was tried");
+}

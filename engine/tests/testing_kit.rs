@@ -157,6 +157,14 @@ async fn what_can_never_go_on_comes_back_with_the_reason() {
     .await;
     assert!(held.assert_paused(PauseReason::NeedsAttention).contains("the key is not valid"));
     assert_eq!(held.result(), None);
+
+    let late = at_once(Rehearsal::new(order()).at_most(Duration::ZERO)).await;
+    let End::GivenUp { why } = late.end() else { panic!("{late}") };
+    assert!(why.contains("was not over after 0ns of real time"), "{why}");
+
+    let misfit = at_once(Rehearsal::new(order()).mock("ship", |_: Vec<bool>| Ok(String::new()))).await;
+    let said = misfit.assert_paused(PauseReason::Exhausted);
+    assert!(said.contains("input") && said.contains("expected a sequence"), "{said}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The testing kit, tested.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -263,6 +264,9 @@ async fn a_failed_assertion_prints_what_happened() {
 #[test]
 fn a_rehearsal_needs_no_runtime_of_its_own_and_no_paused_one_disturbs_it() {
     futures_lite::future::block_on(testing::run(order(), 7)).assert_succeeded();
+    let threads = tokio::runtime::Runtime::new().expect("a runtime");
+    let run = threads.block_on(threads.spawn(testing::run(order(), 7))).expect("no panic");
+    run.assert_succeeded();
     let paused = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -371,6 +375,85 @@ async fn a_step_that_keeps_its_effect_in_the_memory_of_its_process_is_found() {
         "before write 3 (recall succeeded, run succeeded)",
     ];
     assert_eq!(lost, places, "{report}");
+}
+
+/// A step with a part of its own, whose write cuts it in the middle when the process dies there.
+fn in_two_parts(policy: StepPolicy) -> Workflow<u64, u64> {
+    Workflow::named("parts")
+        .step_fn("work", |ctx: StepContext, n: u64| async move {
+            let alone = ctx.resource::<tokio::sync::Mutex<()>>()?;
+            let _alone =
+                alone.try_lock().map_err(|_| StepError::permanent("the process before still runs"))?;
+            ctx.once("part", || async { Ok(n) }).await
+        })
+        .policy(policy)
+        .build()
+        .expect("a workflow")
+}
+
+#[tokio::test]
+async fn a_step_is_cut_in_the_middle_and_gone_before_the_next_process_begins() {
+    let crash = |effect| {
+        CrashTest::in_world(Arc::<tokio::sync::Mutex<()>>::default, move |alone| {
+            Rehearsal::new(in_two_parts(StepPolicy::default().effect(effect))).shared(Arc::clone(alone))
+        })
+        .run(&7)
+    };
+    let again = crash(Effect::Idempotent).await;
+    again.assert_never_in_doubt();
+    let work = again.step("work");
+    // Three writes: begun, the part kept, ended.
+    assert_eq!((again.crashes().len(), work.again_after_cut, work.again_after_effect), (6, 2, 1), "{again}");
+    let doubtful = crash(Effect::NotIdempotent).await;
+    doubtful.assert_survives();
+    let work = doubtful.step("work");
+    assert_eq!((work.in_doubt, work.again_after_cut, work.again_after_effect), (4, 0, 0), "{doubtful}");
+}
+
+/// Blocks its thread until the channel is closed.
+struct Blocks(Arc<tokio::sync::Notify>, Mutex<Receiver<()>>);
+
+#[async_trait]
+impl Step for Blocks {
+    type Input = u64;
+    type Output = u64;
+    const NAME: &'static str = "blocks";
+    async fn run(&self, _ctx: &StepContext, n: u64) -> StepResult<u64> {
+        self.0.notify_one();
+        let closed = self.1.lock().map_err(|_| StepError::bug("poisoned"))?.recv();
+        closed.map_or(Ok(n), |()| Err(StepError::bug("nobody sends")))
+    }
+}
+
+/// Ends once the other one has begun to block.
+struct Ends(Arc<tokio::sync::Notify>);
+
+#[async_trait]
+impl Step for Ends {
+    type Input = u64;
+    type Output = u64;
+    const NAME: &'static str = "ends";
+    async fn run(&self, _ctx: &StepContext, n: u64) -> StepResult<u64> {
+        self.0.notified().await;
+        Ok(n)
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_the_death_of_its_process_does_not_stop_is_told_and_not_raced() {
+    let open = Mutex::new(Vec::new());
+    let process = || {
+        let (entered, (sender, receiver)) = (Arc::<tokio::sync::Notify>::default(), channel());
+        let mut open = open.lock().expect("no panic");
+        // The undisturbed run is not blocked at all.
+        let is_first = open.is_empty();
+        open.push((!is_first).then_some(sender));
+        let blocks = Blocks(Arc::clone(&entered), Mutex::new(receiver));
+        let flow = Workflow::named("both").parallel((blocks, Ends(entered))).build().expect("a workflow");
+        Rehearsal::new(flow).patience(millis(50))
+    };
+    let refused = CrashTest::new(process).try_run(&7).await.expect_err("a refusal");
+    assert!(matches!(&refused, RehearsalError::Unstoppable { steps, .. } if steps == "blocks"), "{refused}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::testing::cast::Body;
 use crate::testing::life::{LifeEnd, World};
 use crate::testing::rehearsal::{Rehearsal, RehearsalError};
-use crate::testing::rehearsed::Rehearsed;
+use crate::testing::rehearsed::{End, Rehearsed};
 use crate::testing::report::{CrashPoint, CrashReport};
 use crate::testing::stage::{Death, Side};
 use crate::workflow::policy::Effective;
@@ -130,22 +130,27 @@ impl<W, I: Serialize, O: DeserializeOwned> CrashTest<'_, W, I, O> {
         let input = Payload::encode(input).map_err(Error::from)?;
         let undisturbed = self.trial(&input, None).await?;
         let mut report = CrashReport::new(&undisturbed.run, &undisturbed.limits);
-        report.add_undisturbed(&undisturbed.run, undisturbed.checked.clone());
-        if report.is_hopeless() {
+        report.add_without_crash(&undisturbed.run);
+        report.add_check(None, &undisturbed.run, undisturbed.checked);
+        if matches!(undisturbed.run.end(), End::GivenUp { .. }) {
             return Ok(report);
         }
         for nth in 1.. {
             let mut died = false;
             for side in [Side::Before, Side::After] {
                 let trial = self.trial(&input, Some(Death { nth, side })).await?;
-                let Some(writing) = trial.died else { continue };
+                let Some(writing) = trial.died else {
+                    report.add_without_crash(&trial.run);
+                    continue;
+                };
                 died = true;
                 let is_same = match (&self.same, undisturbed.run.result(), trial.run.result()) {
                     (Some(same), Some(a), Some(b)) => same(a, b),
                     _ => undisturbed.run.stored().map(Payload::text) == trial.run.stored().map(Payload::text),
                 };
                 let point = CrashPoint { write: nth, side, writing };
-                report.add(point, &undisturbed.run, &trial.run, is_same, trial.checked, &trial.log);
+                report.add_check(Some(point.clone()), &trial.run, trial.checked);
+                report.add(point, &undisturbed.run, &trial.run, is_same, &trial.log);
             }
             if !died {
                 break;

@@ -17,6 +17,7 @@ use crate::run::place::Place;
 use crate::run::state::State;
 use crate::testing::cast::{Cast, Log};
 use crate::testing::clock::{Pulse, SkippingTime, really};
+use crate::testing::rehearsal::RehearsalError;
 use crate::testing::stage::{Death, Stage};
 use crate::workflow::classify::Classifiers;
 use crate::workflow::context::Resources;
@@ -94,7 +95,7 @@ pub(crate) async fn live(
     input: &Payload,
     store: MemoryBackend,
     death: Option<Death>,
-) -> Result<(LifeEnd, MemoryBackend), Error> {
+) -> Result<(LifeEnd, MemoryBackend), RehearsalError> {
     let stage = Stage::new(store, death, world.pulse.clone());
     let limits = program.limits().into();
     let (patience, at_most) = (program.patience, program.at_most);
@@ -127,15 +128,13 @@ pub(crate) async fn live(
     // Taken before the engine goes: whatever it still writes on its way out is not part of this.
     let left = stage.reopened();
     drop(engine);
-    if let LifeEnd::Died(of) = &end {
-        // What still ran would have its effect in the next life.
+    if let LifeEnd::Died(writing) = &end {
+        // What still ran would have its effect beside the next life.
         tokio::select! {
             () = world.log.silence() => {}
             () = really(patience) => {
-                let places = said(&world.log.busy());
-                return Ok((LifeEnd::GivenUp(format!(
-                    "the process died ({of}), and {places} blocks its thread and cannot be stopped: use `tokio::task::spawn_blocking` for such work"
-                )), left));
+                let (writing, steps) = (writing.clone(), said(&world.log.busy()));
+                return Err(RehearsalError::Unstoppable { writing, steps });
             }
         }
     }

@@ -46,6 +46,17 @@ pub enum RehearsalError {
         /// The step.
         name: String,
     },
+    /// A process was to die, and a step of it blocks its thread: it would go on beside the next process.
+    #[error(
+        "the process died (writing: {writing}), and {steps} cannot be stopped, for it blocks its thread: \
+         use `tokio::task::spawn_blocking` for such work"
+    )]
+    Unstoppable {
+        /// What was being written.
+        writing: String,
+        /// The steps.
+        steps: String,
+    },
     /// The engine did not take the workflow or its input.
     #[error(transparent)]
     Engine(#[from] Error),

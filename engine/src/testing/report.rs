@@ -59,7 +59,7 @@ pub struct StepReport {
 pub enum Problem {
     /// No process died: nothing was tried.
     NothingCrashed,
-    /// The undisturbed run was given up.
+    /// A run without a crash was given up.
     NoEnd {
         /// The run.
         history: String,
@@ -97,7 +97,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NothingCrashed => f.write_str("no process died: nothing was tried"),
-            Self::NoEnd { history } => write!(f, "the run does not end without a crash either\n{history}"),
+            Self::NoEnd { history } => write!(f, "without a crash the run does not end\n{history}"),
             Self::OtherEnd { at, expected, history } => {
                 write!(f, "crash {at}: without it the run {expected}, with it\n{history}")
             }
@@ -120,7 +120,6 @@ pub struct CrashReport {
     same: usize,
     steps: Vec<StepReport>,
     problems: Vec<Problem>,
-    is_hopeless: bool,
 }
 
 impl CrashReport {
@@ -204,31 +203,35 @@ impl CrashReport {
             crashes: Vec::new(),
             same: 0,
             problems: Vec::new(),
-            is_hopeless: false,
         }
     }
 
-    pub(crate) fn add_undisturbed<O>(&mut self, run: &Rehearsed<O>, checked: Result<(), String>) {
+    /// Takes account of a run in which no process died.
+    pub(crate) fn add_without_crash<O>(&mut self, run: &Rehearsed<O>) {
         if matches!(run.end(), End::GivenUp { .. }) {
             self.problems.push(Problem::NoEnd { history: run.to_string() });
-            self.is_hopeless = true;
         }
+    }
+
+    /// Takes account of what the check of the world said.
+    pub(crate) fn add_check<O>(
+        &mut self,
+        at: Option<CrashPoint>,
+        run: &Rehearsed<O>,
+        checked: Result<(), String>,
+    ) {
         if let Err(found) = checked {
-            self.problems.push(Problem::World { at: None, found, history: run.to_string() });
+            self.problems.push(Problem::World { at, found, history: run.to_string() });
         }
     }
 
-    pub(crate) fn is_hopeless(&self) -> bool {
-        self.is_hopeless
-    }
-
+    /// Takes account of a run whose process died.
     pub(crate) fn add<O>(
         &mut self,
         at: CrashPoint,
         undisturbed: &Rehearsed<O>,
         run: &Rehearsed<O>,
         has_same_result: bool,
-        checked: Result<(), String>,
         log: &[Body],
     ) {
         let history = || run.to_string();
@@ -259,9 +262,6 @@ impl CrashReport {
         } else {
             let expected = self.expected.clone();
             self.problems.push(Problem::OtherEnd { at: at.clone(), expected, history: history() });
-        }
-        if let Err(found) = checked {
-            self.problems.push(Problem::World { at: Some(at.clone()), found, history: history() });
         }
         self.crashes.push(at);
     }

@@ -328,7 +328,7 @@ fn said(places: &[Place]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stepwell_contract::{Fence, Lease, Name, Version, WorkerId};
+    use stepwell_contract::{Batch, Claim, Fence, Lease, Name, Version, WorkerId, WorkflowRef};
 
     use crate::run::actor::Actor;
     use crate::run::event::{Event, RunCreated, RunTaken, StepStarted};
@@ -386,6 +386,28 @@ mod tests {
             state.apply(event, NOW).expect("a legal event");
         }
         state
+    }
+
+    #[tokio::test]
+    async fn a_lease_ends_with_its_process_and_not_because_time_was_skipped() {
+        let world = World::new();
+        let stage = Stage::new(world.empty_store(), None, world.pulse.clone());
+        let head = Head { next_seq: Seq::FIRST, ..head(Status::Running, true, Some(NOW)) };
+        let verdicts = stage.commit(&[Batch::create(head, Vec::new())]).await.expect("a commit");
+        assert!(verdicts[0].is_accepted());
+        world.time.skip_to(world.time.now().plus_ms(100 * 365 * 86_400_000));
+        let claim = Claim {
+            worker: WorkerId::new("next").expect("an id"),
+            ttl_ms: 15_000,
+            queues: Vec::new(),
+            workflows: vec![WorkflowRef { name: name("flow"), version: 1 }],
+            tenant: None,
+            limit: 1,
+            nonce: 7,
+        };
+        assert_eq!(stage.claim(&claim).await.expect("an answer").len(), 0, "its process lives");
+        let next = Stage::new(stage.reopened(), None, world.pulse.clone());
+        assert_eq!(next.claim(&claim).await.expect("an answer").len(), 1, "its process has died");
     }
 
     #[test]

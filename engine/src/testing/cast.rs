@@ -10,10 +10,30 @@ use stepwell_contract::{Name, Payload};
 
 use crate::run::place::Place;
 use crate::testing::clock::Pulse;
+use crate::testing::rehearsal::{RehearsalError, named};
 use crate::workflow::context::StepContext;
 use crate::workflow::definition::Definition;
 use crate::workflow::error::StepError;
+use crate::workflow::graph::Graph;
 use crate::workflow::step::{ErasedStep, RawError, SharedStep};
+
+/// A step by its name, `pack`, wherever it runs; or one place of it by its item in a map, `pack[2]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Spot(String);
+
+impl Spot {
+    /// The spot of that name in a workflow.
+    pub(crate) fn named(workflow: &Name, graph: &Graph, name: &str) -> Result<Self, RehearsalError> {
+        let (step, _) = name.split_once('[').unwrap_or((name, ""));
+        named(workflow, graph, step).map(|_| Self(name.to_owned()))
+    }
+
+    /// Whether the place is there, or further in.
+    pub(crate) fn has(&self, place: &Place) -> bool {
+        let place = place.to_string();
+        place.strip_prefix(&self.0).is_some_and(|more| more.is_empty() || more.starts_with('['))
+    }
+}
 
 /// What stands in for the steps of a workflow.
 #[derive(Clone, Default)]
@@ -24,8 +44,7 @@ pub(crate) struct Cast {
 
 #[derive(Clone)]
 struct Turn {
-    step: Name,
-    item: Option<u32>,
+    of: Spot,
     attempt: u32,
     act: Act,
 }
@@ -42,26 +61,21 @@ impl Cast {
         self.stand_ins.insert(step, code);
     }
 
-    /// Without an item the turn is that of every item.
-    pub(crate) fn turn(&mut self, step: Name, item: Option<u32>, attempt: u32, act: Act) {
-        self.turns.push(Turn { step, item, attempt, act });
+    pub(crate) fn turn(&mut self, of: Spot, attempt: u32, act: Act) {
+        self.turns.push(Turn { of, attempt, act });
     }
 
     /// The workflow with this cast, each of whom writes to the log.
     pub(crate) fn playing(self, definition: &Definition, log: &Arc<Log>) -> Definition {
         let cast = Arc::new(self);
-        definition.with_code(|spec, step| {
-            let step = cast.stand_ins.get(&spec.name).unwrap_or(step);
+        definition.with_code(|name, step| {
+            let step = cast.stand_ins.get(name).unwrap_or(step);
             Arc::new(Watched { step: Arc::clone(step), cast: Arc::clone(&cast), log: Arc::clone(log) })
         })
     }
 
     fn act(&self, place: &Place, attempt: u32) -> Option<Act> {
-        let is_now = |turn: &&Turn| {
-            turn.step == place.step
-                && turn.attempt == attempt
-                && (turn.item.is_none() || turn.item == place.item)
-        };
+        let is_now = |turn: &&Turn| turn.attempt == attempt && turn.of.has(place);
         // The word said last counts.
         self.turns.iter().rev().find(is_now).map(|turn| turn.act.clone())
     }
@@ -254,8 +268,24 @@ impl Error for Shared {
 mod tests {
     use super::*;
     use crate::workflow::classify::Classifiers;
+    use crate::workflow::definition::Workflow;
     use crate::workflow::failure::Failure;
     use std::io;
+
+    #[test]
+    fn a_spot_is_a_step_or_one_item_of_it() {
+        let name = |text: &str| Name::new(text).expect("a name");
+        let graph = |step: &str| {
+            let flow = Workflow::named("w").step_fn(step, |_ctx, (): ()| async { Ok(()) }).build();
+            Arc::clone(flow.expect("a workflow").into_definition().graph())
+        };
+        let spot = |text| {
+            Spot::named(&name("w"), &graph("pack"), text).expect("a spot").has(&Place::of(name("pack")))
+        };
+        assert_eq!(["pack", "pack[2]"].map(spot), [true, false]);
+        let other = Spot::named(&name("w"), &graph("pac"), "pac").expect("a spot");
+        assert!(!other.has(&Place::of(name("pack"))), "the beginning of a name is another name");
+    }
 
     #[test]
     fn a_planned_failure_is_of_the_class_that_the_error_would_have_had() {

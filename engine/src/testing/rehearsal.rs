@@ -12,7 +12,7 @@ use stepwell_contract::{Backend, Name, Payload};
 
 use crate::error::Error;
 use crate::exec::load;
-use crate::testing::cast::{Act, Cast};
+use crate::testing::cast::{Act, Cast, Spot};
 use crate::testing::life::{LifeEnd, Program, World, key, live};
 use crate::testing::rehearsed::Rehearsed;
 use crate::testing::stage::Death;
@@ -211,9 +211,8 @@ impl<I, O> Rehearsal<I, O> {
         if attempt == 0 {
             self.refuse(RehearsalError::NoSuchAttempt { name: name.to_owned() });
         }
-        let (step, item) = parted(name);
-        match named(self.definition.name(), self.definition.graph(), step) {
-            Ok(step) => self.cast.turn(step, item, attempt, act),
+        match Spot::named(self.definition.name(), self.definition.graph(), name) {
+            Ok(spot) => self.cast.turn(spot, attempt, act),
             Err(error) => self.refuse(error),
         }
         self
@@ -293,15 +292,6 @@ impl Performed {
         let records = load::records(store, &key()).await.map_err(Error::from)?;
         Rehearsed::new(&self.definition, self.end, records, world.time.as_ref())
             .map_err(RehearsalError::Engine)
-    }
-}
-
-/// `pack[2]` is item 2 of `pack`.
-pub(crate) fn parted(name: &str) -> (&str, Option<u32>) {
-    let parts = name.strip_suffix(']').and_then(|name| name.rsplit_once('['));
-    match parts.map(|(step, item)| (step, item.parse())) {
-        Some((step, Ok(item))) => (step, Some(item)),
-        _ => (name, None),
     }
 }
 

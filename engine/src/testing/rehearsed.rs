@@ -12,10 +12,10 @@ use crate::exec::outcome::Outcome;
 use crate::run::event::{Event, PauseReason};
 use crate::run::place::Place;
 use crate::run::state::{FoldError, State};
+use crate::testing::cast::Spot;
 use crate::testing::clock::SkippingTime;
 use crate::testing::history::{history, span};
 use crate::testing::life::{LifeEnd, key};
-use crate::testing::rehearsal::{named, parted};
 use crate::workflow::definition::Definition;
 use crate::workflow::failure::Failure;
 use crate::workflow::graph::Graph;
@@ -316,9 +316,8 @@ impl<O> Rehearsed<O> {
 
     #[track_caller]
     fn places(&self, name: &str) -> impl Fn(&Place) -> bool {
-        let (step, item) = parted(name);
-        let step = named(&self.workflow, &self.graph, step).unwrap_or_else(|error| panic!("{error}"));
-        move |place| place.step == step && (item.is_none() || place.item == item)
+        let spot = Spot::named(&self.workflow, &self.graph, name).unwrap_or_else(|error| panic!("{error}"));
+        move |place| spot.has(place)
     }
 }
 

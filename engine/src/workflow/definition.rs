@@ -103,8 +103,8 @@ impl Definition {
     }
 
     /// The same definition with other code behind its steps.
-    pub(crate) fn with_code(&self, code: impl Fn(&StepSpec, &SharedStep) -> SharedStep) -> Self {
-        let steps = self.graph.steps.iter().zip(self.steps.iter()).map(|(spec, step)| code(spec, step));
+    pub(crate) fn with_code(&self, code: impl Fn(&Name, &SharedStep) -> SharedStep) -> Self {
+        let steps = self.graph.steps.iter().zip(self.steps.iter()).map(|(spec, step)| code(&spec.name, step));
         Self { steps: steps.collect(), ..self.clone() }
     }
 }

@@ -17,6 +17,9 @@ use crate::workflow::error::StepError;
 use crate::workflow::graph::Graph;
 use crate::workflow::step::{ErasedStep, RawError, SharedStep};
 
+/// After so many polls whoever waits for a body together with something else has asked that too.
+const POLLS_TO_HANG: u32 = 8;
+
 /// A step by its name, `pack`, wherever it runs; or one place of it by its item in a map, `pack[2]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Spot(String);
@@ -92,9 +95,17 @@ struct Watched {
 impl ErasedStep for Watched {
     async fn run_raw(&self, ctx: &StepContext, input: &Payload) -> Result<Payload, RawError> {
         let act = self.cast.act(ctx.place(), ctx.attempt());
-        let entry = self.log.begin(ctx.place().clone(), matches!(act, Some(Act::Hang)));
+        let entry = self.log.begin(ctx.place().clone());
         match act {
-            Some(Act::Hang) => std::future::pending().await,
+            Some(Act::Hang) => {
+                // It counts as hanging once those were asked who cut it off: their timers must be set before time is
+                // skipped.
+                for _ in 0..POLLS_TO_HANG {
+                    futures_lite::future::yield_now().await;
+                }
+                entry.hangs();
+                std::future::pending().await
+            }
             Some(Act::Fail(error)) => {
                 entry.end(Played::Refused);
                 Err(RawError::Step(copy(&error)))
@@ -185,9 +196,9 @@ impl Log {
         }
     }
 
-    fn begin(&self, place: Place, hangs: bool) -> Entry<'_> {
+    fn begin(&self, place: Place) -> Entry<'_> {
         let mut bodies = self.lock();
-        bodies.push(Body { place, played: None, hangs });
+        bodies.push(Body { place, played: None, hangs: false });
         let entry = Entry { log: self, nth: bodies.len() - 1 };
         drop(bodies);
         self.pulse.beat();
@@ -214,6 +225,13 @@ struct Entry<'a> {
 }
 
 impl Entry<'_> {
+    fn hangs(&self) {
+        if let Some(body) = self.log.lock().get_mut(self.nth) {
+            body.hangs = true;
+        }
+        self.log.pulse.beat();
+    }
+
     fn end(self, played: Played) {
         self.log.end(self.nth, played);
     }

@@ -183,6 +183,11 @@ impl Life<'_> {
                 () = really(patience) => {
                     // A step that takes this long counts as one that hangs: its limits decide.
                     if self.world.log.give_up_waiting().is_empty() {
+                        let now = self.world.time.now();
+                        if let Some(at) = self.world.time.next_sleep().filter(|at| *at > now) {
+                            self.world.time.skip_to(at);
+                            continue;
+                        }
                         let hanging = self.world.log.hanging();
                         let why = match &hanging[..] {
                             [] => format!("nothing happened for {patience:?} of real time"),

@@ -120,11 +120,15 @@ impl Pool {
 
     /// Lets the threads go once they are free; a blocked one goes when its poll returns.
     pub(crate) fn stop(&self) {
-        for seat in lock(&self.0.seats).iter() {
+        // Under the lock of the seats: a thread that is just being added is told too, or finds no executor.
+        let seats = lock(&self.0.seats);
+        let executor = lock(&self.0.executor).take();
+        for seat in seats.iter() {
             seat.leave.cancel();
         }
+        drop(seats);
         // Tasks hold the engine and so this pool: without this they would keep each other for ever.
-        drop(lock(&self.0.executor).take());
+        drop(executor);
     }
 }
 
@@ -144,7 +148,14 @@ impl Shared {
         });
         let number = self.named.fetch_add(1, Ordering::Relaxed);
         let (shared, own) = (Arc::clone(self), Arc::clone(&seat));
-        std::thread::Builder::new().name(format!("stepwell-step-{number}")).spawn(move || {
+        {
+            let mut seats = lock(&self.seats);
+            if lock(&self.executor).is_none() {
+                return Ok(());
+            }
+            seats.push(Arc::clone(&seat));
+        }
+        let begun = std::thread::Builder::new().name(format!("stepwell-step-{number}")).spawn(move || {
             let _inside = shared.runtime.enter();
             SEAT.set(Some(Arc::clone(&own)));
             let leave = own.leave.clone();
@@ -152,9 +163,12 @@ impl Shared {
             if let Some(executor) = executor {
                 futures_lite::future::block_on(executor.run(leave.cancelled()));
             }
-        })?;
-        lock(&self.seats).push(seat);
-        Ok(())
+        });
+        if begun.is_err() {
+            // Nobody took the seat: the next look puts it away.
+            seat.leave.cancel();
+        }
+        begun.map(|_| ())
     }
 }
 

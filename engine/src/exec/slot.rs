@@ -250,7 +250,8 @@ impl Slot {
             // A write that was on its way met the claim, and has taken it so already.
             return true;
         }
-        if !present.is_followed_by(claimed) {
+        // What was given up in between is not this driver's any more: the claim needs another.
+        if present.head.lease.is_none() || !present.is_followed_by(claimed) {
             return false;
         }
         present.adopt(claimed.clone());

@@ -33,7 +33,7 @@ pub use workflow::context::StepContext;
 pub use workflow::definition::{BuildError, Definition, ItemResult, Workflow};
 pub use workflow::error::{ErrorClass, StepError, StepResult, StepResultExt};
 pub use workflow::failure::Failure;
-pub use workflow::graph::Tolerance;
+pub use workflow::graph::{Join, Tolerance};
 pub use workflow::policy::{Effect, OnExhausted, RunPolicy, StepPolicy};
 pub use workflow::retry::Retry;
 pub use workflow::step::Step;

@@ -10,6 +10,8 @@ pub mod request;
 pub mod state;
 pub mod summary;
 pub mod takeover;
+mod trouble;
+mod walk;
 
 #[cfg(test)]
 mod tests;

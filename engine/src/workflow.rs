@@ -1,8 +1,10 @@
 //! What a user writes: steps, and workflows made of them.
 
+pub mod builder;
 pub mod classify;
 pub mod context;
 pub mod definition;
+mod draft;
 pub mod error;
 pub mod failure;
 pub mod graph;

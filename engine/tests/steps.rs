@@ -128,7 +128,7 @@ async fn a_part_runs_once_and_a_cursor_is_where_the_next_attempt_begins() {
                 .steps
                 .values()
                 .next()
-                .and_then(|step| step.at(None))
+                .and_then(|step| step.single.as_ref())
                 .map(|step| (step.attempt, step.status))
             {
                 Some((now, StepStatus::Backoff(due))) if now == attempt => break due,

@@ -111,7 +111,7 @@ pub async fn check_run(backend: &dyn Backend, key: &RunKey, records: &[Record], 
                 violations
                     .push(format!("{key}: it is {} (head {}), not succeeded", state.status, head.status));
             }
-            let output = state.result.as_ref().and_then(|shape| shape.output(&state).ok().flatten());
+            let output = state.result.as_ref().and_then(|shape| shape.result(&state).ok().flatten());
             let output = output.map_or("none".to_owned(), |output| output.text().to_owned());
             if output != result {
                 violations.push(format!("{key}: the result is {output}, not {result}"));

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use stepwell_contract::{
-    Backend, Clock, Cursor, Head, Page, Query, Record, RunKey, StoreInfo, SystemClock, TenantId, WorkerId,
-    WorkflowRef,
+    Backend, Clock, Cursor, Head, MessageId, Name, Page, Payload, Query, Record, RunKey, StoreInfo,
+    SystemClock, TenantId, WorkerId, WorkflowRef,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ use crate::exec::runs::Runs;
 use crate::exec::start::{self, StartRun};
 use crate::exec::{keeper, load, panics, requests, worker};
 use crate::run::actor::Actor;
-use crate::run::request::{Ask, Verb};
+use crate::run::request::{Ask, SentSignal, Verb};
 use crate::run::state::State;
 use crate::workflow::classify::Classifiers;
 use crate::workflow::context::Resources;
@@ -416,6 +416,27 @@ impl Engine {
     /// As for [`ask`](Self::ask).
     pub async fn retry(&self, key: &RunKey, reason: &str) -> Result<Head, Error> {
         self.ask(key, Verb::Retry, Actor::Program, reason).await
+    }
+
+    /// Sends a signal to a run, which has it once this returns: what waits for it there gets it, now or when it comes to
+    /// wait. The same `id` again has no effect.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the run has ended; [`Error::NoSuchRun`]; [`Error::Id`] when the name or the id is not one;
+    /// [`Error::Payload`]; [`Error::Store`], after which the signal may have been sent: send it again under the same id.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves the signal sent or not: send it again under the same id.
+    pub async fn signal<T: Serialize + ?Sized>(
+        &self,
+        key: &RunKey,
+        signal: &str,
+        id: &str,
+        says: &T,
+    ) -> Result<(), Error> {
+        let (signal, payload) = (Name::new(signal)?, Payload::encode(says)?);
+        let sent = SentSignal { signal, payload, actor: Actor::Program };
+        requests::signal(&self.0.core, key, MessageId::new(id)?, &sent).await
     }
 
     /// What the store says of itself now.

@@ -35,7 +35,7 @@ impl Outcome {
         use stepwell_contract::Status;
         Ok(match state.status {
             Status::Succeeded => {
-                let result = state.result.as_ref().map(|shape| shape.output(state)).transpose()?.flatten();
+                let result = state.result.as_ref().map(|shape| shape.result(state)).transpose()?.flatten();
                 Self::Succeeded(result.unwrap_or_else(Payload::null))
             }
             Status::Failed => match state.failure.clone() {

@@ -17,7 +17,7 @@ use crate::exec::slot::Slot;
 use crate::exec::{heads, load};
 use crate::run::actor::Actor;
 use crate::run::event::{Event, LostReason, PauseReason, RunPaused, within};
-use crate::run::request::{Ask, Verb, put_to_rest};
+use crate::run::request::{Ask, SIGNAL, SentSignal, Verb, put_to_rest};
 use crate::run::state::State;
 use crate::run::summary::Summary;
 use crate::run::takeover::lost_attempts;
@@ -88,6 +88,28 @@ pub(crate) async fn ask(core: &Arc<Core>, key: &RunKey, ask: Ask) -> Result<Head
         looks += 1;
         core.time.pause(LOOK).await;
     }
+}
+
+/// Sends a signal: returns once it is durable in the run's inbox.
+pub(crate) async fn signal(
+    core: &Arc<Core>,
+    key: &RunKey,
+    id: MessageId,
+    sent: &SentSignal,
+) -> Result<(), Error> {
+    let head = head_of(core, key).await?;
+    if matches!(head.status, Status::Succeeded | Status::Cancelled) {
+        let why = "it has ended: nothing waits for signals there".to_owned();
+        return Err(Error::Refused { key: key.clone(), verb: "signal", status: head.status, why });
+    }
+    let message = Message::new(id, SIGNAL, core.time.now(), Payload::encode(sent)?);
+    if let Verdict::Rejected { .. } = core.committer.commit(Batch::post(key.clone(), message)).await? {
+        return Err(Error::NoSuchRun(key.clone()));
+    }
+    if let Some(slot) = core.registry.slot(key) {
+        slot.tell_mail();
+    }
+    Ok(())
 }
 
 /// The head after the request was taken, or the refusal that the run's state gave when it was.

@@ -29,11 +29,12 @@ use crate::run::actor::Actor;
 use crate::run::decide::{Next, Plan, Rest, Start, after_failure};
 use crate::run::event::{
     AttemptFailed, AttemptLost, Event, Logged, LostReason, PauseReason, ReleaseReason, RequestRefused,
-    RunCancelled, RunFailed, RunPaused, RunReleased, RunSucceeded, StepStarted, StepSucceeded, Then,
+    RunCancelled, RunFailed, RunPaused, RunReleased, RunSucceeded, SignalReceived, StepStarted,
+    StepSucceeded, Then,
 };
 use crate::run::fit::{Misfit, misfits};
 use crate::run::place::Place;
-use crate::run::request::Ask as Request;
+use crate::run::request::{Ask as Request, SIGNAL, SentSignal};
 use crate::run::state::{FoldError, IllegalTransition, State};
 use crate::run::summary::Summary;
 use crate::run::takeover::takeover;
@@ -255,7 +256,7 @@ impl Runner {
         let mut next = if let Some(misfit) = misfit {
             self.unfit(misfit)
         } else {
-            match self.plan.next(&self.state, now) {
+            match self.plan.next(&self.state, now, STARTS_MAX) {
                 Ok(next) => next,
                 Err(error) => self.unfit(&error),
             }
@@ -269,7 +270,9 @@ impl Runner {
             next.starts.clear();
             wake_at = Some(now);
         }
-        next.starts.truncate(STARTS_MAX);
+        for event in std::mem::take(&mut next.events) {
+            self.push(event)?;
+        }
         for start in &next.starts {
             self.push(StepStarted { place: start.place.clone(), attempt: start.attempt }.into())?;
         }
@@ -356,6 +359,7 @@ impl Runner {
         let now = self.core.time.now();
         let record = event.record(self.next_seq, now)?;
         self.state.apply(&event, now)?;
+        self.plan.note(&event);
         self.next_seq = self.next_seq.plus(1);
         self.pending_bytes += record.payload.text().len();
         self.pending.append.push(record);
@@ -404,7 +408,7 @@ impl Runner {
             fence: self.slot.fence,
             cancelled: self.stop.child_token(),
             clock: Arc::clone(&core.time) as Arc<dyn Clock>,
-            outputs: Arc::clone(&self.state.outputs),
+            outputs: self.state.outputs_at(&start.place.item),
             cursor: step.cursor.clone(),
             memo: Arc::clone(&step.memo),
             resources: core.resources.clone(),
@@ -428,7 +432,10 @@ impl Runner {
         let work = if self.live.is_empty() && self.state.running == 1 {
             work.boxed()
         } else {
-            core.pool.spawn(self.slot.key.clone(), work).boxed()
+            let task = core.pool.spawn(self.slot.key.clone(), work).fallible();
+            // It is gone only with the engine, and then this run is too.
+            async move { if let Some(ended) = task.await { ended } else { std::future::pending().await } }
+                .boxed()
         };
         self.extend_hold(bounds.end_ms(), own_now);
         self.attempts.push(work);
@@ -573,6 +580,9 @@ impl Runner {
 
 /// The event that answers a message.
 pub(crate) fn answer(message: &Message, state: &State) -> Event {
+    if message.kind.as_str() == SIGNAL.as_str() {
+        return received(message, state);
+    }
     match message.payload.decode::<Request>() {
         Ok(request) => request.answer(&message.id, state),
         Err(error) => RequestRefused {
@@ -582,6 +592,24 @@ pub(crate) fn answer(message: &Message, state: &State) -> Event {
             message: format!("a message of kind {} is not a request: {error}", message.kind.as_str()),
         }
         .into(),
+    }
+}
+
+/// The event that a signal makes.
+fn received(message: &Message, state: &State) -> Event {
+    let refused = |why: String| {
+        let (request, verb) = (message.id.clone(), "signal".to_owned());
+        RequestRefused { request, verb, actor: Actor::Engine, message: why }.into()
+    };
+    match message.payload.decode::<SentSignal>() {
+        Ok(_) if matches!(state.status, Status::Succeeded | Status::Cancelled) => {
+            refused("the run has ended".to_owned())
+        }
+        Ok(sent) => {
+            let (name, payload, actor) = (sent.signal, sent.payload, sent.actor);
+            SignalReceived { id: message.id.clone(), name, payload, actor }.into()
+        }
+        Err(error) => refused(format!("it is not a signal: {error}")),
     }
 }
 

@@ -4,6 +4,8 @@ use serde::Serialize;
 use stepwell_contract::{Head, Status, Timestamp};
 
 use crate::observe::past::Past;
+use crate::run::output::word;
+use crate::run::place::Place;
 use crate::run::state::{State, StepGroup, StepStatus};
 use crate::run::summary::Summary;
 use crate::workflow::graph::{Graph, Node, StepIndex};
@@ -47,14 +49,15 @@ pub fn progress(head: &Head, state: &State, graph: &Graph, past: &Past, now: Tim
     let summary: Summary = head.summary.decode().unwrap_or_default();
     let mut steps = Vec::new();
     let mut remaining_ms = Some(0u64);
-    for node in &graph.nodes {
-        for index in node.steps() {
-            let step = step_progress(graph, *index, state, &summary, now);
-            let left = left_ms(graph, node, *index, state, past, step.fraction);
-            // Branches of a node run side by side; their sum is the safe side.
-            remaining_ms = remaining_ms.zip(left).map(|(sum, left)| sum.saturating_add(left));
-            steps.push(step);
+    for (index, part) in parts(&graph.nodes, Part::default(), graph, state) {
+        let mut step = step_progress(graph, index, state, &summary, now);
+        if part.is_passed_over && step.attempt == 0 {
+            (step.state, step.fraction) = ("skipped", 1.0);
         }
+        let left = left_ms(graph, &part, index, state, past, &step, now);
+        // Branches of a node run side by side; their sum is the safe side.
+        remaining_ms = remaining_ms.zip(left).map(|(sum, left)| sum.saturating_add(left));
+        steps.push(step);
     }
     let share: f64 = steps.iter().map(|step| step.fraction).sum::<f64>() / steps.len().max(1) as f64;
     let is_on_its_way = !head.status.is_finished() && head.status != Status::Paused;
@@ -64,6 +67,52 @@ pub fn progress(head: &Head, state: &State, graph: &Graph, past: &Past, now: Tim
         remaining_ms: remaining_ms.filter(|_| is_on_its_way),
         steps,
     }
+}
+
+/// Where in the definition a step stands, as far as its progress depends on it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Part {
+    /// How many items of the innermost map run at once; `None` outside maps and loops.
+    concurrency: Option<u32>,
+    /// Whether another arm was chosen.
+    is_passed_over: bool,
+    /// Whether it lets time pass instead of working.
+    is_waiting: bool,
+}
+
+/// Every step of a sequence, in the order of the definition.
+fn parts(nodes: &[Node], part: Part, graph: &Graph, state: &State) -> Vec<(StepIndex, Part)> {
+    let mut found = Vec::new();
+    for node in nodes {
+        let is_waiting = matches!(node, Node::Sleep { .. } | Node::Wait { .. });
+        found.extend(node.own_steps().into_iter().map(|step| (step, Part { is_waiting, ..part })));
+        match node {
+            Node::Choose { by, arms } => {
+                let said = state.step(&Place::of(graph.step(*by).name.clone()));
+                let said = said.and_then(|step| word(step.output.as_ref()?));
+                for (arm, body) in arms {
+                    let is_passed_over = part.is_passed_over || said.as_ref().is_some_and(|said| said != arm);
+                    found.extend(parts(body, Part { is_passed_over, ..part }, graph, state));
+                }
+            }
+            Node::Map { body, concurrency, .. } => {
+                let concurrency = part.concurrency.unwrap_or(1).saturating_mul(*concurrency);
+                found.extend(parts(body, Part { concurrency: Some(concurrency), ..part }, graph, state));
+            }
+            Node::Repeat { body, .. } => {
+                found.extend(parts(
+                    body,
+                    Part { concurrency: part.concurrency.or(Some(1)), ..part },
+                    graph,
+                    state,
+                ));
+            }
+            other => {
+                found.extend(other.bodies().into_iter().flat_map(|body| parts(body, part, graph, state)))
+            }
+        }
+    }
+    found
 }
 
 fn step_progress(
@@ -85,10 +134,11 @@ fn step_progress(
     };
     let Some(group) = state.steps.get(name) else { return progress };
     let Some(step) = &group.single else {
-        progress.items = Some((group.succeeded, group.items.len()));
-        let ended = group.succeeded + group.failed.len();
-        progress.state = if ended < group.items.len() { "running" } else { "items ended" };
-        progress.fraction = ended as f64 / group.items.len().max(1) as f64;
+        let begun = group.items.len();
+        progress.items = Some((group.succeeded, begun));
+        let ended = group.succeeded + group.failed;
+        progress.state = if ended < begun { "running" } else { "items ended" };
+        progress.fraction = ended as f64 / begun.max(1) as f64;
         return progress;
     };
     progress.attempt = step.attempt;
@@ -98,9 +148,12 @@ fn step_progress(
         StepStatus::Interrupted(_) | StepStatus::Again => "is tried again",
         StepStatus::Succeeded => "succeeded",
         StepStatus::Failed => "failed",
+        StepStatus::Sleeping(_) => "sleeps",
+        StepStatus::Awaiting(_) => "waits for a signal",
+        StepStatus::Skipped => "skipped",
     };
-    let said = summary.at.as_ref().filter(|at| at.place.step == *name && at.place.item.is_none());
-    if step.status == StepStatus::Succeeded {
+    let said = summary.at.as_ref().filter(|at| at.place.step == *name && at.place.item.is_root());
+    if matches!(step.status, StepStatus::Succeeded | StepStatus::Skipped) {
         progress.fraction = 1.0;
     } else if let Some(said) = said.map(|at| &at.progress).or(step.progress.as_ref()) {
         progress.fraction = said.fraction;
@@ -113,26 +166,32 @@ fn step_progress(
 /// How long a step may still take. What it declares goes before what it took.
 fn left_ms(
     graph: &Graph,
-    node: &Node,
+    part: &Part,
     index: StepIndex,
     state: &State,
     past: &Past,
-    fraction: f64,
+    step: &StepProgress,
+    now: Timestamp,
 ) -> Option<u64> {
     let spec = graph.step(index);
     let group = state.steps.get(&spec.name);
-    let is_done = group.and_then(|group| group.single.as_ref()).is_some_and(|step| step.output.is_some());
-    if is_done {
-        return Some(0);
+    let single = group.and_then(|group| group.single.as_ref());
+    match single.map(|step| step.status) {
+        Some(StepStatus::Succeeded | StepStatus::Skipped) => return Some(0),
+        Some(StepStatus::Sleeping(until)) => return Some(until.since_ms(now)),
+        _ if part.is_passed_over => return Some(0),
+        // How long a person takes is not guessed.
+        _ if part.is_waiting => return None,
+        _ => {}
     }
     let whole_ms = spec.policy.estimate_ms.or_else(|| past.median_ms(&spec.name))?;
-    match node {
-        Node::Step(_) | Node::Parallel(_) => Some((whole_ms as f64 * (1.0 - fraction)) as u64),
-        Node::Map { concurrency, .. } => {
+    match part.concurrency {
+        None => Some((whole_ms as f64 * (1.0 - step.fraction)) as u64),
+        Some(concurrency) => {
             // How many items there will be is known once the map has begun.
             let group: &StepGroup = group?;
-            let left = group.items.len() - group.succeeded - group.failed.len();
-            Some(whole_ms.saturating_mul(left as u64) / u64::from((*concurrency).max(1)))
+            let left = group.items.len() - group.succeeded - group.failed;
+            Some(whole_ms.saturating_mul(left as u64) / u64::from(concurrency.max(1)))
         }
     }
 }

@@ -209,6 +209,72 @@ events! {
         value: Payload,
     }
 
+    /// A sleep began.
+    TimerStarted = "timer_started" {
+        /// Which sleep.
+        #[serde(flatten)]
+        place: Place,
+        /// When it is over.
+        wake_at: Timestamp,
+    }
+
+    /// A sleep is over.
+    TimerFired = "timer_fired" {
+        /// Which sleep.
+        #[serde(flatten)]
+        place: Place,
+    }
+
+    /// The run waits for a signal from here on; one that came before counts.
+    WaitStarted = "wait_started" {
+        /// Which wait.
+        #[serde(flatten)]
+        place: Place,
+        /// The signal's name.
+        signal: Name,
+        /// How long it waits; `None` for ever.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    }
+
+    /// A wait is over.
+    WaitEnded = "wait_ended" {
+        /// Which wait.
+        #[serde(flatten)]
+        place: Place,
+        /// The message that brought the signal; `None` when the time was over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<MessageId>,
+    }
+
+    /// A signal came. It is kept until something waits for it.
+    SignalReceived = "signal_received" {
+        /// The message that brought it.
+        id: MessageId,
+        /// Its name.
+        name: Name,
+        /// What it says.
+        payload: Payload,
+        /// Who sent it.
+        #[serde(default, skip_serializing_if = "Actor::is_engine")]
+        actor: Actor,
+    }
+
+    /// A step was passed over and never runs.
+    StepSkipped = "step_skipped" {
+        /// Which step.
+        #[serde(flatten)]
+        place: Place,
+        /// Why.
+        reason: String,
+        /// Who decided that.
+        #[serde(default, skip_serializing_if = "Actor::is_engine")]
+        actor: Actor,
+        /// What it gives in place of a result; `None` when it passes on what it would have taken.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<Payload>,
+    }
+
     /// Lines that an attempt logged.
     Logged = "logged" {
         /// Which step.
@@ -445,6 +511,37 @@ pub struct LogLine {
 }
 
 impl Event {
+    /// The step that the event is about, if it is about one and about nothing more.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Self::StepStarted(event) => Some(&event.place),
+            Self::StepSucceeded(event) => Some(&event.place),
+            Self::AttemptFailed(event) => Some(&event.place),
+            Self::AttemptLost(event) => Some(&event.place),
+            Self::Checkpointed(event) => Some(&event.place),
+            Self::Memoised(event) => Some(&event.place),
+            Self::TimerStarted(event) => Some(&event.place),
+            Self::TimerFired(event) => Some(&event.place),
+            Self::WaitStarted(event) => Some(&event.place),
+            Self::WaitEnded(event) => Some(&event.place),
+            Self::StepSkipped(event) => Some(&event.place),
+            Self::Logged(event) => Some(&event.place),
+            Self::RunCreated(_)
+            | Self::RunTaken(_)
+            | Self::RunReleased(_)
+            | Self::SignalReceived(_)
+            | Self::RunPaused(_)
+            | Self::RunResumed(_)
+            | Self::CancelRequested(_)
+            | Self::PauseRequested(_)
+            | Self::RequestRefused(_)
+            | Self::RunSucceeded(_)
+            | Self::RunFailed(_)
+            | Self::RunCancelled(_) => None,
+        }
+    }
+
     /// The event as the record at `seq`.
     ///
     /// # Errors

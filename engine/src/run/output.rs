@@ -1,70 +1,242 @@
-//! How outputs of steps make the output of a node, and the last node's the result of the run.
+//! How outputs of steps make the output of a node, and the last node's the result of the run: kept with the run, so that
+//! its result can be told without its definition.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use stepwell_contract::{Name, Payload, PayloadError};
 
-use crate::run::state::State;
+use crate::run::place::{Path, Place};
+use crate::run::state::{State, StepState, StepStatus};
+use crate::workflow::failure::Failure;
 use crate::workflow::graph::{Graph, Node};
 
 /// Which steps' outputs make an output, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Shape {
-    /// The workflow's input: there is no step.
-    Input,
-    /// The output of one step.
+    /// What flows in: at the beginning of a run its input, in a map the item.
+    Given,
+    /// The output of a step.
     Step(Name),
-    /// The list of several steps' outputs.
-    Parallel(Vec<Name>),
-    /// The list of the outputs of a step's items.
-    Map(Name),
-    /// The list of `{"ok": output}` and `{"failed": failure}` of a step's items.
-    TolerantMap(Name),
+    /// One after the other: what each gives flows into the next.
+    Chain(Vec<Shape>),
+    /// The list of several.
+    List(Vec<Shape>),
+    /// The list of what a body gives for each item of what flows in.
+    Each(Box<Shape>),
+    /// The list of `{"ok": output}` and `{"failed": failure}` for each item of what flows in; the names are those of the
+    /// body's steps, of which one has failed.
+    Tolerant(Box<Shape>, Vec<Name>),
+    /// What the arm gives whose word is the output of a step.
+    Chosen(Name, Vec<(String, Shape)>),
+    /// What the last of the rounds gives that a step allowed.
+    Repeated(Name, Box<Shape>),
+    /// The list of what flows in and the output of a step.
+    With(Name),
 }
 
 impl Shape {
-    /// The shape of a node's output.
+    /// The shape of what a sequence gives. What comes before a node that does not pass it on is left out.
     #[must_use]
-    pub fn of(graph: &Graph, node: &Node) -> Self {
-        let name = |index: &_| graph.step(*index).name.clone();
-        match node {
-            Node::Step(step) => Self::Step(name(step)),
-            Node::Parallel(steps) => Self::Parallel(steps.iter().map(name).collect()),
-            Node::Map { step, tolerance: None, .. } => Self::Map(name(step)),
-            Node::Map { step, tolerance: Some(_), .. } => Self::TolerantMap(name(step)),
+    pub fn of(graph: &Graph, nodes: &[Node]) -> Self {
+        let mut chain: Vec<Self> = Vec::new();
+        for node in nodes.iter().rev() {
+            let shape = Self::of_node(graph, node);
+            if shape == Self::Given {
+                continue;
+            }
+            let takes_what_flows_in = shape.takes_what_flows_in();
+            chain.push(shape);
+            if !takes_what_flows_in {
+                break;
+            }
+        }
+        chain.reverse();
+        match chain.len() {
+            0 => Self::Given,
+            1 => chain.remove(0),
+            _ => Self::Chain(chain),
         }
     }
 
-    /// The output, once all the steps in it have ended; `None` before.
+    /// The shape of what a node gives.
+    #[must_use]
+    pub fn of_node(graph: &Graph, node: &Node) -> Self {
+        let name = |index: &_| graph.step(*index).name.clone();
+        match node {
+            Node::Step(step) => Self::Step(name(step)),
+            Node::Parallel { branches, .. } => {
+                Self::List(branches.iter().map(|branch| Self::of(graph, branch)).collect())
+            }
+            Node::Map { body, tolerance, .. } => {
+                let each = Box::new(Self::of(graph, body));
+                match tolerance {
+                    None => Self::Each(each),
+                    Some(_) => Self::Tolerant(
+                        each,
+                        body.iter().flat_map(Node::steps).map(|step| name(&step)).collect(),
+                    ),
+                }
+            }
+            Node::Choose { by, arms } => {
+                let arms = arms.iter().map(|(word, body)| (word.clone(), Self::of(graph, body)));
+                Self::Chosen(name(by), arms.collect())
+            }
+            Node::Repeat { by, body, .. } => Self::Repeated(name(by), Box::new(Self::of(graph, body))),
+            Node::Sleep { .. } => Self::Given,
+            Node::Wait { step, .. } => Self::With(name(step)),
+        }
+    }
+
+    fn takes_what_flows_in(&self) -> bool {
+        match self {
+            Self::Step(_) => false,
+            Self::List(shapes) => shapes.iter().any(Self::takes_what_flows_in),
+            Self::Chain(shapes) => shapes.first().is_some_and(Self::takes_what_flows_in),
+            Self::Chosen(_, arms) => arms.iter().any(|(_, arm)| arm.takes_what_flows_in()),
+            Self::Given | Self::Each(_) | Self::Tolerant(..) | Self::Repeated(..) | Self::With(_) => true,
+        }
+    }
+
+    /// The result of a run, once all the steps in it have ended; `None` before.
     ///
     /// # Errors
-    /// [`PayloadError::Json`]: an output in the journal is not JSON.
-    pub fn output(&self, state: &State) -> Result<Option<Payload>, PayloadError> {
-        let single = |name: &Name| state.steps.get(name)?.single.as_ref()?.output.clone();
-        let parts = match self {
-            Self::Input => return Ok(Some(state.created.input.clone())),
-            Self::Step(name) => return Ok(single(name)),
-            Self::Parallel(names) => {
-                names.iter().map(|name| single(name).map(|output| output.text().to_owned())).collect()
-            }
-            Self::Map(name) => items(state, name, |step| Some(step.output.as_ref()?.text().to_owned())),
-            Self::TolerantMap(name) => items(state, name, |step| match (&step.output, &step.failure) {
-                (Some(output), _) => Some(format!("{{\"ok\":{}}}", output.text())),
-                (None, Some(failure)) => {
-                    serde_json::to_string(failure).ok().map(|failure| format!("{{\"failed\":{failure}}}"))
-                }
-                (None, None) => None,
-            }),
+    /// [`PayloadError::Json`]: an output in the journal is not JSON, or not a list where one is needed.
+    pub fn result(&self, state: &State) -> Result<Option<Payload>, PayloadError> {
+        self.output(state, &Path::root(), &state.created.input)
+    }
+
+    /// The output at a path into which `given` flows.
+    ///
+    /// # Errors
+    /// As for [`result`](Self::result).
+    pub fn output(
+        &self,
+        state: &State,
+        path: &Path,
+        given: &Payload,
+    ) -> Result<Option<Payload>, PayloadError> {
+        let step = |name: &Name| -> Option<&StepState> {
+            state.step(&Place { step: name.clone(), item: path.clone() })
         };
-        parts.map(|parts: Vec<String>| Payload::from_parts(&parts)).transpose()
+        let output = |name: &Name| step(name)?.output.clone();
+        Ok(match self {
+            Self::Given => Some(given.clone()),
+            Self::Step(name) => match step(name) {
+                // A step that was skipped passes on what it would have taken.
+                Some(skipped) if skipped.status == StepStatus::Skipped && skipped.output.is_none() => {
+                    Some(given.clone())
+                }
+                found => found.and_then(|step| step.output.clone()),
+            },
+            Self::Chain(shapes) => {
+                let mut flowing = given.clone();
+                for shape in shapes {
+                    let Some(next) = shape.output(state, path, &flowing)? else { return Ok(None) };
+                    flowing = next;
+                }
+                Some(flowing)
+            }
+            Self::List(shapes) => {
+                let mut parts = Vec::with_capacity(shapes.len());
+                for shape in shapes {
+                    let Some(part) = shape.output(state, path, given)? else { return Ok(None) };
+                    parts.push(part.text().to_owned());
+                }
+                Some(list(parts)?)
+            }
+            Self::Each(body) => {
+                let mut parts = Vec::new();
+                for (nth, item) in (0..).zip(items(given)?) {
+                    let Some(part) = body.output(state, &path.item(nth), &item)? else { return Ok(None) };
+                    parts.push(part.text().to_owned());
+                }
+                Some(list(parts)?)
+            }
+            Self::Tolerant(body, steps) => {
+                let mut parts = Vec::new();
+                for (nth, item) in (0..).zip(items(given)?) {
+                    let path = path.item(nth);
+                    let Some(part) = tolerated(body, steps, state, &path, &item)? else { return Ok(None) };
+                    parts.push(part);
+                }
+                Some(list(parts)?)
+            }
+            Self::Chosen(by, arms) => {
+                let Some(word) = output(by).as_ref().and_then(word) else { return Ok(None) };
+                match arms.iter().find(|(arm, _)| *arm == word) {
+                    Some((_, arm)) => arm.output(state, path, given)?,
+                    None => None,
+                }
+            }
+            Self::Repeated(by, body) => {
+                let mut flowing = given.clone();
+                for round in 0.. {
+                    let path = path.item(round);
+                    let decided = state.step(&Place { step: by.clone(), item: path.clone() });
+                    let Some(decided) = decided.and_then(|step| step.output.as_ref()) else {
+                        return Ok(None);
+                    };
+                    if decided.text() != "true" {
+                        break;
+                    }
+                    let Some(next) = body.output(state, &path, &flowing)? else { return Ok(None) };
+                    flowing = next;
+                }
+                Some(flowing)
+            }
+            Self::With(name) => match output(name) {
+                Some(output) => Some(list(vec![given.text().to_owned(), output.text().to_owned()])?),
+                None => None,
+            },
+        })
     }
 }
 
-fn items(
+/// What became of an item of a map that tolerates failures.
+fn tolerated(
+    body: &Shape,
+    steps: &[Name],
     state: &State,
-    name: &Name,
-    part: impl Fn(&crate::run::state::StepState) -> Option<String>,
-) -> Option<Vec<String>> {
-    // A map over an empty list starts no step at all.
-    state.steps.get(name).map_or(Some(Vec::new()), |group| group.items.iter().map(part).collect())
+    path: &Path,
+    item: &Payload,
+) -> Result<Option<String>, PayloadError> {
+    if let Some(output) = body.output(state, path, item)? {
+        return Ok(Some(ok(&output)));
+    }
+    let failure = steps.iter().find_map(|step| {
+        let mut within = state.steps.get(step)?.within(path);
+        within.find(|(_, step)| step.status == StepStatus::Failed).and_then(|(_, step)| step.failure.as_ref())
+    });
+    Ok(failure.map(failed).transpose()?)
+}
+
+/// `{"ok": output}`
+pub(crate) fn ok(output: &Payload) -> String {
+    format!("{{\"ok\":{}}}", output.text())
+}
+
+/// `{"failed": failure}`
+pub(crate) fn failed(failure: &Failure) -> serde_json::Result<String> {
+    Ok(format!("{{\"failed\":{}}}", serde_json::to_string(failure)?))
+}
+
+/// The JSON list of several JSON texts.
+pub(crate) fn list(parts: Vec<String>) -> Result<Payload, PayloadError> {
+    Payload::from_parts(&parts)
+}
+
+/// The items of a list.
+pub(crate) fn items(list: &Payload) -> Result<Vec<Payload>, PayloadError> {
+    let items: Vec<&RawValue> = serde_json::from_str(list.text())?;
+    Ok(items.into_iter().map(Payload::from_raw).collect())
+}
+
+/// A word that a step gave: a JSON string, or `true` and `false`.
+pub(crate) fn word(output: &Payload) -> Option<String> {
+    match output.text() {
+        "true" => Some("true".to_owned()),
+        "false" => Some("false".to_owned()),
+        _ => output.decode::<String>().ok(),
+    }
 }

@@ -1,7 +1,7 @@
 //! What people ask of a run, and which answer its state gives: one table.
 
 use serde::{Deserialize, Serialize};
-use stepwell_contract::{Fence, MessageId, Status, Timestamp, WorkerId};
+use stepwell_contract::{Fence, Kind, MessageId, Name, Payload, Status, Timestamp, WorkerId};
 
 use crate::run::actor::Actor;
 use crate::run::event::{
@@ -77,6 +77,20 @@ pub struct Ask {
     /// Why, in their words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+}
+
+/// The kind of a message that carries a signal.
+pub const SIGNAL: Kind = Kind::of("signal");
+
+/// A signal as it travels to its run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SentSignal {
+    /// Its name.
+    pub signal: Name,
+    /// What it says.
+    pub payload: Payload,
+    /// Who sends it.
+    pub actor: Actor,
 }
 
 impl Ask {

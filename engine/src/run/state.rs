@@ -1,16 +1,16 @@
 //! Where a run is: the fold of its events, through one exhaustive match of legal transitions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use stepwell_contract::{Fence, Name, Payload, Record, Seq, Status, Timestamp, WorkerId};
+use stepwell_contract::{Fence, MessageId, Name, Payload, Record, Seq, Status, Timestamp, WorkerId};
 
 use crate::run::event::{
     AttemptFailed, AttemptLost, Event, EventError, LostReason, PauseReason, Progress, ReleaseReason,
     RunCreated, StepStarted, StepSucceeded, Then,
 };
 use crate::run::output::Shape;
-use crate::run::place::Place;
+use crate::run::place::{Path, Place};
 use crate::workflow::failure::Failure;
 
 /// The state of a run, made of its events and nothing else.
@@ -26,7 +26,9 @@ pub struct State {
     pub owner: Option<(WorkerId, Fence)>,
     /// Every step that was ever started, by name.
     pub steps: BTreeMap<Name, StepGroup>,
-    /// The outputs of steps outside maps, in the order in which they were recorded.
+    /// Signals that came and were not yet waited for, by name, in the order in which they came.
+    pub signals: BTreeMap<Name, VecDeque<Signal>>,
+    /// The outputs of steps outside maps and loops, in the order in which they were recorded.
     pub outputs: Arc<Vec<(Name, Payload)>>,
     /// Why it is held, while it is.
     pub pause: Option<Pause>,
@@ -72,44 +74,55 @@ pub enum Request {
     Cancel,
 }
 
-/// A step, or all items of a map's step.
+/// A signal that nothing has waited for yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signal {
+    /// The message that brought it.
+    pub id: MessageId,
+    /// What it says.
+    pub payload: Payload,
+}
+
+/// A step, or each time that a step runs which is in a map or loop.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct StepGroup {
-    /// The step outside a map.
+    /// The step outside maps and loops.
     pub single: Option<StepState>,
-    /// The items of a map, by number; items start in order, so there are no gaps.
-    pub items: Vec<StepState>,
-    /// How many of them are running.
+    /// The step in maps and loops.
+    pub items: BTreeMap<Path, StepState>,
+    /// How many of all these are running.
     pub running: usize,
-    /// How many of them have a result.
+    /// How many have a result or were skipped.
     pub succeeded: usize,
-    /// Items that are to be tried again, by the time from which on.
-    pub again: BTreeSet<(Timestamp, u32)>,
-    /// Items that have failed for good.
-    pub failed: Vec<u32>,
+    /// How many have failed for good.
+    pub failed: usize,
 }
 
 impl StepGroup {
-    /// The step or the item of it.
+    /// The step at a path.
     #[must_use]
-    pub fn at(&self, item: Option<u32>) -> Option<&StepState> {
-        match item {
-            None => self.single.as_ref(),
-            Some(item) => self.items.get(item as usize),
-        }
+    pub fn at(&self, path: &Path) -> Option<&StepState> {
+        if path.is_root() { self.single.as_ref() } else { self.items.get(path) }
     }
 
-    fn at_mut(&mut self, item: Option<u32>) -> Option<&mut StepState> {
-        match item {
-            None => self.single.as_mut(),
-            Some(item) => self.items.get_mut(item as usize),
-        }
+    fn at_mut(&mut self, path: &Path) -> Option<&mut StepState> {
+        if path.is_root() { self.single.as_mut() } else { self.items.get_mut(path) }
+    }
+
+    /// Every step state in it that is inside maps or loops, from a path on inward, in order.
+    pub fn within<'a>(&'a self, outer: &'a Path) -> impl Iterator<Item = (&'a Path, &'a StepState)> {
+        self.items.range(outer..).take_while(|(path, _)| path.is_within(outer))
     }
 
     /// Every step state in it.
-    pub fn all(&self) -> impl Iterator<Item = (Option<u32>, &StepState)> {
-        let items = self.items.iter().enumerate().map(|(item, state)| (u32::try_from(item).ok(), state));
-        self.single.iter().map(|state| (None, state)).chain(items)
+    pub fn all(&self) -> impl Iterator<Item = (Path, &StepState)> {
+        let items = self.items.iter().map(|(path, state)| (path.clone(), state));
+        self.single.iter().map(|state| (Path::root(), state)).chain(items)
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = (bool, &mut StepState)> {
+        let items = self.items.values_mut().map(|state| (true, state));
+        self.single.iter_mut().map(|state| (false, state)).chain(items)
     }
 }
 
@@ -138,6 +151,8 @@ pub struct StepState {
     pub cursor: Option<Payload>,
     /// How far the step said it was.
     pub progress: Option<Progress>,
+    /// The signal that it waits or waited for.
+    pub waits_for: Option<Name>,
     /// Results of its parts.
     pub memo: Arc<BTreeMap<String, Payload>>,
 }
@@ -157,6 +172,12 @@ pub enum StepStatus {
     Succeeded,
     /// It has failed for good, until a person lets it be tried again.
     Failed,
+    /// It lets this time pass.
+    Sleeping(Timestamp),
+    /// It waits for a signal, at most until this time.
+    Awaiting(Option<Timestamp>),
+    /// It was passed over; it gives what flowed in, or the output set for it.
+    Skipped,
 }
 
 impl StepStatus {
@@ -166,7 +187,12 @@ impl StepStatus {
         match self {
             Self::Backoff(at) => Some(at),
             Self::Interrupted(_) | Self::Again => Some(Timestamp(i64::MIN)),
-            Self::Running | Self::Succeeded | Self::Failed => None,
+            Self::Running
+            | Self::Succeeded
+            | Self::Failed
+            | Self::Sleeping(_)
+            | Self::Awaiting(_)
+            | Self::Skipped => None,
         }
     }
 }
@@ -221,6 +247,7 @@ impl State {
             created_at: at,
             owner: None,
             steps: BTreeMap::new(),
+            signals: BTreeMap::new(),
             outputs: Arc::new(Vec::new()),
             pause: None,
             request: None,
@@ -263,7 +290,7 @@ impl State {
     /// The step at `place`.
     #[must_use]
     pub fn step(&self, place: &Place) -> Option<&StepState> {
-        self.steps.get(&place.step)?.at(place.item)
+        self.steps.get(&place.step)?.at(&place.item)
     }
 
     /// The places of all attempts that have begun and not ended.
@@ -276,6 +303,24 @@ impl State {
                 running.map(|(item, _)| Place { step: step.clone(), item })
             })
             .collect()
+    }
+
+    /// The outputs that a step at `path` can look back on: those of its own item or round, and those outside it.
+    #[must_use]
+    pub fn outputs_at(&self, path: &Path) -> Arc<Vec<(Name, Payload)>> {
+        if path.is_root() {
+            return Arc::clone(&self.outputs);
+        }
+        let mut outputs = Vec::clone(&self.outputs);
+        let mut outer = Path::root();
+        for nth in path.numbers() {
+            outer = outer.item(*nth);
+            for (name, group) in &self.steps {
+                let output = group.at(&outer).and_then(|step| step.output.clone());
+                outputs.extend(output.map(|output| (name.clone(), output)));
+            }
+        }
+        Arc::new(outputs)
     }
 
     /// Adds an event, if the state allows it.
@@ -305,6 +350,31 @@ impl State {
             Event::StepSucceeded(succeeded) => self.succeed(succeeded),
             Event::AttemptFailed(failed) => self.fail(failed),
             Event::AttemptLost(lost) => self.lose(lost),
+            Event::TimerStarted(timer) => {
+                self.enter(&timer.place, StepStatus::Sleeping(timer.wake_at), at);
+            }
+            Event::TimerFired(fired) => self.leave(&fired.place, StepStatus::Succeeded, None),
+            Event::WaitStarted(wait) => {
+                self.enter(&wait.place, StepStatus::Awaiting(wait.until), at);
+                if let Some(step) = self.step_mut(&wait.place) {
+                    step.waits_for = Some(wait.signal.clone());
+                }
+            }
+            Event::WaitEnded(ended) => {
+                let signal = ended.signal.as_ref().and_then(|id| self.take_signal(&ended.place, id));
+                let said = signal.map_or_else(Payload::null, |signal| signal.payload);
+                self.leave(&ended.place, StepStatus::Succeeded, Some(said));
+            }
+            Event::SignalReceived(signal) => {
+                let waiting = self.signals.entry(signal.name.clone()).or_default();
+                waiting.push_back(Signal { id: signal.id.clone(), payload: signal.payload.clone() });
+            }
+            Event::StepSkipped(skipped) => {
+                if self.step(&skipped.place).is_none() {
+                    self.enter(&skipped.place, StepStatus::Again, at);
+                }
+                self.leave(&skipped.place, StepStatus::Skipped, skipped.output.clone());
+            }
             Event::Checkpointed(saved) => {
                 if let Some(step) = self.step_mut(&saved.place) {
                     step.cursor = Some(saved.cursor.clone());
@@ -422,6 +492,27 @@ impl State {
                 _,
             ) => false,
 
+            (
+                Event::TimerStarted(_)
+                | Event::TimerFired(_)
+                | Event::WaitStarted(_)
+                | Event::WaitEnded(_)
+                | Event::StepSkipped(_),
+                Running,
+            ) => owned && self.request.is_none(),
+            (
+                Event::TimerStarted(_)
+                | Event::TimerFired(_)
+                | Event::WaitStarted(_)
+                | Event::WaitEnded(_)
+                | Event::StepSkipped(_),
+                _,
+            ) => false,
+
+            // A signal is kept until something waits for it, wherever the run is.
+            (Event::SignalReceived(_), Queued | Running | Waiting | Paused | Cancelling | Failed) => true,
+            (Event::SignalReceived(_), Succeeded | Cancelled) => false,
+
             (Event::PauseRequested(_), Running) => true,
             (Event::PauseRequested(_), _) => false,
 
@@ -457,6 +548,23 @@ impl State {
     fn permit_step(&self, event: &Event) -> Result<(), String> {
         let (place, attempt) = match event {
             Event::StepStarted(started) => return self.permit_start(&started.place, started.attempt),
+            Event::TimerStarted(timer) => return self.permit_new(&timer.place),
+            Event::WaitStarted(wait) => return self.permit_new(&wait.place),
+            Event::TimerFired(fired) => {
+                let is_asleep = |step: &StepState| matches!(step.status, StepStatus::Sleeping(_));
+                return self.permit_in(&fired.place, is_asleep);
+            }
+            Event::WaitEnded(ended) => return self.permit_wait_end(&ended.place, ended.signal.as_ref()),
+            Event::StepSkipped(skipped) => {
+                let is_open = |step: &StepState| {
+                    !matches!(step.status, StepStatus::Running | StepStatus::Succeeded | StepStatus::Skipped)
+                };
+                return if self.step(&skipped.place).is_none() {
+                    Ok(())
+                } else {
+                    self.permit_in(&skipped.place, is_open)
+                };
+            }
             Event::StepSucceeded(event) => (&event.place, event.attempt),
             Event::AttemptFailed(event) => (&event.place, event.attempt),
             Event::AttemptLost(event) => (&event.place, event.attempt),
@@ -477,22 +585,8 @@ impl State {
     fn permit_start(&self, place: &Place, attempt: u32) -> Result<(), String> {
         match self.step(place) {
             None if attempt != 1 => Err(format!(": the first attempt of {place} is 1, not {attempt}")),
-            None => match place.item {
-                Some(item)
-                    if self.steps.get(&place.step).map_or(0, |group| group.items.len()) != item as usize =>
-                {
-                    Err(format!(": items start in order, and {place} does not"))
-                }
-                _ => Ok(()),
-            },
-            Some(step)
-                if matches!(
-                    step.status,
-                    StepStatus::Running | StepStatus::Succeeded | StepStatus::Failed
-                ) =>
-            {
-                Err(format!(": {place} is {:?}", step.status))
-            }
+            None => Ok(()),
+            Some(step) if step.status.again_at().is_none() => Err(format!(": {place} is {:?}", step.status)),
             Some(step) if step.attempt + 1 != attempt => {
                 Err(format!(": attempt {attempt} of {place} does not follow {}", step.attempt))
             }
@@ -500,34 +594,72 @@ impl State {
         }
     }
 
+    fn permit_new(&self, place: &Place) -> Result<(), String> {
+        match self.step(place) {
+            None => Ok(()),
+            Some(step) => Err(format!(": {place} is {:?}", step.status)),
+        }
+    }
+
+    fn permit_in(&self, place: &Place, is_right: impl Fn(&StepState) -> bool) -> Result<(), String> {
+        match self.step(place) {
+            Some(step) if is_right(step) => Ok(()),
+            Some(step) => Err(format!(": {place} is {:?}", step.status)),
+            None => Err(format!(": {place} was never begun")),
+        }
+    }
+
+    fn permit_wait_end(&self, place: &Place, signal: Option<&MessageId>) -> Result<(), String> {
+        self.permit_in(place, |step| matches!(step.status, StepStatus::Awaiting(_)))?;
+        let Some(id) = signal else { return Ok(()) };
+        let name = self.step(place).and_then(|step| step.waits_for.as_ref());
+        let waiting = name.and_then(|name| self.signals.get(name));
+        match waiting.is_some_and(|waiting| waiting.iter().any(|signal| signal.id == *id)) {
+            true => Ok(()),
+            false => Err(format!(": {place} waits for no signal {id}")),
+        }
+    }
+
+    fn take_signal(&mut self, place: &Place, id: &MessageId) -> Option<Signal> {
+        let name = self.step(place)?.waits_for.clone()?;
+        let waiting = self.signals.get_mut(&name)?;
+        let at = waiting.iter().position(|signal| signal.id == *id)?;
+        let signal = waiting.remove(at);
+        if waiting.is_empty() {
+            self.signals.remove(&name);
+        }
+        signal
+    }
+
     fn step_mut(&mut self, place: &Place) -> Option<&mut StepState> {
-        self.steps.get_mut(&place.step)?.at_mut(place.item)
+        self.steps.get_mut(&place.step)?.at_mut(&place.item)
     }
 
     fn start(&mut self, started: &StepStarted, at: Timestamp) {
-        self.running += 1;
-        let Place { step, item } = &started.place;
-        let group = match self.steps.get_mut(step) {
-            Some(group) => group,
-            None => self.steps.entry(step.clone()).or_default(),
-        };
-        group.running += 1;
-        if let Some(state) = group.at_mut(*item) {
-            let again_at = state.status.again_at();
-            if started.attempt == state.spent + 1 {
-                state.began_at = at;
-            }
-            state.status = StepStatus::Running;
-            state.attempt = started.attempt;
-            state.started_at = at;
-            if let (Some(due), Some(item)) = (again_at, item) {
-                group.again.remove(&(due, *item));
-            }
-            return;
+        if self.step(&started.place).is_none() {
+            self.enter(&started.place, StepStatus::Again, at);
         }
+        self.running += 1;
+        let Some(group) = self.steps.get_mut(&started.place.step) else { return };
+        group.running += 1;
+        let Some(step) = group.at_mut(&started.place.item) else { return };
+        if started.attempt == step.spent + 1 {
+            step.began_at = at;
+        }
+        step.status = StepStatus::Running;
+        step.attempt = started.attempt;
+        step.started_at = at;
+    }
+
+    /// Makes the state of a step that is begun for the first time.
+    fn enter(&mut self, place: &Place, status: StepStatus, at: Timestamp) {
+        let group = match self.steps.get_mut(&place.step) {
+            Some(group) => group,
+            None => self.steps.entry(place.step.clone()).or_default(),
+        };
         let state = StepState {
-            status: StepStatus::Running,
-            attempt: started.attempt,
+            status,
+            attempt: 0,
             spent: 0,
             crashes: 0,
             began_at: at,
@@ -537,11 +669,33 @@ impl State {
             then: None,
             cursor: None,
             progress: None,
+            waits_for: None,
             memo: Arc::default(),
         };
-        match item {
-            None => group.single = Some(state),
-            Some(_) => group.items.push(state),
+        if place.item.is_root() {
+            group.single = Some(state);
+        } else {
+            group.items.insert(place.item.clone(), state);
+        }
+    }
+
+    /// Ends a step of which no attempt runs.
+    fn leave(&mut self, place: &Place, status: StepStatus, output: Option<Payload>) {
+        let Some(group) = self.steps.get_mut(&place.step) else { return };
+        let Some(step) = group.at_mut(&place.item) else { return };
+        let had_failed = step.status == StepStatus::Failed;
+        step.status = status;
+        step.output.clone_from(&output);
+        group.failed -= usize::from(had_failed);
+        group.succeeded += 1;
+        self.keep_output(place, output);
+    }
+
+    fn keep_output(&mut self, place: &Place, output: Option<Payload>) {
+        if let Some(output) = output
+            && place.item.is_root()
+        {
+            Arc::make_mut(&mut self.outputs).push((place.step.clone(), output));
         }
     }
 
@@ -550,17 +704,12 @@ impl State {
         self.running = self.running.saturating_sub(1);
         let Some(group) = self.steps.get_mut(&place.step) else { return };
         group.running = group.running.saturating_sub(1);
-        let Some(step) = group.at_mut(place.item) else { return };
+        let Some(step) = group.at_mut(&place.item) else { return };
         then(step);
-        let status = step.status;
-        let Some(item) = place.item else { return };
-        match status {
+        match step.status {
             StepStatus::Succeeded => group.succeeded += 1,
-            StepStatus::Failed => group.failed.push(item),
-            StepStatus::Running => {}
-            StepStatus::Backoff(_) | StepStatus::Interrupted(_) | StepStatus::Again => {
-                group.again.extend(status.again_at().map(|at| (at, item)));
-            }
+            StepStatus::Failed => group.failed += 1,
+            _ => {}
         }
     }
 
@@ -572,9 +721,7 @@ impl State {
             step.cursor = None;
             step.memo = Arc::default();
         });
-        if succeeded.place.item.is_none() {
-            Arc::make_mut(&mut self.outputs).push((succeeded.place.step.clone(), succeeded.output.clone()));
-        }
+        self.keep_output(&succeeded.place, Some(succeeded.output.clone()));
     }
 
     fn fail(&mut self, failed: &AttemptFailed) {
@@ -613,7 +760,8 @@ impl State {
 
     /// Gives steps that are under way the time back for which the run was held.
     fn put_off_deadlines(&mut self, held_ms: u64) {
-        for step in self.steps.values_mut().flat_map(|group| group.single.iter_mut().chain(&mut group.items))
+        for step in
+            self.steps.values_mut().flat_map(|group| group.single.iter_mut().chain(group.items.values_mut()))
         {
             if step.status != StepStatus::Succeeded {
                 step.began_at = step.began_at.plus_ms(held_ms);
@@ -626,23 +774,26 @@ impl State {
     fn renew_budgets(&mut self, trouble: Option<&Name>) {
         for (name, group) in &mut self.steps {
             let is_tolerated = trouble != Some(name);
-            if !is_tolerated {
-                group.failed.clear();
-            }
-            group.again.clear();
-            let items =
-                group.items.iter_mut().enumerate().map(|(item, step)| (u32::try_from(item).ok(), step));
-            for (item, step) in group.single.iter_mut().map(|step| (None, step)).chain(items) {
-                let is_settled = step.status == StepStatus::Failed && item.is_some() && is_tolerated;
-                if step.status == StepStatus::Succeeded || is_settled {
+            let mut reopened = 0;
+            for (is_item, step) in group.all_mut() {
+                let is_settled = step.status == StepStatus::Failed && is_item && is_tolerated;
+                let is_tried = !matches!(
+                    step.status,
+                    StepStatus::Succeeded
+                        | StepStatus::Skipped
+                        | StepStatus::Sleeping(_)
+                        | StepStatus::Awaiting(_)
+                );
+                if is_settled || !is_tried {
                     continue;
                 }
+                reopened += usize::from(step.status == StepStatus::Failed);
                 step.spent = step.attempt;
                 step.crashes = 0;
                 // Not in doubt any more either: a person said to try again.
                 step.status = StepStatus::Again;
-                group.again.extend(item.map(|item| (Timestamp(i64::MIN), item)));
             }
+            group.failed -= reopened;
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::run::place::Place;
 use crate::run::request::{Ask, Verb};
 use crate::run::state::State;
 use crate::workflow::failure::Failure;
-use crate::workflow::graph::{Graph, Node, StepIndex, StepSpec, Tolerance};
+use crate::workflow::graph::{Graph, Join, Node, StepIndex, StepSpec, Tolerance};
 use crate::workflow::policy::{Effect, Effective, OnExhausted, StepPolicy, effective, secs};
 use crate::workflow::retry::Retry;
 
@@ -45,8 +45,11 @@ struct Paper {
 
 impl Paper {
     fn new(nodes: Vec<Node>, steps: &[(&str, StepPolicy)], input: &str) -> Self {
-        let specs = steps.iter().map(|(step, policy)| StepSpec { name: name(step), policy: *policy });
-        let graph = Arc::new(Graph { steps: specs.collect(), nodes });
+        let specs =
+            steps.iter().map(|(step, policy)| StepSpec { name: name(step), policy: *policy, depth: 0 });
+        let mut graph = Graph { steps: specs.collect(), nodes };
+        graph.measure();
+        let graph = Arc::new(graph);
         let defaults = StepPolicy::default();
         let limits: Arc<[Effective]> =
             graph.steps.iter().map(|step| effective(&step.policy, &defaults, &defaults)).collect();
@@ -73,7 +76,9 @@ impl Paper {
     }
 
     fn happen(&mut self, event: impl Into<Event>) {
-        self.state.apply(&event.into(), self.now).expect("a legal event");
+        let event = event.into();
+        self.state.apply(&event, self.now).expect("a legal event");
+        self.plan.note(&event);
     }
 
     fn refuses(&mut self, event: impl Into<Event>) -> bool {
@@ -81,13 +86,16 @@ impl Paper {
     }
 
     fn next(&mut self) -> Next {
-        self.plan.next(&self.state, self.now).expect("a plan")
+        self.plan.next(&self.state, self.now, 1_000).expect("a plan")
     }
 
     /// Decides, counts the attempts, and names them.
     fn begin(&mut self) -> Vec<String> {
         let next = self.next();
         assert!(next.rest.is_none(), "the run came to rest: {:?}", next.rest);
+        for event in next.events {
+            self.happen(event);
+        }
         for start in &next.starts {
             self.happen(StepStarted { place: start.place.clone(), attempt: start.attempt });
         }
@@ -136,7 +144,7 @@ fn at(step: &str) -> Place {
 }
 
 fn item(step: &str, item: u32) -> Place {
-    Place { step: name(step), item: Some(item) }
+    Place { step: name(step), item: item.into() }
 }
 
 fn transient() -> Failure {
@@ -172,7 +180,8 @@ fn a_chain_hands_each_output_to_the_next_step() {
 
 #[test]
 fn parallel_steps_share_their_input_and_join_in_the_order_of_the_definition() {
-    let node = Node::Parallel(vec![StepIndex(0), StepIndex(1)]);
+    let branches = vec![vec![Node::Step(StepIndex(0))], vec![Node::Step(StepIndex(1))]];
+    let node = Node::Parallel { branches, join: Join::FailFast };
     let mut run = Paper::new(vec![node], &[("a", plain()), ("b", plain())], "7");
     assert_eq!(run.begin(), ["a#1(7)", "b#1(7)"]);
     run.succeed(at("b"), "\"second\"");
@@ -280,7 +289,11 @@ fn a_shutdown_uses_up_no_attempt() {
 }
 
 fn map(concurrency: u32, tolerance: Option<Tolerance>, input: &str) -> Paper {
-    Paper::new(vec![Node::Map { step: StepIndex(0), concurrency, tolerance }], &[("a", plain())], input)
+    Paper::new(
+        vec![Node::Map { body: vec![Node::Step(StepIndex(0))], concurrency, tolerance }],
+        &[("a", plain())],
+        input,
+    )
 }
 
 #[test]
@@ -374,11 +387,10 @@ fn an_illegal_event_is_refused_and_changes_nothing() {
     let succeed = |attempt| StepSucceeded { place: at("a"), attempt, output: json("1"), elapsed_ms: 0 };
     assert!(run.refuses(succeed(1)), "a result of a step that never began");
     assert!(run.refuses(StepStarted { place: at("a"), attempt: 2 }), "a second attempt without a first");
-    assert!(run.refuses(StepStarted { place: item("a", 1), attempt: 1 }), "item 1 before item 0");
     run.begin();
     assert!(run.refuses(StepStarted { place: at("a"), attempt: 2 }), "two attempts at once");
     assert!(run.refuses(succeed(2)), "a result of another attempt");
-    assert!(run.refuses(RunSucceeded { result: Shape::Input }), "an end while a step runs");
+    assert!(run.refuses(RunSucceeded { result: Shape::Given }), "an end while a step runs");
     assert!(run.refuses(RunCancelled {}), "a cancellation that nobody asked for");
     assert!(
         run.refuses(RunReleased { wake_at: None, reason: ReleaseReason::Waiting }),
@@ -444,7 +456,7 @@ fn a_definition_that_lost_a_step_or_gained_one_in_the_middle_does_not_fit() {
     run.succeed(at("a"), "2");
     run.begin();
     let graph = |steps: &[&str]| Graph {
-        steps: steps.iter().map(|step| StepSpec { name: name(step), policy: plain() }).collect(),
+        steps: steps.iter().map(|step| StepSpec { name: name(step), policy: plain(), depth: 0 }).collect(),
         nodes: (0..steps.len()).map(|index| Node::Step(StepIndex(index))).collect(),
     };
     assert_eq!(misfits(&graph(&["a", "b", "c"]), &run.state), []);
@@ -456,7 +468,11 @@ fn a_definition_that_lost_a_step_or_gained_one_in_the_middle_does_not_fit() {
 #[test]
 fn a_retry_leaves_tolerated_items_as_later_steps_have_seen_them() {
     let nodes = vec![
-        Node::Map { step: StepIndex(0), concurrency: 2, tolerance: Some(Tolerance { count: 1, share: 0.0 }) },
+        Node::Map {
+            body: vec![Node::Step(StepIndex(0))],
+            concurrency: 2,
+            tolerance: Some(Tolerance { count: 1, share: 0.0 }),
+        },
         Node::Step(StepIndex(1)),
     ];
     let mut run = Paper::new(nodes, &[("a", plain()), ("b", plain())], "[1,2]");

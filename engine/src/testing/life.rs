@@ -302,8 +302,12 @@ fn look(seen: &Seen<'_>) -> Look {
         return Look::Wait;
     }
     let mut plan = Plan::new(Arc::clone(seen.graph), Arc::clone(seen.limits), state);
-    let Ok(next) = plan.next(state, now) else { return Look::Wait };
-    if !next.starts.is_empty() || next.rest.is_some() || seen.next_limit.is_some_and(|at| at <= now) {
+    let Ok(next) = plan.next(state, now, 1) else { return Look::Wait };
+    if !next.starts.is_empty()
+        || !next.events.is_empty()
+        || next.rest.is_some()
+        || seen.next_limit.is_some_and(|at| at <= now)
+    {
         return Look::Wait;
     }
     let stopped = next.stop.then(|| now.plus_ms(seen.stop_grace_ms));

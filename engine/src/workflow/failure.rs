@@ -121,6 +121,12 @@ impl Failure {
         Self::observed(ErrorClass::Bug, "oversize", message)
     }
 
+    /// What trying again cannot help, by the definition's own rules.
+    #[must_use]
+    pub fn permanent(code: &str, message: impl Into<String>) -> Self {
+        Self::observed(ErrorClass::Permanent, code, message)
+    }
+
     /// Someone asked for the run to stop.
     #[must_use]
     pub fn cancelled(reason: impl Into<String>) -> Self {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use stepwell_contract::Name;
+use stepwell_contract::{Name, Timestamp};
 
 use crate::workflow::policy::StepPolicy;
 
@@ -17,6 +17,9 @@ pub struct StepSpec {
     pub name: Name,
     /// The limits it sets itself.
     pub policy: StepPolicy,
+    /// How many maps and loops it is in.
+    #[serde(default)]
+    pub depth: usize,
 }
 
 /// How many items of a map may fail without the map failing.
@@ -38,32 +41,165 @@ impl Tolerance {
     }
 }
 
-/// One node of a workflow's sequence. Steps are named by their place in [`Graph::steps`].
+/// What happens to the other branches when one of a [`Node::Parallel`] has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Join {
+    /// They start nothing more; what runs may end.
+    #[default]
+    FailFast,
+    /// They go on to their ends first.
+    WaitAll,
+}
+
+/// Until when a run sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// So many milliseconds from when the sleep is recorded.
+    After(u64),
+    /// This time by the store's clock.
+    At(Timestamp),
+    /// The time that a step gives for what flows in, in milliseconds since 1970.
+    Said(StepIndex),
+}
+
+/// Nodes one after the other: each takes what the one before it gives.
+pub type Sequence = Vec<Node>;
+
+/// A node of a workflow. Steps are named by their place in [`Graph::steps`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
     /// One step. Its output is the node's.
     Step(StepIndex),
-    /// Several steps on the same input at once. The node's output is the list of their outputs, in this order.
-    Parallel(Vec<StepIndex>),
-    /// One step for each item of a list. The node's output is the list of outputs in the order of the items; with a
+    /// Several branches on the same input at once. The node's output is the list of what they give, in this order.
+    Parallel {
+        /// The branches.
+        branches: Vec<Sequence>,
+        /// What one branch's failure means for the others.
+        join: Join,
+    },
+    /// A body for each item of a list. The node's output is the list of what they give in the order of the items; with a
     /// tolerance, of `{"ok": output}` and `{"failed": failure}`.
     Map {
-        /// The step.
-        step: StepIndex,
-        /// How many items run at once, at most.
+        /// What is done with each item.
+        body: Sequence,
+        /// How many items have a step running at once, at most.
         concurrency: u32,
         /// How many may fail; `None` when none may and outputs are not wrapped.
         tolerance: Option<Tolerance>,
     },
+    /// One of several bodies, by the word that a step gives for what flows in. An empty body gives what flows in.
+    Choose {
+        /// The step that decides, once: its output is the word of an arm.
+        by: StepIndex,
+        /// The arms, by their words.
+        arms: Vec<(String, Sequence)>,
+    },
+    /// A body over and over, as long as a step says `true` of what the last round gave.
+    Repeat {
+        /// The step that decides before each round.
+        by: StepIndex,
+        /// A round.
+        body: Sequence,
+        /// Most rounds; a run that wants more fails.
+        rounds_max: u32,
+    },
+    /// Nothing, for a time. It gives what flows in.
+    Sleep {
+        /// The name under which it is recorded.
+        step: StepIndex,
+        /// Until when.
+        until: Until,
+    },
+    /// A signal from outside. The node's output is the list of what flows in and what the signal says, `null` when its
+    /// time was over.
+    Wait {
+        /// The name under which it is recorded.
+        step: StepIndex,
+        /// The signal's name.
+        signal: Name,
+        /// How long, in milliseconds; `None` for ever.
+        timeout_ms: Option<u64>,
+    },
 }
 
 impl Node {
-    /// The steps in it.
+    /// The steps of the node itself: those that decide, in a node that chooses or repeats.
     #[must_use]
-    pub fn steps(&self) -> &[StepIndex] {
+    pub fn own_steps(&self) -> Vec<StepIndex> {
         match self {
-            Self::Step(step) | Self::Map { step, .. } => std::slice::from_ref(step),
-            Self::Parallel(steps) => steps,
+            Self::Sleep { step, until: Until::Said(by) } => vec![*by, *step],
+            Self::Step(step)
+            | Self::Sleep { step, .. }
+            | Self::Wait { step, .. }
+            | Self::Choose { by: step, .. }
+            | Self::Repeat { by: step, .. } => vec![*step],
+            Self::Parallel { .. } | Self::Map { .. } => Vec::new(),
+        }
+    }
+
+    /// The sequences in it.
+    #[must_use]
+    pub fn bodies(&self) -> Vec<&[Self]> {
+        match self {
+            Self::Step(_) | Self::Sleep { .. } | Self::Wait { .. } => Vec::new(),
+            Self::Parallel { branches, .. } => branches.iter().map(Vec::as_slice).collect(),
+            Self::Map { body, .. } | Self::Repeat { body, .. } => vec![body],
+            Self::Choose { arms, .. } => arms.iter().map(|(_, body)| body.as_slice()).collect(),
+        }
+    }
+
+    /// All steps in it, in the order of the definition.
+    #[must_use]
+    pub fn steps(&self) -> Vec<StepIndex> {
+        let mut steps = self.own_steps();
+        for body in self.bodies() {
+            steps.extend(body.iter().flat_map(Self::steps));
+        }
+        steps
+    }
+
+    /// The same node in a graph whose steps stand so much further on.
+    #[must_use]
+    pub(crate) fn shifted(&self, by: usize) -> Self {
+        let to = |step: &StepIndex| StepIndex(step.0 + by);
+        let all = |body: &Sequence| body.iter().map(|node| node.shifted(by)).collect::<Sequence>();
+        match self {
+            Self::Step(step) => Self::Step(to(step)),
+            Self::Parallel { branches, join } => {
+                Self::Parallel { branches: branches.iter().map(all).collect(), join: *join }
+            }
+            Self::Map { body, concurrency, tolerance } => {
+                Self::Map { body: all(body), concurrency: *concurrency, tolerance: *tolerance }
+            }
+            Self::Choose { by, arms } => Self::Choose {
+                by: to(by),
+                arms: arms.iter().map(|(word, body)| (word.clone(), all(body))).collect(),
+            },
+            Self::Repeat { by, body, rounds_max } => {
+                Self::Repeat { by: to(by), body: all(body), rounds_max: *rounds_max }
+            }
+            Self::Sleep { step, until } => {
+                let until = if let Until::Said(by) = until { Until::Said(to(by)) } else { *until };
+                Self::Sleep { step: to(step), until }
+            }
+            Self::Wait { step, signal, timeout_ms } => {
+                Self::Wait { step: to(step), signal: signal.clone(), timeout_ms: *timeout_ms }
+            }
+        }
+    }
+
+    /// A word for its kind.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Step(_) => "step",
+            Self::Parallel { .. } => "parallel",
+            Self::Map { .. } => "map",
+            Self::Choose { .. } => "choose",
+            Self::Repeat { .. } => "repeat",
+            Self::Sleep { .. } => "sleep",
+            Self::Wait { .. } => "wait",
         }
     }
 }
@@ -74,7 +210,7 @@ pub struct Graph {
     /// All steps.
     pub steps: Vec<StepSpec>,
     /// The sequence.
-    pub nodes: Vec<Node>,
+    pub nodes: Sequence,
 }
 
 impl Graph {
@@ -90,24 +226,56 @@ impl Graph {
         self.steps.iter().position(|step| step.name == *name).map(StepIndex)
     }
 
+    /// Works out how many maps and loops each step is in.
+    pub(crate) fn measure(&mut self) {
+        let nodes = std::mem::take(&mut self.nodes);
+        self.measure_from(&nodes, 0);
+        self.nodes = nodes;
+    }
+
+    fn measure_from(&mut self, nodes: &[Node], depth: usize) {
+        for node in nodes {
+            let own = depth + usize::from(matches!(node, Node::Repeat { .. }));
+            for step in node.own_steps() {
+                self.steps[step.0].depth = own;
+            }
+            let inner = depth + usize::from(matches!(node, Node::Repeat { .. } | Node::Map { .. }));
+            for body in node.bodies() {
+                self.measure_from(body, inner);
+            }
+        }
+    }
+
     /// A name for the shape: nodes, their order and the names of their steps; not their limits, which may change
     /// under a run. 16 hexadecimal digits of a SHA-256.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
-        for node in &self.nodes {
-            let word = match node {
-                Node::Step(_) => "step".to_owned(),
-                Node::Parallel(_) => "parallel".to_owned(),
-                Node::Map { tolerance, .. } => format!("map:{}", tolerance.is_some()),
-            };
-            hash.update(word.as_bytes());
-            for step in node.steps() {
+        self.describe(&self.nodes, &mut hash);
+        hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn describe(&self, nodes: &[Node], hash: &mut Sha256) {
+        for node in nodes {
+            hash.update(node.kind().as_bytes());
+            match node {
+                Node::Map { tolerance: Some(_), .. } => hash.update(b" tolerant"),
+                Node::Choose { arms, .. } => {
+                    arms.iter().for_each(|(word, _)| hash.update(format!(" {word:?}").as_bytes()));
+                }
+                Node::Wait { signal, .. } => hash.update(format!(" for {signal}").as_bytes()),
+                _ => {}
+            }
+            for step in node.own_steps() {
                 hash.update(b"\0");
-                hash.update(self.step(*step).name.as_str().as_bytes());
+                hash.update(self.step(step).name.as_str().as_bytes());
+            }
+            for body in node.bodies() {
+                hash.update(b"(");
+                self.describe(body, hash);
+                hash.update(b")");
             }
             hash.update(b"\n");
         }
-        hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 }

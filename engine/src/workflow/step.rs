@@ -127,6 +127,41 @@ where
     }
 }
 
+/// A closure that decides something about what flows in.
+pub(crate) struct Decision<F, C> {
+    decide: F,
+    types: PhantomData<fn(C)>,
+}
+
+impl<F, C> Decision<F, C> {
+    pub(crate) fn new(decide: F) -> Self {
+        Self { decide, types: PhantomData }
+    }
+}
+
+#[async_trait]
+impl<F, C, W> ErasedStep for Decision<F, C>
+where
+    F: Fn(&C) -> W + Send + Sync + 'static,
+    C: DeserializeOwned + Send + 'static,
+    W: Serialize + 'static,
+{
+    async fn run_raw(&self, _ctx: &StepContext, input: &Payload) -> Result<Payload, RawError> {
+        let given: C = decode(input, "input").map_err(RawError::Value)?;
+        encode(&(self.decide)(&given)).map_err(RawError::Value)
+    }
+}
+
+/// The code of a step that has none: a sleep or a wait.
+pub(crate) struct Passive;
+
+#[async_trait]
+impl ErasedStep for Passive {
+    async fn run_raw(&self, ctx: &StepContext, _input: &Payload) -> Result<Payload, RawError> {
+        Err(RawError::Step(StepError::bug(format!("{} waits and has no code to run", ctx.place()))))
+    }
+}
+
 /// The value of a stored payload; a failure names the place in the JSON where it does not fit.
 pub(crate) fn decode<T: DeserializeOwned>(payload: &Payload, what: &str) -> Result<T, Failure> {
     payload.decode().map_err(|_| {

@@ -1,0 +1,125 @@
+//! What a builder has collected. The first mistake is kept and told at the end.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use stepwell_contract::Name;
+
+use crate::workflow::builder::WorkflowBuilder;
+use crate::workflow::definition::{BuildError, Definition};
+use crate::workflow::graph::{Graph, Node, Sequence, StepIndex, StepSpec};
+use crate::workflow::policy::{RunPolicy, StepPolicy};
+use crate::workflow::step::SharedStep;
+
+/// What a builder has collected; the first mistake is kept and told by `build`.
+pub(crate) struct Draft {
+    /// Tells drafts from each other: a body must go on with the one it was given.
+    id: u64,
+    pub(crate) name: String,
+    pub(crate) version: u32,
+    pub(crate) queue: Option<Name>,
+    pub(crate) policy: RunPolicy,
+    pub(crate) steps: Vec<(StepSpec, SharedStep)>,
+    pub(crate) nodes: Vec<Node>,
+    refused: Option<BuildError>,
+}
+
+impl Draft {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            id: fastrand::u64(..),
+            name: name.to_owned(),
+            version: 1,
+            queue: None,
+            policy: RunPolicy::default(),
+            steps: Vec::new(),
+            nodes: Vec::new(),
+            refused: None,
+        }
+    }
+
+    pub(crate) fn refuse(&mut self, error: BuildError) {
+        self.refused.get_or_insert(error);
+    }
+
+    pub(crate) fn add(&mut self, name: &str, policy: StepPolicy, step: SharedStep) -> StepIndex {
+        let index = StepIndex(self.steps.len());
+        let name = Name::new(name).unwrap_or_else(|error| {
+            self.refuse(error.into());
+            // Never seen: `build` returns the refusal.
+            Name::new("refused").expect("a valid name")
+        });
+        if self.steps.iter().any(|(spec, _)| spec.name == name) {
+            self.refuse(BuildError::DuplicateStep { workflow: self.name.clone(), step: name.clone() });
+        }
+        self.steps.push((StepSpec { name, policy, depth: 0 }, step));
+        index
+    }
+
+    /// Builds a sequence inside the present one.
+    pub(crate) fn within<C, D>(
+        mut self,
+        body: impl FnOnce(WorkflowBuilder<C, C>) -> WorkflowBuilder<C, D>,
+    ) -> (Self, Sequence) {
+        let (id, name) = (self.id, self.name.clone());
+        let outer = std::mem::take(&mut self.nodes);
+        let mut draft = body(WorkflowBuilder { draft: self, types: PhantomData }).draft;
+        if draft.id != id {
+            draft.refuse(BuildError::ForeignBody { workflow: name });
+        }
+        let inner = std::mem::replace(&mut draft.nodes, outer);
+        (draft, inner)
+    }
+
+    /// Adds the steps and nodes of another definition, its steps' names behind a prefix.
+    pub(crate) fn include(&mut self, prefix: &str, definition: &Definition) {
+        let offset = self.steps.len();
+        for (spec, code) in definition.graph.steps.iter().zip(definition.steps.iter()) {
+            self.add(&format!("{prefix}{}", spec.name), spec.policy, Arc::clone(code));
+        }
+        self.nodes.extend(definition.graph.nodes.iter().map(|node| node.shifted(offset)));
+    }
+
+    pub(crate) fn finish(self) -> Result<Definition, BuildError> {
+        if let Some(refused) = self.refused {
+            return Err(refused);
+        }
+        if self.nodes.is_empty() {
+            return Err(BuildError::Empty { workflow: self.name });
+        }
+        let name = Name::new(&self.name)?;
+        let refuse = |of: String| {
+            let workflow = self.name.clone();
+            move |source| BuildError::Policy { workflow, of, source }
+        };
+        for (spec, _) in &self.steps {
+            spec.policy.check().map_err(refuse(format!("step {}", spec.name)))?;
+        }
+        self.policy.check().map_err(refuse("the workflow itself".to_owned()))?;
+        let (steps, code): (Vec<_>, Vec<_>) = self.steps.into_iter().unzip();
+        let mut graph = Graph { steps, nodes: self.nodes };
+        graph.measure();
+        let fingerprint = graph.fingerprint();
+        let queue = match self.queue {
+            Some(queue) => queue,
+            None => Name::new("default")?,
+        };
+        Ok(Definition {
+            name,
+            version: self.version,
+            queue,
+            policy: self.policy,
+            graph: Arc::new(graph),
+            steps: code.into(),
+            fingerprint,
+        })
+    }
+}
+
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let steps: Vec<_> = self.steps.iter().map(|(spec, _)| &spec.name).collect();
+        f.debug_struct("Workflow").field("name", &self.name).field("steps", &steps).finish_non_exhaustive()
+    }
+}

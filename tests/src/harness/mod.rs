@@ -10,6 +10,7 @@ pub mod kill_soak;
 pub mod lanes;
 pub mod ledger;
 pub mod library;
+pub mod programs;
 pub mod redis_kills;
 pub mod soaked;
 pub mod source;

@@ -1,0 +1,462 @@
+//! Random programs on the real engine, on simulated time, beside a model that knows nothing of time.
+//!
+//! The engines that run them are killed and replaced, work side by side on one store that loses replies and refuses calls,
+//! and the clock leaps over leases, sleeps and retries. Signals come before and after they are waited for; some runs are
+//! paused and let go on, some are cancelled. Whatever happens on the way, each run ends as the model says.
+
+pub mod flow;
+pub mod model;
+pub mod program;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use stepwell::clock::SimulatedTime;
+use stepwell::run::state::State;
+use stepwell::{Engine, EngineOptions};
+use stepwell_contract::fault::{Effect, FaultBackend, FaultPlan, Method};
+use stepwell_contract::{
+    Backend, BackendError, Batch, Claim, Clock, Cursor, FaultKind, Head, MemoryBackend, Message, Page,
+    Payload, Query, Record, RunId, RunKey, Seq, Status, StoreInfo, TenantId, Verdict, WorkerId, async_trait,
+};
+
+use crate::audit::journal;
+use crate::harness::programs::flow::{START, workflow};
+use crate::harness::programs::model::Model;
+use crate::harness::programs::program::{Data, Maker, Part, Shown};
+use crate::place::{Kind, Place};
+use crate::report::{Arguments, Report};
+
+/// Programs that share a store and its engines.
+const GROUP: u64 = 100;
+/// How long a group may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Real time between two looks at a group, and between two leaps of its clock.
+const TICK: Duration = Duration::from_millis(1);
+/// Most parts of a program.
+const PARTS_MAX: u32 = 20;
+
+/// Runs the harness. `--programs N`, `--first N` and `--store KIND` choose what is run.
+#[must_use]
+pub fn main(arguments: &Arguments) -> ExitCode {
+    let mut report = Report::new("programs", arguments);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            report.violations([format!("no runtime: {error}")]);
+            return report.finish();
+        }
+    };
+    let programs: u64 = arguments.value("programs", 20_000);
+    let first: u64 = arguments.value("first", 0);
+    let only = arguments.text("store");
+    let seed = arguments.seed();
+    let mut tally = Tally::default();
+    if only.is_none_or(|only| only == "simulated") {
+        let mut at = first;
+        while at < first + programs && tally.violations.len() < 5 {
+            let group = Group::new(seed, at, GROUP.min(first + programs - at), Duration::from_secs(60));
+            runtime.block_on(group.run(World::simulated(seed ^ at), &mut tally));
+            at += GROUP;
+        }
+        report.count_at_least("programs", tally.ended, arguments.value("least", programs));
+        report.count_at_least("engines_killed", tally.killed, programs / 100);
+        report.count_at_least("faults", tally.faults, programs / 10);
+        report.count_at_least("cancelled", tally.cancelled, programs / 200);
+        report.count_at_least("paused", tally.paused, programs / 200);
+        report.count_at_least("failed", tally.failed, programs / 20);
+        report.count("signals", tally.signals);
+        report.count("takeovers", tally.takeovers);
+    }
+    for kind in Kind::ALL {
+        if only.is_some_and(|only| only != kind.as_str()) || kind == Kind::Memory && only.is_none() {
+            continue;
+        }
+        let mut on_store = Tally::default();
+        let count = arguments.value("on_each_store", 100);
+        let group = Group::new(seed, first, count, Duration::from_millis(1));
+        runtime.block_on(group.run(World::real(kind, seed), &mut on_store));
+        report.count_at_least(kind.as_str(), on_store.ended, count);
+        tally.violations.append(&mut on_store.violations);
+    }
+    report.violations(tally.violations);
+    report.finish()
+}
+
+/// What was done and found.
+#[derive(Debug, Default)]
+struct Tally {
+    ended: u64,
+    failed: u64,
+    cancelled: u64,
+    paused: u64,
+    killed: u64,
+    faults: u64,
+    signals: u64,
+    takeovers: u64,
+    violations: Vec<String>,
+}
+
+/// Where a group runs.
+enum World {
+    Simulated { time: SimulatedTime, store: Arc<MemoryBackend>, seed: u64 },
+    Real { place: Box<Place>, seed: u64 },
+}
+
+impl World {
+    fn simulated(seed: u64) -> Self {
+        let time = SimulatedTime::at(START);
+        let store = Arc::new(MemoryBackend::with_clock(Arc::new(time.clone()) as Arc<dyn Clock>));
+        Self::Simulated { time, store, seed }
+    }
+
+    fn real(kind: Kind, seed: u64) -> Self {
+        Self::Real { place: Box::new(Place::new(kind)), seed }
+    }
+
+    /// How many engines work at once.
+    fn engines(&self) -> usize {
+        match self {
+            Self::Simulated { .. } => 2,
+            Self::Real { place, .. } => {
+                if place.kind() == Kind::Redis {
+                    2
+                } else {
+                    1
+                }
+            }
+        }
+    }
+
+    /// The store as it really is.
+    async fn open(&mut self) -> Arc<dyn Backend> {
+        match self {
+            Self::Simulated { store, .. } => Arc::new(Shared(Arc::clone(store))),
+            Self::Real { place, .. } => place.open().await,
+        }
+    }
+
+    fn faults(&mut self) -> FaultPlan {
+        let seed = match self {
+            Self::Simulated { seed, .. } | Self::Real { seed, .. } => {
+                *seed = seed.wrapping_add(1);
+                *seed
+            }
+        };
+        FaultPlan::seeded(seed)
+            .chance(Method::Commit, 0.02, Effect::LoseReply)
+            .chance(Method::Commit, 0.01, Effect::Drop)
+            .chance(Method::Commit, 0.01, Effect::Refuse(FaultKind::Unavailable))
+            .chance(Method::Claim, 0.02, Effect::LoseReply)
+            .chance(Method::Journal, 0.01, Effect::Refuse(FaultKind::Unavailable))
+            .chance(Method::Inbox, 0.01, Effect::Refuse(FaultKind::Unavailable))
+    }
+
+    /// Lets the clock leap from now on, until the task is dropped. What waits for it is never the one who moves it.
+    fn leap(&self, mut random: fastrand::Rng) -> Option<AbortOnDrop> {
+        let Self::Simulated { time, .. } = self else { return None };
+        let time = time.clone();
+        // Mostly a little; now and then over leases and sleeps, but not so often that nobody gets anything done.
+        let small = [0, 20, 200];
+        let large = [2_000, 60_000, 1_200_000, 86_400_000, 3 * 86_400_000];
+        Some(AbortOnDrop(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(TICK).await;
+                let leaps: &[u64] = if random.u32(0..15) == 0 { &large } else { &small };
+                time.advance(Duration::from_millis(leaps[random.usize(0..leaps.len())]));
+            }
+        })))
+    }
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A run of a program, and what it must come to.
+struct Case {
+    nth: u64,
+    parts: Vec<Part>,
+    key: RunKey,
+    input: Data,
+    expected: Option<Data>,
+    signals: BTreeMap<String, (u64, u32)>,
+    may_cancel: bool,
+    is_paused: bool,
+}
+
+/// Programs that run side by side.
+struct Group {
+    cases: Vec<Case>,
+    random: fastrand::Rng,
+    minute: Duration,
+}
+
+impl Group {
+    fn new(seed: u64, first: u64, count: u64, minute: Duration) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed ^ first);
+        let case = |nth: u64| {
+            let own = seed.wrapping_mul(31).wrapping_add(nth);
+            let parts = Maker::program(own, PARTS_MAX);
+            let input = Data { v: own % 1_000, left: Vec::new() };
+            let mut model = Model::default();
+            let expected = model.run(&parts, input.clone());
+            let id = RunId::new(format!("program-{nth}")).expect("a valid id");
+            let key = RunKey::new(TenantId::default(), id);
+            let (may_cancel, is_paused) = (random.u32(0..12) == 0, random.u32(0..12) == 0);
+            Case { nth, parts, key, input, expected, signals: model.signals, may_cancel, is_paused }
+        };
+        let cases = (first..first + count).map(case).collect();
+        Self { cases, random, minute }
+    }
+
+    async fn run(mut self, mut world: World, tally: &mut Tally) {
+        let deadline = Instant::now() + PATIENCE;
+        let _clock = world.leap(self.random.fork());
+        let mut store = Some(world.open().await);
+        let mut engines = Vec::new();
+        for nth in 0..world.engines() {
+            engines.push(self.engine(&mut world, &store, nth).await);
+        }
+        for case in &self.cases {
+            let name = case.key.run.as_str();
+            // The store may refuse, or lose the reply: then the same call again finds out.
+            while let Err(error) = engines[0].0.start_run(name, name, &case.input).await {
+                if Instant::now() > deadline {
+                    tally.violations.push(format!("{} did not start: {error}", case.key));
+                    return;
+                }
+            }
+        }
+        let mut late: Vec<(RunKey, String, u64, u32)> = Vec::new();
+        for case in &self.cases {
+            for (name, (said, count)) in &case.signals {
+                for nth in 0..*count {
+                    late.push((case.key.clone(), name.clone(), *said, nth));
+                }
+            }
+        }
+        self.random.shuffle(&mut late);
+        let mut asks: Vec<(RunKey, &str)> = Vec::new();
+        for case in &self.cases {
+            asks.extend(case.may_cancel.then(|| (case.key.clone(), "cancel")));
+            asks.extend(case.is_paused.then(|| (case.key.clone(), "pause")));
+        }
+        tally.signals += late.len() as u64;
+        let mut ticks = 0u32;
+        loop {
+            tokio::time::sleep(TICK).await;
+            ticks += 1;
+            // A few signals and requests at each tick.
+            for _ in 0..late.len().min(10) {
+                if let Some((key, name, said, nth)) = late.pop() {
+                    let engine = &engines[0].0;
+                    let sent = engine.signal(&key, &name, &format!("{name}-{nth}"), &said).await;
+                    if let Err(error) = sent
+                        && !matches!(error, stepwell::Error::Refused { .. })
+                    {
+                        late.push((key, name, said, nth));
+                    }
+                }
+            }
+            if self.random.u32(0..4) == 0
+                && let Some((key, verb)) = asks.pop()
+            {
+                let engine = engines[0].0.clone();
+                tokio::spawn(async move {
+                    // Refused when it came too late, or its engine was killed: either may be.
+                    let _ = match verb {
+                        "cancel" => engine.cancel(&key, "by chance").await,
+                        _ => engine.pause(&key, "by chance").await,
+                    };
+                });
+            }
+            if self.random.u32(0..25) == 0 && ticks < 400 {
+                // Killed: nothing is given up, nothing is told.
+                let nth = self.random.usize(0..engines.len());
+                let (engine, faulty) = engines.swap_remove(nth);
+                tally.faults += faulty.counts().fired_in_all();
+                drop((engine, faulty));
+                tally.killed += 1;
+                if world.engines() == 1 {
+                    // The folder has to be let go of before.
+                    drop(store.take());
+                    store = Some(world.open().await);
+                }
+                engines.push(self.engine(&mut world, &store, tally.killed as usize + 10).await);
+            }
+            if ticks.is_multiple_of(20) && late.is_empty() && asks.is_empty() {
+                let Some(store) = &store else { continue };
+                let open = self.unfinished(&engines[0].0, store.as_ref(), tally).await;
+                if open.is_empty() {
+                    break;
+                }
+                if Instant::now() > deadline {
+                    for (key, status) in open {
+                        let case = self.cases.iter().find(|case| case.key == key);
+                        let shown = case.map(|case| Shown(&case.parts).to_string()).unwrap_or_default();
+                        let why = latest(store.as_ref(), &key).await;
+                        tally.violations.push(format!("{key} is stuck, {status}: {why}: {shown}"));
+                    }
+                    return;
+                }
+            }
+        }
+        for (_, faulty) in &engines {
+            faulty.calm_down();
+            tally.faults += faulty.counts().fired_in_all();
+        }
+        let Some(store) = &store else { return };
+        for case in &self.cases {
+            match check(case, store.as_ref(), tally).await {
+                Ok(()) => tally.ended += 1,
+                Err(why) => {
+                    let shown = Shown(&case.parts);
+                    tally
+                        .violations
+                        .push(format!("program {} on {}: {why}: {shown}", case.nth, case.input.v));
+                }
+            }
+        }
+    }
+
+    async fn engine(
+        &self,
+        world: &mut World,
+        store: &Option<Arc<dyn Backend>>,
+        nth: usize,
+    ) -> (Engine, Arc<FaultBackend>) {
+        let store = store.clone().expect("the store is open");
+        let faulty = Arc::new(FaultBackend::new(store, world.faults()));
+        let options = EngineOptions {
+            worker: Some(WorkerId::new(format!("w-{nth}")).expect("a valid id")),
+            poll_ms: 2,
+            lease_ms: 10_000,
+            concurrency: 1_000,
+            ..EngineOptions::default()
+        };
+        let mut builder = Engine::builder(Arc::clone(&faulty) as Arc<dyn Backend>).options(options);
+        if let World::Simulated { time, .. } = world {
+            builder = builder.time(Arc::new(time.clone()));
+        }
+        for case in &self.cases {
+            let flow = workflow(case.key.run.as_str(), &case.parts, self.minute).expect("a sound program");
+            builder = builder.register(flow);
+        }
+        (builder.start().await.expect("an engine starts"), faulty)
+    }
+
+    /// The runs that have not ended. Those that are held by request are let go on.
+    async fn unfinished(
+        &self,
+        engine: &Engine,
+        store: &dyn Backend,
+        tally: &mut Tally,
+    ) -> Vec<(RunKey, Status)> {
+        let mut open = Vec::new();
+        for case in &self.cases {
+            let Ok(Some(head)) = store.head(&case.key).await else { continue };
+            if head.status == Status::Paused {
+                tally.paused += 1;
+                let _ = engine.resume(&case.key, "goes on").await;
+            }
+            if !head.status.is_finished() {
+                open.push((case.key.clone(), head.status));
+            }
+        }
+        open
+    }
+}
+
+/// What happened last to a run.
+async fn latest(store: &dyn Backend, key: &RunKey) -> String {
+    let records = journal(store, key).await.unwrap_or_default();
+    let last = records.iter().rev().take(12).rev();
+    let words =
+        last.map(|record| format!("{} {} {}", record.seq, record.kind.as_str(), record.payload.text()));
+    words.collect::<Vec<_>>().join("; ")
+}
+
+/// Compares how a run ended with what the model says, and its head and result with its journal.
+async fn check(case: &Case, store: &dyn Backend, tally: &mut Tally) -> Result<(), String> {
+    let head = store.head(&case.key).await.map_err(|error| error.to_string())?.ok_or("it is gone")?;
+    let records = journal(store, &case.key).await.map_err(|error| error.to_string())?;
+    let state = State::fold(&records).map_err(|error| format!("its journal does not fold: {error}"))?;
+    tally.takeovers += records.iter().filter(|record| record.kind.as_str() == "run_taken").count() as u64 - 1;
+    if state.status != head.status || state.last_seq.plus(1) != head.next_seq {
+        return Err(format!("its head says {} and its journal {}", head.status, state.status));
+    }
+    match (head.status, &case.expected) {
+        (Status::Cancelled, _) if case.may_cancel => tally.cancelled += 1,
+        (Status::Failed, None) => tally.failed += 1,
+        (Status::Succeeded, Some(expected)) => {
+            let shape = state.result.as_ref().ok_or("it has no result")?;
+            let output =
+                shape.result(&state).map_err(|error| error.to_string())?.ok_or("its result is not whole")?;
+            let wanted = Payload::encode(expected).map_err(|error| error.to_string())?;
+            if output != wanted {
+                return Err(format!("it gave {output:?} where the model gives {wanted:?}"));
+            }
+        }
+        (status, expected) => {
+            let why = state.failure.map(|(_, failure)| failure.to_string()).unwrap_or_default();
+            return Err(format!("it is {status} where the model gives {expected:?}: {why}"));
+        }
+    }
+    Ok(())
+}
+
+/// A store in memory as several workers share it.
+#[derive(Debug)]
+struct Shared(Arc<MemoryBackend>);
+
+#[async_trait]
+impl Backend for Shared {
+    async fn commit(&self, batches: &[Batch]) -> Result<Vec<Verdict>, BackendError> {
+        self.0.commit(batches).await
+    }
+
+    async fn head(&self, key: &RunKey) -> Result<Option<Head>, BackendError> {
+        self.0.head(key).await
+    }
+
+    async fn journal(&self, key: &RunKey, from: Seq, limit: usize) -> Result<Vec<Record>, BackendError> {
+        self.0.journal(key, from, limit).await
+    }
+
+    async fn inbox(&self, key: &RunKey, limit: usize) -> Result<Vec<Message>, BackendError> {
+        self.0.inbox(key, limit).await
+    }
+
+    async fn scan(
+        &self,
+        query: &Query,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<Head>, BackendError> {
+        self.0.scan(query, after, limit).await
+    }
+
+    async fn remove(&self, keys: &[RunKey]) -> Result<usize, BackendError> {
+        self.0.remove(keys).await
+    }
+
+    async fn info(&self) -> Result<StoreInfo, BackendError> {
+        Ok(StoreInfo { exclusive: false, ..self.0.info().await? })
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Head>, BackendError> {
+        self.0.claim(claim).await
+    }
+
+    async fn changed(&self, up_to: Duration) {
+        self.0.changed(up_to).await;
+    }
+}

@@ -1,0 +1,184 @@
+//! A program as a workflow of the real engine.
+
+use std::time::Duration;
+
+use stepwell::prelude::*;
+use stepwell::workflow::builder::WorkflowBuilder;
+use stepwell::{BuildError, ItemResult};
+use stepwell_contract::Timestamp;
+
+use crate::harness::programs::model::{FAILED, items_of, pushed};
+use crate::harness::programs::program::{Data, Part, Sort, mix};
+
+/// When the clock begins.
+pub const START: Timestamp = Timestamp(1_700_000_000_000);
+
+type Flow<I> = WorkflowBuilder<I, Data>;
+
+/// The workflow of a program, whose minutes last as long as `minute`.
+///
+/// # Errors
+/// [`BuildError`]: a fault of the harness.
+pub fn workflow(name: &str, parts: &[Part], minute: Duration) -> Result<Workflow<Data, Data>, BuildError> {
+    let policy = StepPolicy::default()
+        .retry(Retry::exponential(minute / 60).cap(minute * 120).unlimited_attempts().jitter())
+        .no_deadline()
+        .crash_max(u32::MAX);
+    Builder { minute }.add(parts, Workflow::named(name).step_policy(policy).input::<Data>()).build()
+}
+
+/// Builds parts.
+#[derive(Debug, Clone, Copy)]
+struct Builder {
+    minute: Duration,
+}
+
+impl Builder {
+    fn add<I: 'static>(self, parts: &[Part], flow: Flow<I>) -> Flow<I> {
+        parts.iter().fold(flow, |flow, part| self.add_part(part, flow))
+    }
+
+    fn add_part<I: 'static>(self, part: &Part, flow: Flow<I>) -> Flow<I> {
+        let (name, salt) = (part.name.clone(), part.salt);
+        match part.sort.clone() {
+            Sort::Step { fails, dies } => {
+                flow.step_fn(name, move |ctx: StepContext, data: Data| async move {
+                    if dies > 0 && data.v % dies == 0 {
+                        return Err(StepError::validation("it dies of this number"));
+                    }
+                    // Some give way first, so that a worker can be lost in the middle.
+                    if salt.is_multiple_of(3) {
+                        tokio::task::yield_now().await;
+                    }
+                    if ctx.attempt() <= fails {
+                        return Err(StepError::transient("not yet"));
+                    }
+                    Ok(data.mixed(salt))
+                })
+            }
+            Sort::StepIf => flow.branch(
+                format!("{name}.if"),
+                |data: &Data| data.v % 2 == 0,
+                |then| compute(then, name, move |data: Data| data.mixed(salt)),
+                |otherwise| otherwise,
+            ),
+            Sort::Sleep { minutes } => {
+                flow.sleep(name, self.minute * u32::try_from(minutes).unwrap_or(u32::MAX))
+            }
+            Sort::SleepUntil => {
+                flow.sleep_until(name, |data: &Data| START.plus_ms(data.v % (7 * 24 * 3_600_000)))
+            }
+            Sort::Wait => {
+                let joined = format!("{name}.said");
+                compute(flow.wait_for::<u64>(name), joined, |(data, said): (Data, u64)| data.mixed(said))
+            }
+            Sort::WaitWithin { comes } => {
+                let joined = format!("{name}.said");
+                let time = if comes { days(10_000) } else { self.minute * 30 };
+                compute(
+                    flow.wait_for_within::<u64>(name, time),
+                    joined,
+                    |(data, said): (Data, Option<u64>)| data.mixed(said.unwrap_or(1)),
+                )
+            }
+            Sort::Both { left, right, wait_all } => {
+                let flow = flow.both(|flow| self.add(&left, flow), |flow| self.add(&right, flow));
+                let flow = if wait_all { flow.wait_all() } else { flow };
+                compute(flow, format!("{name}.both"), |(left, right): (Data, Data)| Data {
+                    v: mix(left.v, right.v),
+                    left: left.left,
+                })
+            }
+            Sort::Map { items, concurrency, tolerated, body } => {
+                // What flowed in is needed again after the map: it flows beside it.
+                let beside = format!("{name}.beside");
+                let list = format!("{name}.list");
+                let pair = flow.both(
+                    |flow| compute(flow, beside, |data: Data| data),
+                    |flow| {
+                        let items = compute(flow, list, move |data: Data| items_of(&data, items));
+                        match tolerated {
+                            None => {
+                                let ended = items.map_flow(concurrency, |item| self.add(&body, item));
+                                compute(ended, format!("{name}.ended"), |ended: Vec<Data>| {
+                                    ended.into_iter().map(|item| item.v).collect::<Vec<u64>>()
+                                })
+                            }
+                            Some(count) => {
+                                let tolerance = Tolerance { count, share: 0.0 };
+                                let ended = items
+                                    .map_flow_tolerant(concurrency, tolerance, |item| self.add(&body, item));
+                                compute(ended, format!("{name}.ended"), |ended: Vec<ItemResult<Data>>| {
+                                    let v = |item| match item {
+                                        ItemResult::Ok(Data { v, .. }) => v,
+                                        ItemResult::Failed(_) => FAILED,
+                                    };
+                                    ended.into_iter().map(v).collect::<Vec<u64>>()
+                                })
+                            }
+                        }
+                    },
+                );
+                compute(pair, format!("{name}.sum"), |(data, ended): (Data, Vec<u64>)| Data {
+                    v: ended.into_iter().fold(data.v, mix),
+                    left: data.left,
+                })
+            }
+            Sort::Branch { then, otherwise } => flow.branch(
+                name,
+                |data: &Data| data.v % 2 == 0,
+                |flow| self.add(&then, flow),
+                |flow| self.add(&otherwise, flow),
+            ),
+            Sort::Choose { arms: [a, b, c] } => flow.choose(
+                name,
+                |data: &Data| ["zero", "one", "two"][(data.v % 3) as usize],
+                |arms| {
+                    arms.arm("zero", |flow| self.add(&a, flow))
+                        .arm("one", |flow| self.add(&b, flow))
+                        .arm("two", |flow| self.add(&c, flow))
+                },
+            ),
+            Sort::Repeat { rounds, body } => {
+                let flow = compute(flow, format!("{name}.enter"), move |data: Data| {
+                    let left = pushed(&data.left, (data.v % rounds) as u32);
+                    Data { left, ..data }
+                });
+                let next = format!("{name}.next");
+                let flow = flow.repeat_while(
+                    &name,
+                    10,
+                    |data: &Data| data.left.last().is_some_and(|left| *left > 0),
+                    |round| {
+                        compute(self.add(&body, round), next, |mut data: Data| {
+                            if let Some(left) = data.left.last_mut() {
+                                *left -= 1;
+                            }
+                            data
+                        })
+                    },
+                );
+                compute(flow, format!("{name}.leave"), |mut data: Data| {
+                    data.left.pop();
+                    data
+                })
+            }
+        }
+    }
+}
+
+/// A step that computes.
+fn compute<I, A, B>(
+    flow: WorkflowBuilder<I, A>,
+    name: String,
+    compute: impl Fn(A) -> B + Clone + Send + Sync + 'static,
+) -> WorkflowBuilder<I, B>
+where
+    A: serde::de::DeserializeOwned + Send + 'static,
+    B: serde::Serialize + Send + Sync + 'static,
+{
+    flow.step_fn(name, move |_ctx, given: A| {
+        let given = compute(given);
+        async move { Ok(given) }
+    })
+}

@@ -386,6 +386,16 @@ impl Engine {
         self.ask(key, Verb::Cancel, Actor::Program, reason).await
     }
 
+    /// Asks a run to stop for good and to undo what its steps did, where the definition says how; see
+    /// [`compensate`](crate::workflow::builder::WorkflowBuilder::compensate). Returns once that was accepted; a worker that
+    /// has the definition carries it out.
+    ///
+    /// # Errors
+    /// As for [`ask`](Self::ask).
+    pub async fn undo(&self, key: &RunKey, reason: &str) -> Result<Head, Error> {
+        self.ask(key, Verb::Undo, Actor::Program, reason).await
+    }
+
     /// Asks a run to hold once its running attempts have ended.
     ///
     /// # Errors

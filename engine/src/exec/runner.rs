@@ -256,7 +256,9 @@ impl Runner {
         let mut next = if let Some(misfit) = misfit {
             self.unfit(misfit)
         } else {
-            match self.plan.next(&self.state, now, STARTS_MAX) {
+            // A worker that shuts down starts nothing more.
+            let starts_max = if self.core.is_stopping() { 0 } else { STARTS_MAX };
+            match self.plan.next(&self.state, now, starts_max) {
                 Ok(next) => next,
                 Err(error) => self.unfit(&error),
             }
@@ -265,11 +267,7 @@ impl Runner {
             self.stop_attempts(LostReason::Stopped);
         }
         // What could go on now is due at once for the next owner; what waits goes on waiting.
-        let mut wake_at = next.timer;
-        if self.core.is_stopping() && !next.starts.is_empty() {
-            next.starts.clear();
-            wake_at = Some(now);
-        }
+        let wake_at = if next.wants { Some(now) } else { next.timer };
         for event in std::mem::take(&mut next.events) {
             self.push(event)?;
         }

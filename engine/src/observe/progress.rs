@@ -51,6 +51,10 @@ pub fn progress(head: &Head, state: &State, graph: &Graph, past: &Past, now: Tim
     let mut remaining_ms = Some(0u64);
     for (index, part) in parts(&graph.nodes, Part::default(), graph, state) {
         let mut step = step_progress(graph, index, state, &summary, now);
+        let undo = graph.step(index).undo.map(|undo| Place::of(graph.step(undo).name.clone()));
+        if undo.and_then(|undo| state.step(&undo)).is_some_and(|undo| undo.status == StepStatus::Succeeded) {
+            step.state = "undone";
+        }
         if part.is_passed_over && step.attempt == 0 {
             (step.state, step.fraction) = ("skipped", 1.0);
         }

@@ -1,10 +1,11 @@
 //! What a run does next: a pure function of its definition, its state and the time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use stepwell_contract::{Payload, PayloadError, Timestamp};
+use stepwell_contract::{Name, Payload, PayloadError, Timestamp};
 
-use crate::run::event::{Event, PauseReason};
+use crate::run::event::{Event, PauseReason, UndoStarted};
 use crate::run::output::Shape;
 use crate::run::place::Place;
 use crate::run::state::{Request, State};
@@ -66,6 +67,8 @@ pub struct Next {
     pub events: Vec<Event>,
     /// Attempts to start.
     pub starts: Vec<Start>,
+    /// Whether more could be started at once than was allowed.
+    pub wants: bool,
     /// How it comes to rest; only when nothing runs and nothing starts.
     pub rest: Option<Rest>,
     /// Whether the attempts that run are to be stopped.
@@ -107,13 +110,18 @@ pub struct Plan {
     graph: Arc<Graph>,
     limits: Arc<[Effective]>,
     flow: Flow,
+    /// The steps that undo others, by the names of those.
+    undos: HashMap<Name, StepIndex>,
+    /// How many of the latest completed steps have been undone.
+    undone: usize,
 }
 
 impl Plan {
     /// A walk from the start. The first [`next`](Self::next) goes on to where the state is.
     #[must_use]
     pub fn new(graph: Arc<Graph>, limits: Arc<[Effective]>, state: &State) -> Self {
-        Self { graph, limits, flow: Flow::new(state.created.input.clone()) }
+        let undos = graph.steps.iter().filter_map(|step| Some((step.name.clone(), step.undo?))).collect();
+        Self { graph, limits, flow: Flow::new(state.created.input.clone()), undos, undone: 0 }
     }
 
     /// How many nodes of the outermost sequence have their output, as of the last [`next`](Self::next), and how many there
@@ -143,10 +151,25 @@ impl Plan {
     pub fn next(&mut self, state: &State, now: Timestamp, starts_max: usize) -> Result<Next, PlanError> {
         // Once the deadline is past, only the end of what still runs leads on.
         let deadline = state.deadline_at.filter(|at| *at > now);
+        if state.request == Some(Request::Undo) && state.running > 0 {
+            return Ok(Next { stop: true, ..Next::default() });
+        }
+        if state.request == Some(Request::Undo) {
+            return Ok(self.begin_undo(state, now, starts_max, (None, None), Rest::Cancel));
+        }
         if let Some(rest) = ordered_rest(state, now) {
+            if let Rest::Fail { place, failure } = &rest
+                && state.running == 0
+            {
+                let because = (place.clone(), Some(failure.clone()));
+                return Ok(self.begin_undo(state, now, starts_max, because, rest));
+            }
             let stop = state.request != Some(Request::Pause);
             let rest = (state.running == 0).then_some(rest);
             return Ok(Next { rest, stop, timer: deadline, ..Next::default() });
+        }
+        if state.undoing.is_some() {
+            return Ok(self.undo(state, now, starts_max));
         }
         let mut walk = Walk::new(&self.graph, &self.limits, state, now, starts_max);
         let at = self.flow.advance(&self.graph.nodes, &mut walk)?;
@@ -161,11 +184,88 @@ impl Plan {
             At::Stuck(trouble) => {
                 // Nothing more is started, what runs may end, then the run comes to rest.
                 next.starts.clear();
-                next.rest = (state.running == 0).then_some(trouble.rest);
+                if state.running > 0 {
+                    return Ok(next);
+                }
+                if let Rest::Fail { place, failure } = &trouble.rest {
+                    let because = (place.clone(), Some(failure.clone()));
+                    let undo = self.begin_undo(state, now, starts_max, because, trouble.rest);
+                    next.events.extend(undo.events);
+                    return Ok(Next { events: next.events, ..undo });
+                }
+                next.rest = Some(trouble.rest);
             }
-            At::Busy | At::Idle | At::Wants => {}
+            At::Wants => next.wants = true,
+            At::Busy | At::Idle => {}
         }
         Ok(next)
+    }
+
+    /// Begins to undo what was done; the run comes to `rest` at once when there is nothing to undo.
+    fn begin_undo(
+        &mut self,
+        state: &State,
+        now: Timestamp,
+        starts_max: usize,
+        (place, failure): (Option<Place>, Option<Failure>),
+        rest: Rest,
+    ) -> Next {
+        if !state.completed.iter().any(|place| self.undos.contains_key(&place.step)) {
+            // A request to undo that has nothing to undo is carried out by this alone.
+            let events = if matches!(rest, Rest::Cancel) {
+                vec![UndoStarted { place: None, failure: None }.into()]
+            } else {
+                Vec::new()
+            };
+            return Next { events, rest: Some(rest), ..Next::default() };
+        }
+        let mut next = self.undo(state, now, starts_max);
+        next.events.insert(0, UndoStarted { place, failure }.into());
+        next
+    }
+
+    /// Undoes the steps that have their results, the latest first, one after the other.
+    fn undo(&mut self, state: &State, now: Timestamp, starts_max: usize) -> Next {
+        let mut walk = Walk::new(&self.graph, &self.limits, state, now, starts_max);
+        while let Some(place) = state.completed.iter().rev().nth(self.undone) {
+            let output = state.step(place).and_then(|step| step.output.as_ref());
+            if let (Some(undo), Some(output)) = (self.undos.get(&place.step), output) {
+                match walk.step(*undo, &place.item, output, true) {
+                    At::Done(_) => {}
+                    At::Stuck(trouble) => {
+                        let rest = (state.running == 0).then(|| trouble.rest.held(place));
+                        return Next { rest, ..Next::default() };
+                    }
+                    at @ (At::Busy | At::Idle | At::Wants) => {
+                        let wants = matches!(at, At::Wants);
+                        let (events, starts, timer) = walk.decided();
+                        return Next { events, starts, wants, timer, ..Next::default() };
+                    }
+                }
+            }
+            self.undone += 1;
+        }
+        let because = state.undoing.clone();
+        let rest = match because.and_then(|because| Some((because.place, because.failure?))) {
+            Some((place, failure)) => Rest::Fail { place, failure },
+            None => Rest::Cancel,
+        };
+        Next { rest: (state.running == 0).then_some(rest), ..Next::default() }
+    }
+}
+
+impl Rest {
+    /// A run that could not be undone is held for a person, whatever the step's policy says: it is neither done nor undone.
+    fn held(self, undone: &Place) -> Self {
+        match self {
+            Self::Fail { place, failure } => Self::Pause {
+                reason: PauseReason::NeedsAttention,
+                place,
+                message: format!("{undone} could not be undone: {failure}. Mend the cause, then `retry`"),
+                failure: Some(failure),
+            },
+            other => other,
+        }
     }
 }
 
@@ -183,7 +283,11 @@ fn ordered_rest(state: &State, now: Timestamp) -> Option<Rest> {
             return Some(pause(PauseReason::Interrupted, "interrupted on request"));
         }
         Some(Request::Pause) => return Some(pause(PauseReason::Requested, "paused on request")),
-        None => {}
+        Some(Request::Undo) | None => {}
+    }
+    // What was done is undone however long it takes.
+    if state.undoing.is_some() {
+        return None;
     }
     let deadline = state.deadline_at.filter(|at| *at <= now)?;
     let allowed_ms = deadline.since_ms(state.created_at);

@@ -275,6 +275,16 @@ events! {
         output: Option<Payload>,
     }
 
+    /// The run goes no further: what its steps did is undone, in reverse order of their completion.
+    UndoStarted = "undo_started" {
+        /// The step that failed; `None` when a limit of the run did, or someone asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<Place>,
+        /// What went wrong; `None` when someone asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+    }
+
     /// Lines that an attempt logged.
     Logged = "logged" {
         /// Which step.
@@ -324,6 +334,9 @@ events! {
         /// Why, in their words.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         message: String,
+        /// Whether what its steps did is undone first.
+        #[serde(default, skip_serializing_if = "is_false")]
+        undo: bool,
     }
 
     /// Someone asked the run to hold as soon as it can.
@@ -366,6 +379,10 @@ events! {
 
     /// The run ended because someone asked.
     RunCancelled = "run_cancelled" {}
+}
+
+fn is_false(yes: &bool) -> bool {
+    !yes
 }
 
 fn is_zero(n: &u64) -> bool {
@@ -531,6 +548,7 @@ impl Event {
             | Self::RunTaken(_)
             | Self::RunReleased(_)
             | Self::SignalReceived(_)
+            | Self::UndoStarted(_)
             | Self::RunPaused(_)
             | Self::RunResumed(_)
             | Self::CancelRequested(_)

@@ -24,11 +24,14 @@ pub enum Verb {
     Retry,
     /// Stop running attempts and end the run.
     Cancel,
+    /// Stop running attempts, undo what its steps did where the definition says how, and end the run.
+    Undo,
 }
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 5] = [Self::Pause, Self::Interrupt, Self::Resume, Self::Retry, Self::Cancel];
+    pub const ALL: [Self; 6] =
+        [Self::Pause, Self::Interrupt, Self::Resume, Self::Retry, Self::Cancel, Self::Undo];
 
     /// The word for it.
     #[must_use]
@@ -39,6 +42,7 @@ impl Verb {
             Self::Resume => "resume",
             Self::Retry => "retry",
             Self::Cancel => "cancel",
+            Self::Undo => "undo",
         }
     }
 
@@ -53,14 +57,14 @@ impl Verb {
             (Self::Pause | Self::Interrupt, Queued | Running | Waiting)
             | (Self::Resume, Paused | Waiting)
             | (Self::Retry, Paused | Waiting | Failed)
-            | (Self::Cancel, Queued | Running | Waiting | Paused) => Ok(()),
+            | (Self::Cancel | Self::Undo, Queued | Running | Waiting | Paused) => Ok(()),
             (Self::Pause | Self::Interrupt, Paused) => Err("it is paused already"),
             (Self::Resume | Self::Retry, Queued | Running) => Err(ON_ITS_WAY),
             (Self::Resume, Failed) => Err("it has failed; `retry` lets its failed steps be tried again"),
             (_, Cancelling) => Err("it is being cancelled"),
             (_, Succeeded) => Err("it has succeeded"),
             (_, Cancelled) => Err("it was cancelled; start a new run"),
-            (Self::Pause | Self::Interrupt | Self::Cancel, Failed) => Err("it has failed"),
+            (Self::Pause | Self::Interrupt | Self::Cancel | Self::Undo, Failed) => Err("it has failed"),
         }
     }
 }
@@ -107,6 +111,15 @@ impl Ask {
         if let Err(why) = self.verb.allowed(state.status) {
             return self.refused(id, why);
         }
+        if state.undoing.is_some() {
+            match self.verb {
+                Verb::Cancel | Verb::Undo => return self.refused(id, "what it did is being undone already"),
+                Verb::Retry if state.status == Status::Failed => {
+                    return self.refused(id, "what it did was undone; start a new run");
+                }
+                _ => {}
+            }
+        }
         if let (Verb::Resume, Some(pause)) = (self.verb, &state.pause)
             && pause.reason.needs_retry()
         {
@@ -119,7 +132,9 @@ impl Ask {
             }
             (Verb::Pause | Verb::Interrupt, _) => paused(self.verb == Verb::Interrupt, actor, message),
             (Verb::Resume | Verb::Retry, _) => self.resumed(self.verb == Verb::Retry),
-            (Verb::Cancel, _) => CancelRequested { actor, message }.into(),
+            (Verb::Cancel | Verb::Undo, _) => {
+                CancelRequested { actor, message, undo: self.verb == Verb::Undo }.into()
+            }
         }
     }
 
@@ -153,10 +168,12 @@ pub fn put_to_rest(
     fence: Fence,
     now: Timestamp,
 ) -> Result<Vec<Event>, IllegalTransition> {
-    let Some(request) = state.request else { return Ok(Vec::new()) };
+    // What a run did only a worker can undo that has its definition.
+    let request = state.request.filter(|request| *request != Request::Undo);
+    let Some(request) = request else { return Ok(Vec::new()) };
     let mut events = takeover(state, worker, fence);
     events.push(match request {
-        Request::Cancel => RunCancelled {}.into(),
+        Request::Cancel | Request::Undo => RunCancelled {}.into(),
         Request::Pause | Request::Interrupt => paused(
             request == Request::Interrupt,
             Actor::Engine,
@@ -184,5 +201,6 @@ mod tests {
         assert_eq!(allowed(Verb::Resume), [Waiting, Paused]);
         assert_eq!(allowed(Verb::Retry), [Waiting, Paused, Failed]);
         assert_eq!(allowed(Verb::Cancel), [Queued, Running, Waiting, Paused]);
+        assert_eq!(allowed(Verb::Undo), [Queued, Running, Waiting, Paused]);
     }
 }

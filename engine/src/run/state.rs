@@ -34,6 +34,10 @@ pub struct State {
     pub pause: Option<Pause>,
     /// What is asked of it and not done yet.
     pub request: Option<Request>,
+    /// Every step that has its result, in the order in which they got it, as long as nothing is undone.
+    pub completed: Vec<Place>,
+    /// Why what it did is being or was undone.
+    pub undoing: Option<Undoing>,
     /// The failure it ended with.
     pub failure: Option<(Option<Place>, Failure)>,
     /// When there is something to do again, while it waits.
@@ -63,6 +67,15 @@ pub struct Pause {
     pub failure: Option<Failure>,
 }
 
+/// Why what a run did is undone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Undoing {
+    /// The step that failed; `None` when a limit of the run did, or someone asked.
+    pub place: Option<Place>,
+    /// What went wrong; `None` when someone asked.
+    pub failure: Option<Failure>,
+}
+
 /// What is asked of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
@@ -70,6 +83,8 @@ pub enum Request {
     Pause,
     /// Stop running attempts, then hold.
     Interrupt,
+    /// Stop running attempts, undo what was done, then end.
+    Undo,
     /// Stop running attempts, then end.
     Cancel,
 }
@@ -251,6 +266,8 @@ impl State {
             outputs: Arc::new(Vec::new()),
             pause: None,
             request: None,
+            completed: Vec::new(),
+            undoing: None,
             failure: None,
             wake_at: Some(at),
             running: 0,
@@ -332,8 +349,10 @@ impl State {
         match event {
             Event::RunCreated(_) | Event::Logged(_) | Event::RequestRefused(_) => {}
             Event::RunTaken(taken) => {
-                self.status =
-                    if self.request == Some(Request::Cancel) { Status::Cancelling } else { Status::Running };
+                // One that is being cancelled stays so through every owner.
+                if self.status != Status::Cancelling {
+                    self.status = Status::Running;
+                }
                 self.owner = Some((taken.worker.clone(), taken.fence));
                 self.wake_at = None;
             }
@@ -392,10 +411,18 @@ impl State {
                 let asked = if request.interrupt { Request::Interrupt } else { Request::Pause };
                 self.request = Some(self.request.map_or(asked, |before| before.max_of(asked)));
             }
-            Event::CancelRequested(_) => {
-                self.request = Some(Request::Cancel);
+            Event::CancelRequested(cancel) => {
+                self.request = Some(if cancel.undo { Request::Undo } else { Request::Cancel });
                 self.status = Status::Cancelling;
                 self.pause = None;
+                // Only a worker that has its definition can undo what it did.
+                if cancel.undo && self.owner.is_none() {
+                    self.wake_at = Some(at);
+                }
+            }
+            Event::UndoStarted(undo) => {
+                self.request = None;
+                self.undoing = Some(Undoing { place: undo.place.clone(), failure: undo.failure.clone() });
             }
             Event::RunPaused(paused) => {
                 self.status = Status::Paused;
@@ -469,8 +496,9 @@ impl State {
             (Event::RunReleased(_), Running | Cancelling) => owned && self.running == 0,
             (Event::RunReleased(_), _) => false,
 
-            // While it is being cancelled a run finishes what runs; it starts nothing.
+            // While it is being cancelled a run finishes what runs; it starts nothing but what undoes.
             (Event::StepStarted(_), Running) => owned && self.request.is_none(),
+            (Event::StepStarted(_), Cancelling) => owned && self.undoing.is_some(),
             (Event::StepStarted(_), _) => false,
 
             (
@@ -513,6 +541,11 @@ impl State {
             (Event::SignalReceived(_), Queued | Running | Waiting | Paused | Cancelling | Failed) => true,
             (Event::SignalReceived(_), Succeeded | Cancelled) => false,
 
+            (Event::UndoStarted(_), Running | Cancelling) => {
+                owned && self.running == 0 && self.undoing.is_none()
+            }
+            (Event::UndoStarted(_), _) => false,
+
             (Event::PauseRequested(_), Running) => true,
             (Event::PauseRequested(_), _) => false,
 
@@ -535,7 +568,7 @@ impl State {
             (Event::RunSucceeded(_), _) => false,
             (Event::RunFailed(_), Queued | Running | Waiting) => self.running == 0,
             (Event::RunFailed(_), _) => false,
-            (Event::RunCancelled(_), Cancelling) => self.running == 0,
+            (Event::RunCancelled(_), Cancelling) => self.running == 0 && self.request != Some(Request::Undo),
             (Event::RunCancelled(_), _) => false,
         };
         if !legal {
@@ -721,6 +754,9 @@ impl State {
             step.cursor = None;
             step.memo = Arc::default();
         });
+        if self.undoing.is_none() {
+            self.completed.push(succeeded.place.clone());
+        }
         self.keep_output(&succeeded.place, Some(succeeded.output.clone()));
     }
 
@@ -804,7 +840,8 @@ impl Request {
         let rank = |request| match request {
             Self::Pause => 0,
             Self::Interrupt => 1,
-            Self::Cancel => 2,
+            Self::Undo => 2,
+            Self::Cancel => 3,
         };
         if rank(other) > rank(self) { other } else { self }
     }

@@ -45,9 +45,18 @@ struct Paper {
 
 impl Paper {
     fn new(nodes: Vec<Node>, steps: &[(&str, StepPolicy)], input: &str) -> Self {
-        let specs =
-            steps.iter().map(|(step, policy)| StepSpec { name: name(step), policy: *policy, depth: 0 });
+        Self::shaped(nodes, steps, input, |_| {})
+    }
+
+    fn shaped(
+        nodes: Vec<Node>,
+        steps: &[(&str, StepPolicy)],
+        input: &str,
+        shape: impl Fn(&mut Graph),
+    ) -> Self {
+        let specs = steps.iter().map(|(step, policy)| StepSpec::new(name(step), *policy));
         let mut graph = Graph { steps: specs.collect(), nodes };
+        shape(&mut graph);
         graph.measure();
         let graph = Arc::new(graph);
         let defaults = StepPolicy::default();
@@ -131,7 +140,11 @@ impl Paper {
     }
 
     fn index_of(&self, place: &Place) -> usize {
-        usize::from(place.step.as_str() == "b")
+        match place.step.as_str() {
+            "b" => 1,
+            // All other steps of these tests have the same limits.
+            _ => 0,
+        }
     }
 }
 
@@ -360,7 +373,7 @@ fn a_request_is_carried_out_when_running_attempts_have_ended() {
     assert!(!next.stop && next.rest.is_none(), "a pause waits for the attempt");
     run.happen(ask(true));
     assert!(run.next().stop, "an interruption does not");
-    run.happen(CancelRequested { actor: Actor::Program, message: String::new() });
+    run.happen(CancelRequested { actor: Actor::Program, message: String::new(), undo: false });
     run.happen(AttemptLost { place: at("a"), attempt: 1, reason: LostReason::Stopped });
     assert_eq!(run.rest(), Rest::Cancel);
 }
@@ -456,7 +469,7 @@ fn a_definition_that_lost_a_step_or_gained_one_in_the_middle_does_not_fit() {
     run.succeed(at("a"), "2");
     run.begin();
     let graph = |steps: &[&str]| Graph {
-        steps: steps.iter().map(|step| StepSpec { name: name(step), policy: plain(), depth: 0 }).collect(),
+        steps: steps.iter().map(|step| StepSpec::new(name(step), plain())).collect(),
         nodes: (0..steps.len()).map(|index| Node::Step(StepIndex(index))).collect(),
     };
     assert_eq!(misfits(&graph(&["a", "b", "c"]), &run.state), []);
@@ -561,4 +574,88 @@ fn whatever_a_step_says_of_its_progress_can_be_read_back() {
         assert_eq!(Event::read(&record).expect("readable"), event);
         assert!(record.payload.text().len() < 2_000);
     }
+}
+
+/// A chain of steps, each undone by a step of its name and `.undo`.
+fn saga(steps: &[&str]) -> Paper {
+    let named: Vec<String> = steps.iter().map(|step| format!("{step}.undo")).collect();
+    let all: Vec<(&str, StepPolicy)> =
+        steps.iter().copied().chain(named.iter().map(String::as_str)).map(|step| (step, plain())).collect();
+    let nodes = (0..steps.len()).map(|index| Node::Step(StepIndex(index))).collect();
+    Paper::shaped(nodes, &all, "1", |graph| {
+        for index in 0..steps.len() {
+            graph.steps[index].undo = Some(StepIndex(index + steps.len()));
+        }
+    })
+}
+
+#[test]
+fn a_run_that_fails_undoes_what_it_did_in_reverse_order_and_then_has_failed() {
+    let mut run = saga(&["a", "b", "c"]);
+    for (step, output) in [("a", "2"), ("b", "3")] {
+        run.begin();
+        run.succeed(at(step), output);
+    }
+    run.begin();
+    run.fail(at("c"), permanent());
+    assert_eq!(run.begin(), ["b.undo#1(3)"], "what failed is not undone; an undo takes what the step gave");
+    run.succeed(at("b.undo"), "null");
+    assert_eq!(run.begin(), ["a.undo#1(2)"]);
+    run.succeed(at("a.undo"), "null");
+    let Rest::Fail { place, .. } = run.rest() else { panic!("the run fails") };
+    assert_eq!(place, Some(at("c")), "for the reason it had");
+}
+
+#[test]
+fn an_undo_that_fails_holds_the_run_and_a_retry_goes_on_with_it() {
+    let mut run = saga(&["a", "b"]);
+    run.begin();
+    run.succeed(at("a"), "2");
+    run.begin();
+    run.fail(at("b"), permanent());
+    run.begin();
+    run.fail(at("a.undo"), permanent());
+    let Rest::Pause { reason, place, message, failure } = run.rest() else { panic!("the run is held") };
+    assert_eq!((reason, place.clone()), (PauseReason::NeedsAttention, Some(at("a.undo"))));
+    assert!(message.contains("could not be undone"), "{message}");
+    run.happen(RunPaused { reason, actor: Actor::Engine, message, place, failure });
+    let id = MessageId::new("m-1").expect("a valid id");
+    let retry = Ask { verb: Verb::Retry, actor: Actor::Program, message: String::new() };
+    let resumed = retry.answer(&id, &run.state);
+    run.happen(resumed);
+    run.happen(taken("w-2", 2));
+    assert_eq!(run.begin(), ["a.undo#2(2)"]);
+    run.succeed(at("a.undo"), "null");
+    assert!(matches!(run.rest(), Rest::Fail { .. }));
+}
+
+#[test]
+fn a_run_is_undone_on_request_and_ends_as_cancelled() {
+    let mut run = saga(&["a", "b"]);
+    run.begin();
+    run.succeed(at("a"), "2");
+    run.begin();
+    run.happen(CancelRequested { actor: Actor::Program, message: String::new(), undo: true });
+    assert!(run.next().stop, "what runs is stopped first");
+    run.happen(AttemptLost { place: at("b"), attempt: 1, reason: LostReason::Stopped });
+    assert!(run.refuses(RunCancelled {}), "nothing was undone yet");
+    assert_eq!(run.begin(), ["a.undo#1(2)"]);
+    run.succeed(at("a.undo"), "null");
+    assert_eq!(run.rest(), Rest::Cancel);
+}
+
+#[test]
+fn a_run_that_was_undone_is_not_tried_again() {
+    let mut run = saga(&["a", "b"]);
+    run.begin();
+    run.succeed(at("a"), "2");
+    run.begin();
+    run.fail(at("b"), permanent());
+    run.begin();
+    run.succeed(at("a.undo"), "null");
+    let Rest::Fail { place, failure } = run.rest() else { panic!("the run fails") };
+    run.happen(RunFailed { place, failure });
+    let id = MessageId::new("m-1").expect("a valid id");
+    let retry = Ask { verb: Verb::Retry, actor: Actor::Program, message: String::new() };
+    assert!(matches!(retry.answer(&id, &run.state), Event::RequestRefused(_)));
 }

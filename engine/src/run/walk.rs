@@ -88,7 +88,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A step: it is started if it is its turn and there is room.
-    fn step(&mut self, step: StepIndex, path: &Path, given: &Payload, may_start: bool) -> At {
+    pub(crate) fn step(&mut self, step: StepIndex, path: &Path, given: &Payload, may_start: bool) -> At {
         let place = self.place(step, path);
         let limits = &self.limits[step.0];
         let attempt = match self.state.step(&place) {

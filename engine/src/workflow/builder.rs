@@ -279,6 +279,38 @@ impl<I, C> WorkflowBuilder<I, C> {
         Self::of(draft)
     }
 
+    /// Says how the step before is undone: by a step that takes what it gave. When the run fails for good, or someone asks
+    /// with [`Verb::Undo`](crate::Verb::Undo), the steps that have their results are undone in reverse order of their
+    /// completion, each under its own limits and recorded like any step; then the run ends. One that cannot be undone
+    /// holds the run.
+    pub fn compensate<S: Step<Input = C>>(self, undo: S) -> Self {
+        let policy = undo.policy();
+        self.add_undo(Some(S::NAME), policy, Arc::new(Erased(undo)))
+    }
+
+    /// Like [`compensate`](Self::compensate), with a closure, as the step `NAME.undo`.
+    pub fn compensate_fn<F, Fut>(self, undo: F) -> Self
+    where
+        F: Fn(StepContext, C) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = StepResult<()>> + Send + 'static,
+        C: DeserializeOwned + Send + 'static,
+    {
+        self.add_undo(None, StepPolicy::default(), Arc::new(StepFn::new(undo)))
+    }
+
+    fn add_undo(mut self, name: Option<&str>, policy: StepPolicy, code: SharedStep) -> Self {
+        let Some(Node::Step(step)) = self.draft.nodes.last() else {
+            let workflow = self.draft.name.clone();
+            self.draft.refuse(BuildError::NothingToUndo { workflow });
+            return self;
+        };
+        let step = step.0;
+        let of_step = format!("{}.undo", self.draft.steps[step].0.name);
+        let undo = self.draft.add(name.unwrap_or(&of_step), policy, code);
+        self.draft.steps[step].0.undo = Some(undo);
+        self
+    }
+
     /// Lets time pass, by the store's clock. A run that sleeps costs no thread and no lease, however long; when its time
     /// came while no worker was there, it goes on as soon as one is.
     pub fn sleep(mut self, name: impl AsRef<str>, time: Duration) -> Self {

@@ -170,6 +170,12 @@ pub enum BuildError {
         /// The workflow.
         workflow: String,
     },
+    /// A compensation does not stand behind a step.
+    #[error("workflow {workflow}: `compensate` says how the step before it is undone, and there is none")]
+    NothingToUndo {
+        /// The workflow.
+        workflow: String,
+    },
     /// A choice has no arms, or two of the same word.
     #[error("workflow {workflow}: {step} needs at least one arm, each with a word of its own")]
     Arms {

@@ -53,7 +53,7 @@ impl Draft {
         if self.steps.iter().any(|(spec, _)| spec.name == name) {
             self.refuse(BuildError::DuplicateStep { workflow: self.name.clone(), step: name.clone() });
         }
-        self.steps.push((StepSpec { name, policy, depth: 0 }, step));
+        self.steps.push((StepSpec::new(name, policy), step));
         index
     }
 
@@ -76,7 +76,8 @@ impl Draft {
     pub(crate) fn include(&mut self, prefix: &str, definition: &Definition) {
         let offset = self.steps.len();
         for (spec, code) in definition.graph.steps.iter().zip(definition.steps.iter()) {
-            self.add(&format!("{prefix}{}", spec.name), spec.policy, Arc::clone(code));
+            let index = self.add(&format!("{prefix}{}", spec.name), spec.policy, Arc::clone(code));
+            self.steps[index.0].0.undo = spec.undo.map(|undo| StepIndex(undo.0 + offset));
         }
         self.nodes.extend(definition.graph.nodes.iter().map(|node| node.shifted(offset)));
     }

@@ -20,6 +20,17 @@ pub struct StepSpec {
     /// How many maps and loops it is in.
     #[serde(default)]
     pub depth: usize,
+    /// The step that undoes it.
+    #[serde(skip)]
+    pub undo: Option<StepIndex>,
+}
+
+impl StepSpec {
+    /// A step of that name.
+    #[must_use]
+    pub fn new(name: Name, policy: StepPolicy) -> Self {
+        Self { name, policy, depth: 0, undo: None }
+    }
 }
 
 /// How many items of a map may fail without the map failing.
@@ -238,6 +249,9 @@ impl Graph {
             let own = depth + usize::from(matches!(node, Node::Repeat { .. }));
             for step in node.own_steps() {
                 self.steps[step.0].depth = own;
+                if let Some(undo) = self.steps[step.0].undo {
+                    self.steps[undo.0].depth = own;
+                }
             }
             let inner = depth + usize::from(matches!(node, Node::Repeat { .. } | Node::Map { .. }));
             for body in node.bodies() {
@@ -269,6 +283,9 @@ impl Graph {
             for step in node.own_steps() {
                 hash.update(b"\0");
                 hash.update(self.step(step).name.as_str().as_bytes());
+                if let Some(undo) = self.step(step).undo {
+                    hash.update(format!(" undone by {}", self.step(undo).name).as_bytes());
+                }
             }
             for body in node.bodies() {
                 hash.update(b"(");

@@ -14,11 +14,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stepwell::clock::SimulatedTime;
+use stepwell::run::event::Event;
+use stepwell::run::place::Place as StepPlace;
 use stepwell::run::state::State;
 use stepwell::{Engine, EngineOptions};
 use stepwell_contract::fault::{Effect, FaultBackend, FaultPlan, Method};
 use stepwell_contract::{
-    Backend, BackendError, Batch, Claim, Clock, Cursor, FaultKind, Head, MemoryBackend, Message, Page,
+    Backend, BackendError, Batch, Claim, Clock, Cursor, FaultKind, Head, MemoryBackend, Message, Name, Page,
     Payload, Query, Record, RunId, RunKey, Seq, Status, StoreInfo, TenantId, Verdict, WorkerId, async_trait,
 };
 
@@ -68,6 +70,7 @@ pub fn main(arguments: &Arguments) -> ExitCode {
         report.count_at_least("cancelled", tally.cancelled, programs / 200);
         report.count_at_least("paused", tally.paused, programs / 200);
         report.count_at_least("failed", tally.failed, programs / 20);
+        report.count_at_least("undone", tally.undone, programs / 100);
         report.count("signals", tally.signals);
         report.count("takeovers", tally.takeovers);
     }
@@ -97,6 +100,7 @@ struct Tally {
     faults: u64,
     signals: u64,
     takeovers: u64,
+    undone: u64,
     violations: Vec<String>,
 }
 
@@ -246,7 +250,8 @@ impl Group {
         self.random.shuffle(&mut late);
         let mut asks: Vec<(RunKey, &str)> = Vec::new();
         for case in &self.cases {
-            asks.extend(case.may_cancel.then(|| (case.key.clone(), "cancel")));
+            let verb = if case.nth.is_multiple_of(2) { "cancel" } else { "undo" };
+            asks.extend(case.may_cancel.then(|| (case.key.clone(), verb)));
             asks.extend(case.is_paused.then(|| (case.key.clone(), "pause")));
         }
         tally.signals += late.len() as u64;
@@ -274,6 +279,7 @@ impl Group {
                     // Refused when it came too late, or its engine was killed: either may be.
                     let _ = match verb {
                         "cancel" => engine.cancel(&key, "by chance").await,
+                        "undo" => engine.undo(&key, "by chance").await,
                         _ => engine.pause(&key, "by chance").await,
                     };
                 });
@@ -393,6 +399,7 @@ async fn check(case: &Case, store: &dyn Backend, tally: &mut Tally) -> Result<()
     if state.status != head.status || state.last_seq.plus(1) != head.next_seq {
         return Err(format!("its head says {} and its journal {}", head.status, state.status));
     }
+    tally.undone += undone(&records)?;
     match (head.status, &case.expected) {
         (Status::Cancelled, _) if case.may_cancel => tally.cancelled += 1,
         (Status::Failed, None) => tally.failed += 1,
@@ -411,6 +418,37 @@ async fn check(case: &Case, store: &dyn Backend, tally: &mut Tally) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Checks that a run which failed, or was to be undone, has undone what it did, the latest first. Returns how many steps
+/// were.
+fn undone(records: &[Record]) -> Result<u64, String> {
+    let (mut done, mut undone, mut has_begun) = (Vec::new(), Vec::new(), false);
+    for record in records {
+        match Event::read(record).map_err(|error| error.to_string())? {
+            Event::UndoStarted(_) => has_begun = true,
+            Event::StepSucceeded(step) if has_begun => undone.push(step.place),
+            Event::StepSucceeded(step) => done.push(step.place),
+            _ => {}
+        }
+    }
+    let has_failed = records.last().is_some_and(|record| record.kind.as_str() == "run_failed");
+    if !has_begun && !has_failed {
+        return Ok(0);
+    }
+    let limits = match records.first().map(Event::read) {
+        Some(Ok(Event::RunCreated(created))) => created.limits,
+        _ => return Err("it does not begin with its creation".to_owned()),
+    };
+    let undo_of = |place: &StepPlace| {
+        let step = Name::new(format!("{}.undo", place.step)).ok()?;
+        limits.contains_key(&step).then(|| StepPlace { step, item: place.item.clone() })
+    };
+    let wanted: Vec<StepPlace> = done.iter().rev().filter_map(undo_of).collect();
+    if undone != wanted {
+        return Err(format!("it undid {undone:?} where {wanted:?} was to be undone"));
+    }
+    Ok(undone.len() as u64)
 }
 
 /// A store in memory as several workers share it.

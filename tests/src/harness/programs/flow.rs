@@ -41,8 +41,8 @@ impl Builder {
     fn add_part<I: 'static>(self, part: &Part, flow: Flow<I>) -> Flow<I> {
         let (name, salt) = (part.name.clone(), part.salt);
         match part.sort.clone() {
-            Sort::Step { fails, dies } => {
-                flow.step_fn(name, move |ctx: StepContext, data: Data| async move {
+            Sort::Step { fails, dies, undo } => {
+                let flow = flow.step_fn(name, move |ctx: StepContext, data: Data| async move {
                     if dies > 0 && data.v % dies == 0 {
                         return Err(StepError::validation("it dies of this number"));
                     }
@@ -54,7 +54,12 @@ impl Builder {
                         return Err(StepError::transient("not yet"));
                     }
                     Ok(data.mixed(salt))
-                })
+                });
+                let undo_fails = fails / 2;
+                let undone = move |ctx: StepContext, _done: Data| async move {
+                    if ctx.attempt() <= undo_fails { Err(StepError::transient("not yet")) } else { Ok(()) }
+                };
+                if undo { flow.compensate_fn(undone) } else { flow }
             }
             Sort::StepIf => flow.branch(
                 format!("{name}.if"),

@@ -50,6 +50,8 @@ pub enum Sort {
         fails: u32,
         /// Of which numbers it dies; 0 of none.
         dies: u64,
+        /// Whether it says how it is undone.
+        undo: bool,
     },
     /// Two things at once.
     Both {
@@ -151,6 +153,7 @@ impl Maker {
             0..=3 => Sort::Step {
                 fails: if self.random.u32(0..4) == 0 { self.random.u32(1..4) } else { 0 },
                 dies: if self.random.u32(0..5) == 0 { self.random.u64(2..9) } else { 0 },
+                undo: self.random.bool(),
             },
             4 => Sort::StepIf,
             5 => Sort::Sleep { minutes: [0, 1, 90, 60 * 24 * 3][self.random.usize(0..4)] },
@@ -190,7 +193,10 @@ impl fmt::Display for Shown<'_> {
             }
             let name = &part.name;
             match &part.sort {
-                Sort::Step { fails, dies } => write!(f, "{name}(fails {fails}, dies of {dies})")?,
+                Sort::Step { fails, dies, undo } => {
+                    let undo = if *undo { ", undone" } else { "" };
+                    write!(f, "{name}(fails {fails}, dies of {dies}{undo})")?;
+                }
                 Sort::Both { left, right, wait_all } => {
                     write!(
                         f,

@@ -124,7 +124,7 @@ fn nobody() -> Name {
 fn leads_to(verb: Verb) -> Option<Status> {
     match verb {
         Verb::Pause | Verb::Interrupt => Some(Status::Paused),
-        Verb::Cancel => Some(Status::Cancelled),
+        Verb::Cancel | Verb::Undo => Some(Status::Cancelled),
         Verb::Resume | Verb::Retry => None,
     }
 }

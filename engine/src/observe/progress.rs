@@ -112,7 +112,7 @@ fn parts(nodes: &[Node], part: Part, graph: &Graph, state: &State) -> Vec<(StepI
                 ));
             }
             other => {
-                found.extend(other.bodies().into_iter().flat_map(|body| parts(body, part, graph, state)))
+                found.extend(other.bodies().into_iter().flat_map(|body| parts(body, part, graph, state)));
             }
         }
     }

@@ -168,8 +168,8 @@ pub fn put_to_rest(
     fence: Fence,
     now: Timestamp,
 ) -> Result<Vec<Event>, IllegalTransition> {
-    // What a run did only a worker can undo that has its definition.
-    let request = state.request.filter(|request| *request != Request::Undo);
+    // What a run did only a worker can undo that has its definition; one that did nothing has nothing to undo.
+    let request = state.request.filter(|request| *request != Request::Undo || state.completed.is_empty());
     let Some(request) = request else { return Ok(Vec::new()) };
     let mut events = takeover(state, worker, fence);
     events.push(match request {

@@ -568,7 +568,10 @@ impl State {
             (Event::RunSucceeded(_), _) => false,
             (Event::RunFailed(_), Queued | Running | Waiting) => self.running == 0,
             (Event::RunFailed(_), _) => false,
-            (Event::RunCancelled(_), Cancelling) => self.running == 0 && self.request != Some(Request::Undo),
+            (Event::RunCancelled(_), Cancelling) => {
+                let is_to_be_undone = self.request == Some(Request::Undo) && !self.completed.is_empty();
+                self.running == 0 && !is_to_be_undone
+            }
             (Event::RunCancelled(_), _) => false,
         };
         if !legal {

@@ -29,7 +29,7 @@ pub(crate) enum At {
     /// It could start a step if there were room.
     Wants,
     /// It cannot go on.
-    Stuck(Trouble),
+    Stuck(Box<Trouble>),
 }
 
 /// What stands in the way.
@@ -103,11 +103,11 @@ impl<'a> Walk<'a> {
                     let failure = present.failure.clone();
                     let tolerable =
                         failure.filter(|failure| !trouble::is_in_doubt(failure, limits.effect.value));
-                    return At::Stuck(Trouble { rest, tolerable });
+                    return At::Stuck(Box::new(Trouble { rest, tolerable }));
                 }
                 StepStatus::Interrupted(reason) => {
                     if let Some(rest) = trouble::of_interrupted(limits, &place, present, reason) {
-                        return At::Stuck(Trouble { rest, tolerable: None });
+                        return At::Stuck(Box::new(Trouble { rest, tolerable: None }));
                     }
                     present.attempt + 1
                 }
@@ -203,7 +203,7 @@ fn with(given: &Payload, said: &Payload) -> Result<At, PlanError> {
 fn fails(place: Place, code: &str, message: String) -> At {
     let failure = Failure::permanent(code, message);
     let rest = Rest::Fail { place: Some(place), failure: failure.clone() };
-    At::Stuck(Trouble { rest, tolerable: Some(failure) })
+    At::Stuck(Box::new(Trouble { rest, tolerable: Some(failure) }))
 }
 
 /// How far a sequence is.
@@ -480,7 +480,7 @@ struct Items {
     timers: BTreeSet<(Timestamp, u32)>,
     /// The first that has not begun.
     next: u32,
-    stuck: Option<Trouble>,
+    stuck: Option<Box<Trouble>>,
 }
 
 #[derive(Debug)]

@@ -43,7 +43,7 @@ impl Builder {
         match part.sort.clone() {
             Sort::Step { fails, dies, undo } => {
                 let flow = flow.step_fn(name, move |ctx: StepContext, data: Data| async move {
-                    if dies > 0 && data.v % dies == 0 {
+                    if dies > 0 && data.v.is_multiple_of(dies) {
                         return Err(StepError::validation("it dies of this number"));
                     }
                     // Some give way first, so that a worker can be lost in the middle.
@@ -63,7 +63,7 @@ impl Builder {
             }
             Sort::StepIf => flow.branch(
                 format!("{name}.if"),
-                |data: &Data| data.v % 2 == 0,
+                |data: &Data| data.v.is_multiple_of(2),
                 |then| compute(then, name, move |data: Data| data.mixed(salt)),
                 |otherwise| otherwise,
             ),
@@ -131,7 +131,7 @@ impl Builder {
             }
             Sort::Branch { then, otherwise } => flow.branch(
                 name,
-                |data: &Data| data.v % 2 == 0,
+                |data: &Data| data.v.is_multiple_of(2),
                 |flow| self.add(&then, flow),
                 |flow| self.add(&otherwise, flow),
             ),

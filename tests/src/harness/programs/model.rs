@@ -30,12 +30,12 @@ impl Model {
         let salt = part.salt;
         match &part.sort {
             Sort::Step { dies, .. } => {
-                if *dies > 0 && data.v % dies == 0 {
+                if *dies > 0 && data.v.is_multiple_of(*dies) {
                     return None;
                 }
                 Some(data.mixed(salt))
             }
-            Sort::StepIf => Some(if data.v % 2 == 0 { data.mixed(salt) } else { data }),
+            Sort::StepIf => Some(if data.v.is_multiple_of(2) { data.mixed(salt) } else { data }),
             Sort::Sleep { .. } | Sort::SleepUntil => Some(data),
             Sort::Wait | Sort::WaitWithin { comes: true } => {
                 let said = said(part);
@@ -61,7 +61,7 @@ impl Model {
                 Some(Data { v: sum, left: data.left })
             }
             Sort::Branch { then, otherwise } => {
-                self.run(if data.v % 2 == 0 { then } else { otherwise }, data)
+                self.run(if data.v.is_multiple_of(2) { then } else { otherwise }, data)
             }
             Sort::Choose { arms } => self.run(&arms[(data.v % 3) as usize], data),
             Sort::Repeat { rounds, body } => {

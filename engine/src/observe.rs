@@ -1,5 +1,6 @@
 //! Read-only views: folds of the journal, for people.
 
+pub mod cause;
 pub mod logs;
 pub mod past;
 pub mod progress;

@@ -5,6 +5,7 @@ use stepwell_contract::{Cursor, Head, Page, Query, RunKey, Status};
 
 use crate::error::Error;
 use crate::exec::engine::Engine;
+use crate::observe::cause::{Cause, cause};
 use crate::observe::logs::{AttemptLine, lines};
 use crate::observe::past::Past;
 use crate::observe::progress::{RunProgress, progress};
@@ -51,6 +52,22 @@ impl Engine {
             Ok(state) => Ok(verdict(&head, Ok(&state), graph, self.now())),
             Err(Error::Journal { source, .. }) => Ok(verdict(&head, Err(&source), graph, self.now())),
             Err(error) => Err(error),
+        }
+    }
+
+    /// What a run waits for; `None` when it has ended. Every run that has not ended waits for something that this names.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRun`]; [`Error::Journal`] when this version cannot read it; [`Error::Store`].
+    pub async fn cause(&self, key: &RunKey) -> Result<Option<Cause>, Error> {
+        loop {
+            let head = self.get(key).await?.ok_or_else(|| Error::NoSuchRun(key.clone()))?;
+            let state = self.state(key).await?;
+            let has_mail = !self.backend().inbox(key, 1).await?.is_empty();
+            // A run that moves is looked at again: its head and journal must speak of the same moment.
+            if state.last_seq.plus(1) == head.next_seq {
+                return Ok(cause(&head, &state, has_mail, self.now()));
+            }
         }
     }
 

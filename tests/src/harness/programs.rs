@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stepwell::clock::SimulatedTime;
+use stepwell::observe::cause::Cause;
 use stepwell::run::event::Event;
 use stepwell::run::place::Place as StepPlace;
 use stepwell::run::state::State;
@@ -71,6 +72,7 @@ pub fn main(arguments: &Arguments) -> ExitCode {
         report.count_at_least("paused", tally.paused, programs / 200);
         report.count_at_least("failed", tally.failed, programs / 20);
         report.count_at_least("undone", tally.undone, programs / 100);
+        report.count_at_least("causes", tally.causes, programs / 20);
         report.count("signals", tally.signals);
         report.count("takeovers", tally.takeovers);
     }
@@ -101,6 +103,7 @@ struct Tally {
     signals: u64,
     takeovers: u64,
     undone: u64,
+    causes: u64,
     violations: Vec<String>,
 }
 
@@ -297,6 +300,17 @@ impl Group {
                     store = Some(world.open().await);
                 }
                 engines.push(self.engine(&mut world, &store, tally.killed as usize + 10).await);
+            }
+            // Whatever a run waits for at a moment has a name.
+            let asked = &self.cases[self.random.usize(0..self.cases.len())].key;
+            if let Ok(Some(cause)) = engines[0].0.cause(asked).await {
+                tally.causes += 1;
+                if cause == Cause::Nothing {
+                    tally.violations.push(format!(
+                        "nothing will move {asked}: {}",
+                        latest(engines[0].0.backend().as_ref(), asked).await
+                    ));
+                }
             }
             if ticks.is_multiple_of(20) && late.is_empty() && asks.is_empty() {
                 let Some(store) = &store else { continue };

@@ -1,0 +1,140 @@
+//! What a run waits for: one answer for every run that has not ended, from what is recorded and nothing else.
+
+use serde::Serialize;
+use stepwell_contract::{Head, Name, Status, Timestamp, WorkerId};
+
+use crate::run::event::PauseReason;
+use crate::run::place::Place;
+use crate::run::state::{State, StepStatus};
+
+/// What moves a run next.
+#[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
+#[serde(tag = "waits_for", rename_all = "snake_case")]
+pub enum Cause {
+    /// A person, who has to let it go on.
+    #[error("a person has to let it go on: {message}")]
+    Person {
+        /// Why it is held.
+        reason: PauseReason,
+        /// What was said to people.
+        message: String,
+    },
+    /// The worker that has it. If that one is dead, the next one takes the run when the lease has ended.
+    #[error(
+        "worker {worker} has it, and renews its lease until {until} at the earliest; running: {}",
+        list(running)
+    )]
+    Worker {
+        /// The worker.
+        worker: WorkerId,
+        /// When its lease ends unless it is renewed.
+        until: Timestamp,
+        /// The steps that run.
+        running: Vec<Place>,
+    },
+    /// A worker that takes it: it is due.
+    #[error(
+        "it is due since {since}: a worker has to take it that reads queue {queue} and has {workflow} version {version}"
+    )]
+    FreeWorker {
+        /// The queue it waits in.
+        queue: Name,
+        /// What the worker must have registered.
+        workflow: Name,
+        /// In which version.
+        version: u32,
+        /// Since when it is due.
+        since: Timestamp,
+    },
+    /// The end of a sleep.
+    #[error("{place} sleeps until {at}")]
+    Timer {
+        /// The sleep.
+        place: Place,
+        /// When it is over.
+        at: Timestamp,
+    },
+    /// The next attempt of a step.
+    #[error("{place} is tried again at {at}")]
+    Retry {
+        /// The step.
+        place: Place,
+        /// When.
+        at: Timestamp,
+    },
+    /// A signal.
+    #[error("{place} waits for signal {signal}{}", upto(*until))]
+    Signal {
+        /// The wait.
+        place: Place,
+        /// The signal's name.
+        signal: Name,
+        /// How long it waits; `None` for ever.
+        until: Option<Timestamp>,
+    },
+    /// A time that is set for the run itself: its deadline, or when it is looked at again.
+    #[error("nothing happens before {at}")]
+    Time {
+        /// When.
+        at: Timestamp,
+    },
+    /// Nothing: it will never move by itself. A fault of the engine.
+    #[error("nothing will move it; please report this")]
+    Nothing,
+}
+
+fn list(places: &[Place]) -> String {
+    match places {
+        [] => "nothing yet".to_owned(),
+        places => places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn upto(until: Option<Timestamp>) -> String {
+    until.map(|until| format!(", at most until {until}")).unwrap_or_default()
+}
+
+/// What moves a run next; `None` when it has ended. `state` must be the fold of the journal that `head` stands for.
+#[must_use]
+pub fn cause(head: &Head, state: &State, has_mail: bool, now: Timestamp) -> Option<Cause> {
+    if head.status.is_finished() {
+        return None;
+    }
+    if head.status == Status::Paused {
+        let pause = state.pause.as_ref();
+        let reason = pause.map_or(PauseReason::Requested, |pause| pause.reason);
+        let message = pause.map(|pause| pause.message.clone()).unwrap_or_default();
+        return Some(Cause::Person { reason, message });
+    }
+    if let Some(lease) = head.live_lease(now) {
+        let (worker, until) = (lease.worker.clone(), lease.expires_at);
+        return Some(Cause::Worker { worker, until, running: state.running_places() });
+    }
+    if head.is_due(has_mail, now) {
+        let since = head.wake_at.filter(|at| *at <= now).unwrap_or(head.updated_at);
+        let (queue, workflow) = (head.queue.clone(), head.workflow.clone());
+        return Some(Cause::FreeWorker { queue, workflow, version: head.workflow_version, since });
+    }
+    let first = state.steps.iter().flat_map(|(step, group)| {
+        group.all().filter_map(move |(item, state)| {
+            let place = || Place { step: step.clone(), item: item.clone() };
+            match state.status {
+                StepStatus::Sleeping(at) => Some((Some(at), Cause::Timer { place: place(), at })),
+                StepStatus::Backoff(at) => Some((Some(at), Cause::Retry { place: place(), at })),
+                StepStatus::Awaiting(until) => {
+                    let signal = state.waits_for.clone()?;
+                    Some((until, Cause::Signal { place: place(), signal, until }))
+                }
+                _ => None,
+            }
+        })
+    });
+    // What has a time comes before what has none.
+    let first = first.min_by_key(|(at, _)| at.unwrap_or(Timestamp(i64::MAX)));
+    Some(match (first, head.wake_at) {
+        (Some((Some(at), cause)), wake_at) if wake_at.is_none_or(|wake_at| at <= wake_at) => cause,
+        (Some((None, cause)), None) => cause,
+        (_, Some(at)) => Cause::Time { at },
+        (_, None) => Cause::Nothing,
+    })
+}

@@ -255,6 +255,14 @@ impl Plan {
 }
 
 impl Rest {
+    /// The step that it is about.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Fail { place, .. } | Self::Pause { place, .. } => place.as_ref(),
+            Self::Succeed { .. } | Self::Cancel => None,
+        }
+    }
+
     /// A run that could not be undone is held for a person, whatever the step's policy says: it is neither done nor undone.
     fn held(self, undone: &Place) -> Self {
         match self {

@@ -13,7 +13,7 @@ use stepwell_contract::{
 
 use crate::run::actor::Actor;
 use crate::run::output::Shape;
-use crate::run::place::Place;
+use crate::run::place::{Path, Place};
 use crate::workflow::failure::Failure;
 
 /// The version of the form of the events below, stored with each record.
@@ -273,6 +273,19 @@ events! {
         /// What it gives in place of a result; `None` when it passes on what it would have taken.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         output: Option<Payload>,
+    }
+
+    /// An item of a map has failed, and the map goes on without it.
+    ItemFailed = "item_failed" {
+        /// The first step of the map's body, by which the map is known.
+        map: Name,
+        /// Which item.
+        item: Path,
+        /// The step that failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Place>,
+        /// What went wrong.
+        failure: Failure,
     }
 
     /// The run goes no further: what its steps did is undone, in reverse order of their completion.
@@ -549,6 +562,7 @@ impl Event {
             | Self::RunReleased(_)
             | Self::SignalReceived(_)
             | Self::UndoStarted(_)
+            | Self::ItemFailed(_)
             | Self::RunPaused(_)
             | Self::RunResumed(_)
             | Self::CancelRequested(_)

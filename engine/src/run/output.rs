@@ -24,9 +24,9 @@ pub enum Shape {
     List(Vec<Shape>),
     /// The list of what a body gives for each item of what flows in.
     Each(Box<Shape>),
-    /// The list of `{"ok": output}` and `{"failed": failure}` for each item of what flows in; the names are those of the
-    /// body's steps, of which one has failed.
-    Tolerant(Box<Shape>, Vec<Name>),
+    /// The list of `{"ok": output}` and `{"failed": failure}` for each item of what flows in; with the first step of the
+    /// body, by which the map is known.
+    Tolerant(Box<Shape>, Option<Name>),
     /// What the arm gives whose word is the output of a step.
     Chosen(Name, Vec<(String, Shape)>),
     /// What the last of the rounds gives that a step allowed.
@@ -72,10 +72,10 @@ impl Shape {
                 let each = Box::new(Self::of(graph, body));
                 match tolerance {
                     None => Self::Each(each),
-                    Some(_) => Self::Tolerant(
-                        each,
-                        body.iter().flat_map(Node::steps).map(|step| name(&step)).collect(),
-                    ),
+                    Some(_) => {
+                        let first = body.iter().flat_map(Node::steps).next();
+                        Self::Tolerant(each, first.map(|step| name(&step)))
+                    }
                 }
             }
             Node::Choose { by, arms } => {
@@ -153,12 +153,18 @@ impl Shape {
                 }
                 Some(list(parts)?)
             }
-            Self::Tolerant(body, steps) => {
+            Self::Tolerant(body, map) => {
                 let mut parts = Vec::new();
                 for (nth, item) in (0..).zip(items(given)?) {
                     let path = path.item(nth);
-                    let Some(part) = tolerated(body, steps, state, &path, &item)? else { return Ok(None) };
-                    parts.push(part);
+                    let known =
+                        map.as_ref().and_then(|map| state.failed_items.get(&(map.clone(), path.clone())));
+                    if let Some(item) = known {
+                        parts.push(failed(&item.failure)?);
+                        continue;
+                    }
+                    let Some(part) = body.output(state, &path, &item)? else { return Ok(None) };
+                    parts.push(ok(&part));
                 }
                 Some(list(parts)?)
             }
@@ -191,24 +197,6 @@ impl Shape {
             },
         })
     }
-}
-
-/// What became of an item of a map that tolerates failures.
-fn tolerated(
-    body: &Shape,
-    steps: &[Name],
-    state: &State,
-    path: &Path,
-    item: &Payload,
-) -> Result<Option<String>, PayloadError> {
-    if let Some(output) = body.output(state, path, item)? {
-        return Ok(Some(ok(&output)));
-    }
-    let failure = steps.iter().find_map(|step| {
-        let mut within = state.steps.get(step)?.within(path);
-        within.find(|(_, step)| step.status == StepStatus::Failed).and_then(|(_, step)| step.failure.as_ref())
-    });
-    Ok(failure.map(failed).transpose()?)
 }
 
 /// `{"ok": output}`

@@ -34,6 +34,8 @@ pub struct State {
     pub pause: Option<Pause>,
     /// What is asked of it and not done yet.
     pub request: Option<Request>,
+    /// Items of maps that have failed while their maps went on without them, by the first step of the map's body.
+    pub failed_items: BTreeMap<(Name, Path), FailedItem>,
     /// Every step that has its result, in the order in which they got it, as long as nothing is undone.
     pub completed: Vec<Place>,
     /// Why what it did is being or was undone.
@@ -87,6 +89,15 @@ pub enum Request {
     Undo,
     /// Stop running attempts, then end.
     Cancel,
+}
+
+/// An item that failed while its map went on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FailedItem {
+    /// The step that failed.
+    pub at: Option<Place>,
+    /// What went wrong.
+    pub failure: Failure,
 }
 
 /// A signal that nothing has waited for yet.
@@ -266,6 +277,7 @@ impl State {
             outputs: Arc::new(Vec::new()),
             pause: None,
             request: None,
+            failed_items: BTreeMap::new(),
             completed: Vec::new(),
             undoing: None,
             failure: None,
@@ -420,6 +432,10 @@ impl State {
                     self.wake_at = Some(at);
                 }
             }
+            Event::ItemFailed(item) => {
+                let (at, failure) = (item.at.clone(), item.failure.clone());
+                self.failed_items.insert((item.map.clone(), item.item.clone()), FailedItem { at, failure });
+            }
             Event::UndoStarted(undo) => {
                 self.request = None;
                 self.undoing = Some(Undoing { place: undo.place.clone(), failure: undo.failure.clone() });
@@ -540,6 +556,9 @@ impl State {
             // A signal is kept until something waits for it, wherever the run is.
             (Event::SignalReceived(_), Queued | Running | Waiting | Paused | Cancelling | Failed) => true,
             (Event::SignalReceived(_), Succeeded | Cancelled) => false,
+
+            (Event::ItemFailed(_), Running) => owned && self.request.is_none(),
+            (Event::ItemFailed(_), _) => false,
 
             (Event::UndoStarted(_), Running | Cancelling) => {
                 owned && self.running == 0 && self.undoing.is_none()
@@ -811,6 +830,7 @@ impl State {
     /// Lets every step that stands in the way, waits or was lost begin again with all its attempts. Failed items of a map
     /// that tolerated them stay as they are: later steps have gone on from that.
     fn renew_budgets(&mut self, trouble: Option<&Name>) {
+        self.failed_items.retain(|_, item| item.at.as_ref().map(|at| &at.step) != trouble);
         for (name, group) in &mut self.steps {
             let is_tolerated = trouble != Some(name);
             let mut reopened = 0;

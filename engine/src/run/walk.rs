@@ -8,7 +8,7 @@ use stepwell_contract::{MessageId, Name, Payload, Timestamp};
 
 use crate::run::actor::Actor;
 use crate::run::decide::{PlanError, Rest, Start};
-use crate::run::event::{Event, StepSkipped, TimerFired, TimerStarted, WaitEnded, WaitStarted};
+use crate::run::event::{Event, ItemFailed, StepSkipped, TimerFired, TimerStarted, WaitEnded, WaitStarted};
 use crate::run::output::{failed, items, list, ok, word};
 use crate::run::place::{Path, Place};
 use crate::run::state::{Signal, State, StepStatus};
@@ -465,6 +465,8 @@ impl Flow {
 #[derive(Debug)]
 struct Items {
     path: Path,
+    /// The first step of the body, by which the map is known.
+    map: Option<Name>,
     given: Vec<Payload>,
     /// What became of those that have ended.
     ended: Vec<Option<Ended>>,
@@ -514,6 +516,7 @@ impl Items {
         let next = begun.max().unwrap_or(0).min(u32::try_from(given.len()).unwrap_or(u32::MAX));
         let mut items = Self {
             path: path.clone(),
+            map: steps.first().map(|step| walk.name(*step).clone()),
             ended: given.iter().map(|_| None).collect(),
             given,
             ended_count: 0,
@@ -526,8 +529,22 @@ impl Items {
             next,
             stuck: None,
         };
-        (0..next).for_each(|nth| items.open(nth));
+        for nth in 0..next {
+            match items.key(nth).and_then(|key| walk.state.failed_items.get(&key)) {
+                Some(item) => {
+                    items.failed_count += 1;
+                    items.touched.remove(&nth);
+                    items.end(nth, Ended::Failed(item.failure.clone()));
+                }
+                None => items.open(nth),
+            }
+        }
         Ok(items)
+    }
+
+    /// Under what the failure of an item is recorded.
+    fn key(&self, nth: u32) -> Option<(Name, Path)> {
+        Some((self.map.clone()?, self.path.item(nth)))
     }
 
     fn open(&mut self, nth: u32) {
@@ -622,6 +639,10 @@ impl Items {
                         self.stuck.get_or_insert(trouble);
                     } else {
                         let failure = failure.clone();
+                        if let Some((map, item)) = self.key(nth) {
+                            let (at, failure) = (trouble.rest.place().cloned(), failure.clone());
+                            walk.events.push(ItemFailed { map, item, at, failure }.into());
+                        }
                         self.end(nth, Ended::Failed(failure));
                     }
                 }

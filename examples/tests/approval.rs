@@ -69,13 +69,16 @@ fn a_worker_that_is_killed_while_a_request_waits_costs_nothing_and_time_passes_w
         worker.wait().expect("it is dead");
 
         // The reviewer's time runs out while nobody is there.
-        while !bench.says("show trip", 0, &["waits for review, "]).contains("review, 0s left") {}
+        while !bench
+            .says("show trip", 0, &["waits for reviewer.answer, "])
+            .contains("reviewer.answer, 0s left")
+        {}
         let said = bench.says("work --until-idle", 0, &["the head of department is asked"]);
         assert!(!said.contains("the reviewer is asked"), "{store}: nobody is asked twice: {said}");
-        bench.says("show trip", 0, &["trip is waiting", "waits for second_review, "]);
+        bench.says("show trip", 0, &["trip is waiting", "waits for head.answer, "]);
 
         bench.says("approve trip --by ada", 0, &["that is durable"]);
-        bench.says("show trip", 0, &["second_review-ada-approves has arrived"]);
+        bench.says("show trip", 0, &["the answer ada-approves has arrived"]);
         let said = bench.says("work", 0, &["approved, since ada approved it", "nothing is left to do"]);
         assert!(!said.contains("is asked"), "{store}: {said}");
         bench.says("show trip", 0, &["trip is succeeded", "approved, since ada approved it"]);
@@ -90,7 +93,7 @@ fn a_word_counts_before_the_request_waits_and_the_same_word_again_has_no_effect(
         bench.says("start late", 0, &[]);
         bench.says("reject early --by bob", 0, &[]);
         bench.says("reject early --by bob", 0, &[]);
-        bench.says("show early", 0, &["early is queued", "review-bob-rejects has arrived"]);
+        bench.says("show early", 0, &["early is queued", "the answer bob-rejects has arrived"]);
         bench.says("work --until-idle", 0, &["early: rejected, since bob rejected it", "somebody: late"]);
         bench.says("approve late", 0, &[]);
         bench.says("work", 0, &["late: approved", "nothing is left to do"]);

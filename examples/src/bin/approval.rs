@@ -26,27 +26,30 @@ use stepwell_examples::{
 
 // ---- the workflow: ask, wait a while; without an answer ask somebody else, wait again; then decide
 
-/// The signals, one for each wait: a wait has the name of what it waits for, and names are unique in a workflow.
-const REVIEW: &str = "review";
-const SECOND: &str = "second_review";
+/// The signal by which a person answers.
+const ANSWER: &str = "answer";
 
 fn workflow(times: &Times) -> Result<Workflow<Request, Decision>, BuildError> {
+    // The same part twice, each under a prefix of its own. Both wait for the same signal.
+    let (first, second) = (wait_for_answer(times.escalate_after)?, wait_for_answer(times.give_up_after)?);
     Workflow::named(APPROVAL)
         .step(AskReviewer)
-        .wait_for_within::<Word>(REVIEW, times.escalate_after)
-        .step(Weigh)
+        .include_as("reviewer", &first)
         .branch(
             "unanswered",
             |so_far: &SoFar| so_far.word.is_none(),
-            |unanswered| {
-                unanswered
-                    .step(Escalate)
-                    .wait_for_within::<Word>(SECOND, times.give_up_after)
-                    .step(WeighAgain)
-            },
+            |unanswered| unanswered.step(Escalate).include_as("head", &second),
             |answered| answered,
         )
         .step(Decide)
+        .build()
+}
+
+fn wait_for_answer(time: Duration) -> Result<Workflow<SoFar, SoFar>, BuildError> {
+    Workflow::named("wait_for_answer")
+        .input::<SoFar>()
+        .wait_for_within::<Word>(ANSWER, time)
+        .step(TakeIn)
         .build()
 }
 
@@ -85,27 +88,27 @@ struct AskReviewer;
 #[async_trait]
 impl Step for AskReviewer {
     type Input = Request;
-    type Output = String;
+    type Output = SoFar;
     const NAME: &'static str = "ask_reviewer";
 
-    async fn run(&self, ctx: &StepContext, request: Request) -> StepResult<String> {
+    async fn run(&self, ctx: &StepContext, request: Request) -> StepResult<SoFar> {
         // A real one sends a mail here, with `ctx.idempotency_key()` so that it is sent once.
         println!("{}: the reviewer is asked about {:?}", ctx.run_id(), request.what);
-        Ok(request.what)
+        Ok(SoFar { what: request.what, word: None })
     }
 }
 
-struct Weigh;
+struct TakeIn;
 
 #[async_trait]
-impl Step for Weigh {
+impl Step for TakeIn {
     /// What flowed into the wait, and what the signal said; nothing when its time was over.
-    type Input = (String, Option<Word>);
+    type Input = (SoFar, Option<Word>);
     type Output = SoFar;
-    const NAME: &'static str = "weigh";
+    const NAME: &'static str = "take_in";
 
-    async fn run(&self, _ctx: &StepContext, (what, word): (String, Option<Word>)) -> StepResult<SoFar> {
-        Ok(SoFar { what, word })
+    async fn run(&self, _ctx: &StepContext, (so_far, word): (SoFar, Option<Word>)) -> StepResult<SoFar> {
+        Ok(SoFar { word, ..so_far })
     }
 }
 
@@ -120,19 +123,6 @@ impl Step for Escalate {
     async fn run(&self, ctx: &StepContext, so_far: SoFar) -> StepResult<SoFar> {
         println!("{}: no answer; the head of department is asked about {:?}", ctx.run_id(), so_far.what);
         Ok(so_far)
-    }
-}
-
-struct WeighAgain;
-
-#[async_trait]
-impl Step for WeighAgain {
-    type Input = (SoFar, Option<Word>);
-    type Output = SoFar;
-    const NAME: &'static str = "weigh_again";
-
-    async fn run(&self, _ctx: &StepContext, (so_far, word): (SoFar, Option<Word>)) -> StepResult<SoFar> {
-        Ok(SoFar { word, ..so_far })
     }
 }
 
@@ -294,12 +284,8 @@ async fn start(engine: &Engine, id: &str, what: String) -> Result<ExitCode, Trou
 async fn answer(engine: &Engine, id: &str, word: Word) -> Result<ExitCode, Trouble> {
     let key = key_of(id)?;
     let verb = if word.approves { "approves" } else { "rejects" };
-    // Which of the two waits is there when it arrives is not known here: both get it, and one that is never reached leaves it.
-    for signal in [REVIEW, SECOND] {
-        // The id makes it one answer, however often it is sent.
-        let id = format!("{signal}-{}-{verb}", word.by);
-        engine.signal(&key, signal, &id, &word).await.map_err(unsent)?;
-    }
+    // The id makes it one answer, however often it is sent.
+    engine.signal(&key, ANSWER, &format!("{}-{verb}", word.by), &word).await.map_err(unsent)?;
     println!("{} {verb} {id}: that is durable, and counts as soon as a worker sees it", word.by);
     Ok(ExitCode::SUCCESS)
 }

@@ -216,6 +216,27 @@ async fn each_item_sleeps_until_its_own_time_and_sleepers_take_no_room() {
     assert_eq!(soon("a result", run.result::<Vec<u32>>()).await.expect("a result"), [103, 101, 102]);
 }
 
+#[tokio::test]
+async fn a_sleep_that_has_begun_keeps_its_end_also_while_its_run_is_held() {
+    let flow = |time| {
+        let flow = Workflow::named("w").input::<u32>().sleep("rest", time).step_fn("wake", add!(1));
+        flow.build().expect("a workflow")
+    };
+    let bench = Bench::new();
+    let engine = bench.engine(flow(hours(1))).await;
+    let run = engine.start_run("w", "r-1", &1u32).await.expect("a run");
+    waits(&engine, &run).await;
+    engine.shutdown().await;
+
+    let engine = bench.engine(flow(days(100))).await;
+    let run = engine.find(run.key()).await.expect("the run");
+    engine.pause(run.key(), "not now").await.expect("held");
+    bench.time.advance(hours(2));
+    assert_eq!(run.head().await.expect("a head").status, Status::Paused);
+    engine.resume(run.key(), "now").await.expect("resumed");
+    assert_eq!(soon("a result", run.result::<u32>()).await.expect("a result"), 2);
+}
+
 // ---- signals
 
 /// Waits for `word` within an hour, and says what came.
@@ -238,6 +259,21 @@ async fn a_signal_that_comes_before_the_run_waits_for_it_counts() {
     assert_eq!(heard, (7, Some("early".to_owned())));
     let late = engine.signal(run.key(), "word", "s-2", "late").await.expect_err("it has ended");
     assert!(late.to_string().contains("it has ended"), "{late}");
+}
+
+#[tokio::test]
+async fn a_signal_that_comes_while_the_run_is_held_is_kept_until_it_goes_on() {
+    let bench = Bench::new();
+    let engine = bench.engine(listener()).await;
+    let run = engine.start_run("w", "r-1", &7u32).await.expect("a run");
+    waits(&engine, &run).await;
+    engine.pause(run.key(), "not now").await.expect("held");
+    engine.signal(run.key(), "word", "s-1", "meanwhile").await.expect("sent");
+    let held = run.result::<Heard>().await.expect_err("it is held");
+    assert!(matches!(held, RunError::Paused { .. }), "{held}");
+    engine.resume(run.key(), "now").await.expect("resumed");
+    let heard = soon("a result", run.result::<Heard>()).await.expect("a result");
+    assert_eq!(heard, (7, Some("meanwhile".to_owned())));
 }
 
 #[tokio::test]
@@ -309,6 +345,27 @@ async fn a_loop_asks_before_each_round_and_fails_when_it_wants_more_than_its_bou
     let run = engine.start_run("w", "more", &3u32).await.expect("a run");
     let (place, code) = failed(run.result::<u32>().await);
     assert_eq!((place.as_str(), code.as_str()), ("is_small[5]", "repeat.rounds_max"));
+}
+
+#[tokio::test]
+async fn a_loop_that_failed_at_its_bound_goes_on_with_the_next_round_under_a_wider_one() {
+    let flow = |rounds_max| {
+        let flow = Workflow::named("w").input::<u32>();
+        let flow = flow.repeat_while("is_small", rounds_max, |n: &u32| *n < 6, |f| f.step_fn("add", add!(1)));
+        flow.build().expect("a workflow")
+    };
+    let bench = Bench::new();
+    let engine = bench.engine(flow(4)).await;
+    let run = engine.start_run("w", "r-1", &0u32).await.expect("a run");
+    failed(run.result::<u32>().await);
+    engine.shutdown().await;
+
+    let engine = bench.engine(flow(6)).await;
+    let run = engine.find(run.key()).await.expect("the run");
+    engine.retry(run.key(), "the bound was too small").await.expect("let go on");
+    assert_eq!(soon("a result", run.result::<u32>()).await.expect("a result"), 6);
+    // Six rounds, and seven answers: nothing was done again.
+    assert_eq!(count(&engine, &run, "step_started").await, 13);
 }
 
 // ---- side by side

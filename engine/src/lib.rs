@@ -18,6 +18,11 @@ pub mod workflow;
 mod lock;
 mod views;
 
+/// Compiles and builds what the guide shows.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/workflows.md")]
+struct Guide;
+
 pub use async_trait::async_trait;
 pub use config::EngineOptions;
 pub use error::{Error, RunError};

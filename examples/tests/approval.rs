@@ -65,6 +65,7 @@ fn a_worker_that_is_killed_while_a_request_waits_costs_nothing_and_time_passes_w
         let (mut worker, said, _) =
             bench.worker("work --escalate-after 3s --give-up-after 3days", "waiting for somebody: trip");
         assert!(said.contains("the reviewer is asked") && said.contains("held by this worker: 0"), "{said}");
+        bench.says("approve trip", 5, &["wait for that process or stop it"]);
         worker.kill().expect("it is killed");
         worker.wait().expect("it is dead");
 

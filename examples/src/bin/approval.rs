@@ -161,10 +161,10 @@ impl Decision {
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "On file: and sled: one process at a time has the store: stop the worker before you approve. On redis:
+    after_help = "On file: and sled: one process at a time has the store: stop the worker before you approve. On redis: \
 several have it, and an approval reaches a worker that runs.
 
-Exit codes: 0 done; 1 failed, or there is no such request; 2 wrong usage; 5 the store does not open; 130 stopped by a
+Exit codes: 0 done; 1 failed, or there is no such request; 2 wrong usage; 5 the store does not open; 130 stopped by a \
 signal (the same command goes on).
 
 Try:

@@ -193,7 +193,7 @@ const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data");
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Exit codes: 0 done, what failed is told; 1 more failed than is tolerated; 2 wrong usage; 5 the store
+    after_help = "Exit codes: 0 done, what failed is told; 1 more failed than is tolerated; 2 wrong usage; 5 the store \
 does not open; 130 stopped by a signal (the same command goes on).
 
 Try:

@@ -223,12 +223,12 @@ const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data");
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Exit codes: 0 done, 1 not done, 2 wrong usage, 5 the store does not open, 130 stopped by a signal (the same
+    after_help = "Exit codes: 0 done, 1 not done, 2 wrong usage, 5 the store does not open, 130 stopped by a signal (the same \
 command goes on).
 
 Try:
   photos --crash-at 3        the process dies when the third photo is in the index
-  photos                     goes on there: that one is taken out and done again, none is twice or missing
+  photos                     goes on there: that one is done again, none is twice or missing
   jq . photos.jsonl"
 )]
 struct Flags {

@@ -519,6 +519,16 @@ async fn a_workflow_can_stand_twice_in_another_under_two_prefixes() {
 }
 
 #[test]
+fn what_an_included_workflow_says_for_its_steps_holds_for_them_where_they_stand() {
+    let careful = StepPolicy::default().effect(Effect::NotIdempotent);
+    let part =
+        Workflow::named("part").step_policy(careful).step_fn("charge", add!(1)).build().expect("a part");
+    let whole = Workflow::named("w").input::<u32>().include(&part).build().expect("a workflow");
+    let graph = whole.into_definition();
+    assert_eq!(graph.graph().steps[0].policy.effect, Some(Effect::NotIdempotent));
+}
+
+#[test]
 fn a_body_that_gives_back_another_builder_is_refused() {
     let foreign = || Workflow::named("other").input::<u32>().step_fn("theirs", add!(1));
     let within_branch =

@@ -76,7 +76,9 @@ impl Draft {
     pub(crate) fn include(&mut self, prefix: &str, definition: &Definition) {
         let offset = self.steps.len();
         for (spec, code) in definition.graph.steps.iter().zip(definition.steps.iter()) {
-            let index = self.add(&format!("{prefix}{}", spec.name), spec.policy, Arc::clone(code));
+            // What it says for all its steps holds for them here too.
+            let policy = spec.policy.or(definition.policy.step);
+            let index = self.add(&format!("{prefix}{}", spec.name), policy, Arc::clone(code));
             self.steps[index.0].0.undo = spec.undo.map(|undo| StepIndex(undo.0 + offset));
         }
         self.nodes.extend(definition.graph.nodes.iter().map(|node| node.shifted(offset)));

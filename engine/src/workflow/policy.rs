@@ -119,6 +119,21 @@ pub struct StepPolicy {
 }
 
 impl StepPolicy {
+    /// This policy, and where it says nothing the other one.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            attempt_timeout_ms: self.attempt_timeout_ms.or(other.attempt_timeout_ms),
+            deadline_ms: self.deadline_ms.or(other.deadline_ms),
+            heartbeat_timeout_ms: self.heartbeat_timeout_ms.or(other.heartbeat_timeout_ms),
+            retry: self.retry.or(other.retry),
+            effect: self.effect.or(other.effect),
+            on_exhausted: self.on_exhausted.or(other.on_exhausted),
+            crash_max: self.crash_max.or(other.crash_max),
+            estimate_ms: self.estimate_ms.or(other.estimate_ms),
+        }
+    }
+
     /// One attempt may take this long.
     #[must_use]
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {

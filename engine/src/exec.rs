@@ -1,6 +1,8 @@
 //! The moving parts: everything that waits, writes or spawns.
 
+pub mod bulk;
 pub mod engine;
+pub mod fork;
 pub mod handle;
 pub mod runs;
 pub mod signals;

@@ -1,13 +1,19 @@
 //! What happens to one run, pure: no waiting, no input or output, no clock, no randomness.
 
 pub mod actor;
+pub mod cut;
 pub mod decide;
+mod edit;
 pub mod event;
 pub mod fit;
+pub mod fork;
 pub mod output;
+mod permit;
 pub mod place;
+pub mod preview;
 pub mod request;
 pub mod state;
+mod steps;
 pub mod summary;
 pub mod takeover;
 mod trouble;

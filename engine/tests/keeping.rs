@@ -95,7 +95,7 @@ async fn mail_of_a_held_run_is_answered_although_whoever_posted_it_has_gone() {
     let key = engine.start_with(start).await.expect("a run").key().clone();
     engine.pause(&key, "for the test").await.expect("paused");
 
-    let ask = Ask { verb: Verb::Resume, actor: Actor::Person("ada".to_owned()), message: String::new() };
+    let ask = Ask::new(Verb::Resume, Actor::Person("ada".to_owned()), "");
     let id = MessageId::new("left-behind").expect("an id");
     let message =
         Message::new(id, Kind::of("request"), time.now(), Payload::encode(&ask).expect("a payload"));

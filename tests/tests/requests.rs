@@ -124,8 +124,8 @@ fn nobody() -> Name {
 fn leads_to(verb: Verb) -> Option<Status> {
     match verb {
         Verb::Pause | Verb::Interrupt => Some(Status::Paused),
-        Verb::Cancel | Verb::Undo => Some(Status::Cancelled),
-        Verb::Resume | Verb::Retry => None,
+        Verb::Cancel | Verb::Undo | Verb::Terminate => Some(Status::Cancelled),
+        _ => None,
     }
 }
 
@@ -133,7 +133,8 @@ async fn each_verb_in_each_state(kind: Kind) {
     let scene = Scene::new(kind).await;
     let (mut allowed, mut refused) = (0, 0);
     for status in STATES {
-        for verb in Verb::ALL {
+        // The others say more than their verb.
+        for verb in Verb::ALL.into_iter().filter(|verb| !verb.is_edit()) {
             let what = format!("{} when {status}", verb.as_str());
             let key = scene.run_in(status, &format!("{}-{status}", verb.as_str())).await;
             let (head, records) = (scene.head(&key).await, scene.records(&key).await);
@@ -175,7 +176,7 @@ async fn each_verb_in_each_state(kind: Kind) {
             assert!(check_journal(&key, &scene.records(&key).await).is_empty());
         }
     }
-    assert_eq!((allowed, refused), (15, 25));
+    assert_eq!((allowed, refused), (20, 28));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -20,8 +20,10 @@ use uuid::Uuid;
 use crate::clock::{StoreTime, Time};
 use crate::config::EngineOptions;
 use crate::error::Error;
+use crate::exec::bulk::{self, Asked, BulkPreview, Selection};
 use crate::exec::committer::Committer;
 use crate::exec::core::{Core, Registered};
+use crate::exec::fork::{self, ForkRun};
 use crate::exec::handle::RunHandle;
 use crate::exec::pool::Pool;
 use crate::exec::registry::Registry;
@@ -29,11 +31,15 @@ use crate::exec::runs::Runs;
 use crate::exec::start::{self, StartRun};
 use crate::exec::{keeper, load, panics, requests, worker};
 use crate::run::actor::Actor;
+use crate::run::place::Place;
+use crate::run::preview::Preview;
 use crate::run::request::{Ask, SentSignal, Verb};
 use crate::run::state::State;
 use crate::workflow::classify::Classifiers;
 use crate::workflow::context::Resources;
 use crate::workflow::definition::{Definition, Workflow};
+use crate::workflow::finite;
+use crate::workflow::step::VALUE_BYTES_MAX;
 
 /// Runs workflows on a store. Clones are the same engine.
 ///
@@ -209,6 +215,17 @@ impl EngineBuilder {
     }
 }
 
+/// What a person gives in place of what a step or a starter would have given.
+pub(crate) fn value_of<T: Serialize + ?Sized>(value: &T) -> Result<Payload, Error> {
+    let value = finite::encode(value)?;
+    match value.text().len() {
+        bytes if bytes > VALUE_BYTES_MAX => {
+            Err(stepwell_contract::PayloadError::TooLarge { bytes, limit: VALUE_BYTES_MAX }.into())
+        }
+        _ => Ok(value),
+    }
+}
+
 fn check(options: &EngineOptions) -> Result<(), Error> {
     let refuse = |why: &str| Err(Error::Options(why.to_owned()));
     if options.concurrency == 0 || options.concurrency > Semaphore::MAX_PERMITS {
@@ -375,7 +392,21 @@ impl Engine {
     /// # Cancellation
     /// Dropping the future leaves the request in the run's inbox, or unsent.
     pub async fn ask(&self, key: &RunKey, verb: Verb, actor: Actor, message: &str) -> Result<Head, Error> {
-        requests::ask(&self.0.core, key, Ask { verb, actor, message: message.to_owned() }).await
+        self.send(key, Ask::new(verb, actor, message)).await
+    }
+
+    /// Like [`ask`](Self::ask), with all that a request can say: a step, a value, what was seen of the run.
+    ///
+    /// A request about a step is answered by an engine that has the run's workflow registered: this one, or the next that
+    /// looks at the run's inbox.
+    ///
+    /// # Errors
+    /// As for [`ask`](Self::ask).
+    ///
+    /// # Cancellation
+    /// As for [`ask`](Self::ask).
+    pub async fn send(&self, key: &RunKey, ask: Ask) -> Result<Head, Error> {
+        requests::ask(&self.0.core, key, ask).await
     }
 
     /// Asks a run to stop for good: running attempts are told to stop, then the run ends as cancelled.
@@ -394,6 +425,135 @@ impl Engine {
     /// As for [`ask`](Self::ask).
     pub async fn undo(&self, key: &RunKey, reason: &str) -> Result<Head, Error> {
         self.ask(key, Verb::Undo, Actor::Program, reason).await
+    }
+
+    /// What a request would do: whether it is allowed, where it would lead, which steps would run again and which results would
+    /// no longer count. Nothing is written. A run that is under way may be elsewhere by the time it is asked.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRun`]; [`Error::Journal`]; [`Error::Store`]. What would be refused is no error.
+    pub async fn dry_run(&self, key: &RunKey, ask: &Ask) -> Result<Preview, Error> {
+        requests::dry_run(&self.0.core, key, ask).await
+    }
+
+    /// What a [`fork`](Self::fork) would do. Nothing is written.
+    ///
+    /// # Errors
+    /// As for [`fork`](Self::fork). What would be refused is no error.
+    pub async fn dry_run_fork(&self, key: &RunKey, into: &ForkRun) -> Result<Preview, Error> {
+        fork::dry_run(&self.0.core, key, into).await
+    }
+
+    /// Lists at most `limit` runs that fit a query, to ask them all the same: what is listed later is not among them.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn select(&self, query: &Query, limit: usize) -> Result<Selection, Error> {
+        bulk::select(&self.0.core, query, limit).await
+    }
+
+    /// How many runs would be asked, and what the request would do to the first `sample` of them. Nothing is written.
+    ///
+    /// # Errors
+    /// As for [`dry_run`](Self::dry_run); runs that were removed since they were listed are left out.
+    pub async fn dry_run_all(
+        &self,
+        selection: &Selection,
+        ask: &Ask,
+        sample: usize,
+    ) -> Result<BulkPreview, Error> {
+        bulk::dry_run(&self.0.core, selection, ask, sample).await
+    }
+
+    /// Asks each of the runs, several at a time, and tells what became of each in the order of the selection. With the same
+    /// selection it can be called again: a run that has had the request is not given it twice, and tells how it answered or
+    /// why it would refuse it now.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves some runs asked and others not: call it again with the same selection.
+    pub async fn ask_all(&self, selection: &Selection, ask: &Ask) -> Vec<Asked> {
+        bulk::ask_all(&self.0.core, selection, ask).await
+    }
+
+    /// Passes over a step that has no result: one that has failed, waits, sleeps or has not begun. It gives what would have
+    /// flowed into it. A run for which that step stood in the way goes on; one that is held for another reason stays held.
+    /// [`send`](Self::send) a [`Verb::Skip`] with a value to have it give that.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    pub async fn skip(&self, key: &RunKey, place: &Place, reason: &str) -> Result<Head, Error> {
+        self.send(key, Ask::new(Verb::Skip, Actor::Program, reason).at(place.clone())).await
+    }
+
+    /// Says what the result of a step is that has begun and has none: one that has failed, is in doubt or waits. The run goes
+    /// on as after [`skip`](Self::skip).
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send); [`Error::Payload`] when the output has no JSON form or is over the limit.
+    pub async fn set_output<T: Serialize + ?Sized>(
+        &self,
+        key: &RunKey,
+        place: &Place,
+        output: &T,
+        reason: &str,
+    ) -> Result<Head, Error> {
+        let ask = Ask::new(Verb::SetOutput, Actor::Program, reason).at(place.clone());
+        self.send(key, ask.with(value_of(output)?)).await
+    }
+
+    /// Lets a run begin again at a step: what is recorded of that step and of all that comes after it in the definition is set
+    /// aside, stays in the history, and no longer counts. Attempts count on, with fresh budgets. A place that leaves items
+    /// or rounds out, like `pack` for `pack[2]`, means all of them. Signals that were taken are not given again. Steps keep
+    /// their idempotency keys: a receiver that knows them may answer as it did before.
+    ///
+    /// A run that has succeeded or was cancelled stays as it is: [`fork`](Self::fork) it.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    pub async fn restart(&self, key: &RunKey, place: &Place, reason: &str) -> Result<Head, Error> {
+        self.send(key, Ask::new(Verb::Restart, Actor::Program, reason).at(place.clone())).await
+    }
+
+    /// Makes a new run that goes on from a step of another one, wherever that one is; the other one is not touched. The new
+    /// run's journal begins with where it comes from and with how all steps ended there, but that one and those after it.
+    /// It has the tags, queue and priority of the old one, its own deadline, and its own idempotency keys: what its steps do
+    /// outside, they do again. Signals that nothing has taken are not copied. The same call again returns the run that is
+    /// there.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the id is in use for another run; [`Error::Refused`] when the step is not known, or when what
+    /// is copied does not fit; [`Error::UnknownWorkflow`]; [`Error::NoSuchRun`]; [`Error::Id`]; [`Error::Store`], also when
+    /// there is more to copy than one batch holds (10 000 results, 4 MiB).
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves the run made or not: call it again.
+    pub async fn fork(&self, key: &RunKey, into: ForkRun) -> Result<RunHandle, Error> {
+        fork::fork(&self.0.core, key, into).await
+    }
+
+    /// Changes the input of a run of which nothing was made of its input yet. A run that is held or has failed stays so.
+    /// Later, [`send`](Self::send) a [`Verb::Restart`] from the first step with the new input. Starting the run again with
+    /// its first input still finds it.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send); [`Error::Payload`] when the input has no JSON form or is over the limit.
+    pub async fn edit_input<T: Serialize + ?Sized>(
+        &self,
+        key: &RunKey,
+        input: &T,
+        reason: &str,
+    ) -> Result<Head, Error> {
+        self.send(key, Ask::new(Verb::EditInput, Actor::Program, reason).with(value_of(input)?)).await
+    }
+
+    /// Ends a run as cancelled at once: what runs is dropped where it is, and nothing is undone. The worker that has the
+    /// run is asked first; one that does not answer within a second loses the run, and what it writes afterwards is
+    /// refused.
+    ///
+    /// # Errors
+    /// As for [`ask`](Self::ask).
+    pub async fn terminate(&self, key: &RunKey, reason: &str) -> Result<Head, Error> {
+        self.ask(key, Verb::Terminate, Actor::Program, reason).await
     }
 
     /// Asks a run to hold once its running attempts have ended.

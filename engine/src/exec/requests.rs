@@ -12,11 +12,12 @@ use uuid::Uuid;
 use crate::error::Error;
 use crate::exec::core::Core;
 use crate::exec::outcome::Outcome;
-use crate::exec::runner::answer;
+use crate::exec::runner::{answer, needs_definition};
 use crate::exec::slot::Slot;
 use crate::exec::{heads, load};
 use crate::run::actor::Actor;
 use crate::run::event::{Event, LostReason, PauseReason, RunPaused, within};
+use crate::run::preview::{Preview, preview};
 use crate::run::request::{Ask, SIGNAL, SentSignal, Verb, put_to_rest};
 use crate::run::state::State;
 use crate::run::summary::Summary;
@@ -27,6 +28,8 @@ const REQUEST: Kind = Kind::of("request");
 /// How often the caller looks whether the owner has answered, and how many times: half a minute in all.
 const LOOK: Duration = Duration::from_millis(20);
 const LOOKS_MAX: u32 = 1_500;
+/// How many times the owner of a run is asked to end it before that is done over its head: a second in all.
+const TERMINATE_LOOKS: u32 = 50;
 /// Longest reason kept with a request, in bytes.
 const REASON_BYTES_MAX: usize = 4 << 10;
 /// Most messages answered with one write.
@@ -38,43 +41,46 @@ pub(crate) const MAIL_MAX: usize = 100;
 /// [`Error::Refused`] when the run's state does not allow it; nothing changed. [`Error::NoAnswerYet`] when the owner
 /// has not answered in time: the request stays.
 pub(crate) async fn ask(core: &Arc<Core>, key: &RunKey, ask: Ask) -> Result<Head, Error> {
-    let head = head_of(core, key).await?;
-    let ask = Ask { message: within(ask.message, REASON_BYTES_MAX), ..ask };
     let id = MessageId::new(Uuid::now_v7().simple().to_string())?;
-    if let Err(why) = ask.verb.allowed(head.status) {
-        let why = match ask.verb {
-            // Only the journal tells whether there is a pause to take back.
-            Verb::Resume if head.status == Status::Running => {
-                match ask.answer(&id, &load_state(core, key).await?) {
-                    Event::RequestRefused(refused) => Some(refused.message),
-                    _ => None,
-                }
-            }
-            _ => Some(why.to_owned()),
-        };
-        if let Some(why) = why {
-            return Err(Error::Refused {
-                key: key.clone(),
-                verb: ask.verb.as_str(),
-                status: head.status,
-                why,
-            });
-        }
+    ask_as(core, key, ask, id, false).await
+}
+
+/// Like [`ask`], under an id: a run that was asked under it before has it once.
+pub(crate) async fn ask_as(
+    core: &Arc<Core>,
+    key: &RunKey,
+    ask: Ask,
+    id: MessageId,
+    may_be_repeated: bool,
+) -> Result<Head, Error> {
+    let head = head_of(core, key).await?;
+    let ask = Ask { message: reason(ask.message), ..ask };
+    if let Some(why) = foreseen(core, &head, &id, &ask).await? {
+        return Err(Error::Refused { key: key.clone(), verb: ask.verb.as_str(), status: head.status, why });
     }
     let message = Message::new(id.clone(), REQUEST, core.time.now(), Payload::encode(&ask)?);
-    // The answer is written behind what is there now.
-    let from = head.next_seq;
+    // The answer is written behind what is there now, unless it was given before.
+    let from = if may_be_repeated { Seq::FIRST } else { head.next_seq };
     if let Verdict::Rejected { .. } = core.committer.commit(Batch::post(key.clone(), message)).await? {
         return Err(Error::NoSuchRun(key.clone()));
     }
     let mut looks = 0;
     loop {
         let head = head_of(core, key).await?;
-        if let Some(slot) = core.registry.slot(key) {
+        let slot = core.registry.slot(key);
+        if let Some(slot) = &slot {
             slot.tell_mail();
-        } else if head.live_lease(core.time.now()).is_none()
-            && let Some(head) = answer_unowned(core, &head).await?
+        }
+        let is_unowned = slot.is_none() && head.live_lease(core.time.now()).is_none();
+        // The write takes the run from an owner that hangs: whatever that one writes afterwards is refused.
+        let is_forced = ask.verb == Verb::Terminate && looks >= TERMINATE_LOOKS;
+        if (is_unowned || is_forced)
+            && let Some((head, answered)) = answer_unowned(core, &head).await?
+            && answered.contains(&id)
         {
+            if let Some(slot) = slot {
+                slot.lost.cancel();
+            }
             return told(core, &id, from, &ask, head).await;
         }
         let waiting = core.backend.inbox(key, usize::MAX).await?;
@@ -88,6 +94,42 @@ pub(crate) async fn ask(core: &Arc<Core>, key: &RunKey, ask: Ask) -> Result<Head
         looks += 1;
         core.time.pause(LOOK).await;
     }
+}
+
+/// A reason as it is kept.
+pub(crate) fn reason(message: String) -> String {
+    within(message, REASON_BYTES_MAX)
+}
+
+/// What a request would do. Nothing is written.
+pub(crate) async fn dry_run(core: &Core, key: &RunKey, ask: &Ask) -> Result<Preview, Error> {
+    let head = head_of(core, key).await?;
+    let registered = core.definition_of(&head);
+    let known = registered.as_ref().map(|known| (known.definition.graph().as_ref(), &known.limits[..]));
+    Ok(preview(ask, &load_state(core, key).await?, known, core.time.now())?)
+}
+
+/// Why the request will be refused, if that can be told before it is sent: then it leaves no trace.
+async fn foreseen(core: &Core, head: &Head, id: &MessageId, ask: &Ask) -> Result<Option<String>, Error> {
+    let by_status = ask.verb.allowed(head.status).err();
+    let registered = core.definition_of(head);
+    let needs_journal = match by_status {
+        // Only the journal tells whether there is a pause to take back.
+        Some(_) => ask.verb == Verb::Resume && head.status == Status::Running,
+        // What is recorded of a run that is under way may be another thing by the time it has the request.
+        None => {
+            head.status != Status::Running
+                && (ask.verb == Verb::EditInput || ask.verb.is_about_a_step() && registered.is_some())
+        }
+    };
+    if !needs_journal {
+        return Ok(by_status.map(str::to_owned));
+    }
+    let graph = registered.as_ref().map(|registered| registered.definition.graph().as_ref());
+    Ok(match ask.answer(id, &load_state(core, &head.key).await?, graph) {
+        Event::RequestRefused(refused) => Some(refused.message),
+        _ => None,
+    })
 }
 
 /// Sends a signal: returns once it is durable in the run's inbox.
@@ -128,23 +170,38 @@ async fn told(core: &Core, id: &MessageId, from: Seq, ask: &Ask, head: Head) -> 
     Ok(head)
 }
 
-/// Answers all mail of a run that nobody owns. Returns its head then; `None` when the run has changed meanwhile.
-pub(crate) async fn answer_unowned(core: &Core, head: &Head) -> Result<Option<Head>, Error> {
+/// Answers the mail of a run that nobody owns; what needs a definition that is not here is left to an engine that has it.
+/// Returns its head then, and which messages were answered; `None` when the run has changed meanwhile, or when there is
+/// nothing to answer here.
+pub(crate) async fn answer_unowned(
+    core: &Core,
+    head: &Head,
+) -> Result<Option<(Head, Vec<MessageId>)>, Error> {
     let mut state = load_state(core, &head.key).await?;
+    let registered = core.definition_of(head);
+    let graph = registered.as_ref().map(|registered| registered.definition.graph().as_ref());
     let mail = core.backend.inbox(&head.key, MAIL_MAX).await?;
-    let mut events = Vec::new();
+    let (mut events, mut take) = (Vec::new(), Vec::new());
     let now = core.time.now();
-    for message in &mail {
-        let event = answer(message, &state);
+    for message in mail {
+        if graph.is_none() && needs_definition(&message) {
+            continue;
+        }
+        let event = answer(&message, &state, graph);
         state.apply(&event, now)?;
         events.push(event);
+        take.push(message.id);
     }
     let fence = Fence(head.fence.0 + 1);
     let resting = put_to_rest(&mut state, &core.worker, fence, now)?;
     let taken_over = !resting.is_empty();
     events.extend(resting);
-    let take = mail.into_iter().map(|message| message.id).collect();
-    write(core, head, &state, &events, take, if taken_over { fence } else { head.fence }).await
+    if events.is_empty() {
+        return Ok(None);
+    }
+    let fence = if taken_over { fence } else { head.fence };
+    let written = write(core, head, &state, &events, take.clone(), fence).await?;
+    Ok(written.map(|head| (head, take)))
 }
 
 /// Pauses a run that no worker took in time.

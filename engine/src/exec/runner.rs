@@ -41,7 +41,7 @@ use crate::run::takeover::takeover;
 use crate::workflow::context::{Ask, StepContext, Surroundings};
 use crate::workflow::error::StepError;
 use crate::workflow::failure::Failure;
-use crate::workflow::graph::StepIndex;
+use crate::workflow::graph::{Graph, StepIndex};
 
 /// Most attempts that begin with one write.
 const STARTS_MAX: usize = 1_000;
@@ -168,7 +168,7 @@ impl Runner {
         // Mail may be why the run was due. It is answered for the run as it was found: one that waits can be resumed,
         // one that was taken only to read its mail could not be any more.
         runner.read_mail().await?;
-        if runner.state.status != Status::Paused {
+        if runner.state.status != Status::Paused && !runner.state.status.is_finished() {
             runner.take_over()?;
             runner.misfits = misfits(runner.registered.definition.graph(), &runner.state);
         }
@@ -357,7 +357,7 @@ impl Runner {
         let now = self.core.time.now();
         let record = event.record(self.next_seq, now)?;
         self.state.apply(&event, now)?;
-        self.plan.note(&event);
+        self.plan.note(&event, &self.state);
         self.next_seq = self.next_seq.plus(1);
         self.pending_bytes += record.payload.text().len();
         self.pending.append.push(record);
@@ -569,20 +569,27 @@ impl Runner {
             if self.pending.take.contains(&message.id) {
                 continue;
             }
-            self.push(answer(&message, &self.state))?;
+            let graph = Some(self.registered.definition.graph().as_ref());
+            self.push(answer(&message, &self.state, graph))?;
             self.pending.take.push(message.id);
         }
         Ok(())
     }
 }
 
+/// Whether only an engine that has the run's definition can answer a message.
+pub(crate) fn needs_definition(message: &Message) -> bool {
+    message.kind.as_str() != SIGNAL.as_str()
+        && message.payload.decode::<Request>().is_ok_and(|request| request.verb.is_about_a_step())
+}
+
 /// The event that answers a message.
-pub(crate) fn answer(message: &Message, state: &State) -> Event {
+pub(crate) fn answer(message: &Message, state: &State, graph: Option<&Graph>) -> Event {
     if message.kind.as_str() == SIGNAL.as_str() {
         return received(message, state);
     }
     match message.payload.decode::<Request>() {
-        Ok(request) => request.answer(&message.id, state),
+        Ok(request) => request.answer(&message.id, state, graph),
         Err(error) => RequestRefused {
             request: message.id.clone(),
             verb: "unknown".to_owned(),

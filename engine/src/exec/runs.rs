@@ -106,8 +106,7 @@ impl Runs {
     /// # Cancellation
     /// Dropping the future leaves the request in the run's inbox, or unsent.
     pub async fn ask(&self, key: &RunKey, verb: Verb, message: &str) -> Result<Head, Error> {
-        let ask = Ask { verb, actor: Actor::Program, message: message.to_owned() };
-        requests::ask(&self.engine()?, key, ask).await
+        requests::ask(&self.engine()?, key, Ask::new(verb, Actor::Program, message)).await
     }
 
     fn engine(&self) -> Result<Arc<Core>, Error> {

@@ -131,9 +131,11 @@ impl Plan {
         (self.flow.done(), self.graph.nodes.len())
     }
 
-    /// Takes note of an event that the state has taken in: the next [`next`](Self::next) looks where it happened.
-    pub fn note(&mut self, event: &Event) {
+    /// Takes note of an event that the state has taken in: the next [`next`](Self::next) looks where it happened. After one
+    /// that changes what was recorded before, the walk begins anew.
+    pub fn note(&mut self, event: &Event, state: &State) {
         match event {
+            event if event.is_edit() => self.flow = Flow::new(state.created.input.clone()),
             Event::SignalReceived(_) => self.flow.touch_all(),
             event => {
                 if let Some(place) = event.place() {

@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use stepwell_contract::{
-    Fence, Kind, MessageId, Name, Payload, PayloadError, Record, Seq, Timestamp, WorkerId,
+    Fence, Kind, MessageId, Name, Payload, PayloadError, Record, RunKey, Seq, Timestamp, WorkerId,
 };
 
 use crate::run::actor::Actor;
+use crate::run::cut::Cut;
+use crate::run::fork::CopiedEnd;
 use crate::run::output::Shape;
 use crate::run::place::{Path, Place};
 use crate::workflow::failure::Failure;
@@ -107,6 +109,30 @@ events! {
         /// The limits that somebody set, by step, and where each was set; all others are the defaults.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         limits: BTreeMap<Name, Value>,
+    }
+
+    /// The run goes on from a step of another run, which stays as it is.
+    RunForked = "run_forked" {
+        /// The other run.
+        run: RunKey,
+        /// The last record of it that was seen.
+        seen: Seq,
+        /// The step that it goes on from.
+        from: Place,
+        /// Who forked it.
+        actor: Actor,
+        /// Why, in their words.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        message: String,
+    }
+
+    /// A step ended so in the run that this one was forked from.
+    StepCopied = "step_copied" {
+        /// Which step.
+        #[serde(flatten)]
+        place: Place,
+        /// How it ended.
+        ended: CopiedEnd,
     }
 
     /// A worker took the run; it holds the lease from here on.
@@ -271,7 +297,7 @@ events! {
         #[serde(default, skip_serializing_if = "Actor::is_engine")]
         actor: Actor,
         /// What it gives in place of a result; `None` when it passes on what it would have taken.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
         output: Option<Payload>,
     }
 
@@ -296,6 +322,47 @@ events! {
         /// What went wrong; `None` when someone asked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failure: Option<Failure>,
+    }
+
+    /// Someone said what the result of a step is. It never runs again.
+    OutputSet = "output_set" {
+        /// Which step.
+        #[serde(flatten)]
+        place: Place,
+        /// The result.
+        output: Payload,
+        /// Who.
+        actor: Actor,
+        /// Why, in their words.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        message: String,
+    }
+
+    /// Someone let the run begin again at a step: what is recorded of it and of all that comes after it no longer counts.
+    StepsReset = "steps_reset" {
+        /// Where it begins again.
+        from: Place,
+        /// What no longer counts.
+        cuts: Vec<Cut>,
+        /// The workflow's input from here on; `None` when it stays.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+        input: Option<Payload>,
+        /// Who.
+        actor: Actor,
+        /// Why, in their words.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        message: String,
+    }
+
+    /// Someone changed the workflow's input before anything was made of it.
+    InputEdited = "input_edited" {
+        /// The input from here on.
+        input: Payload,
+        /// Who.
+        actor: Actor,
+        /// Why, in their words.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        message: String,
     }
 
     /// Lines that an attempt logged.
@@ -392,6 +459,20 @@ events! {
 
     /// The run ended because someone asked.
     RunCancelled = "run_cancelled" {}
+
+    /// Someone ended the run as cancelled at once, whatever ran or waited.
+    RunTerminated = "run_terminated" {
+        /// Who.
+        actor: Actor,
+        /// Why, in their words.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        message: String,
+    }
+}
+
+/// A value that is there: `null` is one too.
+pub(crate) fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Payload>, D::Error> {
+    Payload::deserialize(from).map(Some)
 }
 
 fn is_false(yes: &bool) -> bool {
@@ -556,6 +637,8 @@ impl Event {
             Self::WaitStarted(event) => Some(&event.place),
             Self::WaitEnded(event) => Some(&event.place),
             Self::StepSkipped(event) => Some(&event.place),
+            Self::OutputSet(event) => Some(&event.place),
+            Self::StepCopied(event) => Some(&event.place),
             Self::Logged(event) => Some(&event.place),
             Self::RunCreated(_)
             | Self::RunTaken(_)
@@ -570,7 +653,21 @@ impl Event {
             | Self::RequestRefused(_)
             | Self::RunSucceeded(_)
             | Self::RunFailed(_)
-            | Self::RunCancelled(_) => None,
+            | Self::RunCancelled(_)
+            | Self::RunTerminated(_)
+            | Self::StepsReset(_)
+            | Self::RunForked(_)
+            | Self::InputEdited(_) => None,
+        }
+    }
+
+    /// Whether it changes what was recorded before, so that a walk has to begin anew.
+    #[must_use]
+    pub fn is_edit(&self) -> bool {
+        match self {
+            Self::OutputSet(_) | Self::StepsReset(_) | Self::InputEdited(_) => true,
+            Self::StepSkipped(skipped) => !skipped.actor.is_engine(),
+            _ => false,
         }
     }
 

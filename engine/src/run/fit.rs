@@ -54,12 +54,16 @@ fn inserted(graph: &Graph, nodes: &[Node], state: &State, found: &mut Vec<Misfit
     for node in nodes {
         let steps = node.steps();
         let begun = steps.iter().map(|step| name(*step)).find(|name| is_begun(name, state));
+        let is_passed_over =
+            |steps: &[StepIndex]| steps.iter().any(|step| state.steps.contains_key(name(*step)));
         match (missing, begun) {
             (Some(missing), Some(begun)) => {
                 found.push(Misfit::Inserted { missing: missing.clone(), begun: begun.clone() });
                 return;
             }
-            (None, None) if leaves_a_trace(node) => missing = steps.first().map(|step| name(*step)),
+            (None, None) if leaves_a_trace(node) && !is_passed_over(&steps) => {
+                missing = steps.first().map(|step| name(*step));
+            }
             _ => {}
         }
     }

@@ -119,16 +119,15 @@ impl Shape {
         let step = |name: &Name| -> Option<&StepState> {
             state.step(&Place { step: name.clone(), item: path.clone() })
         };
-        let output = |name: &Name| step(name)?.output.clone();
+        // A step that was skipped passes on what it would have taken.
+        let output = |name: &Name| -> Option<Payload> {
+            let found = step(name)?;
+            let passed_on = (found.status == StepStatus::Skipped).then(|| given.clone());
+            found.output.clone().or(passed_on)
+        };
         Ok(match self {
             Self::Given => Some(given.clone()),
-            Self::Step(name) => match step(name) {
-                // A step that was skipped passes on what it would have taken.
-                Some(skipped) if skipped.status == StepStatus::Skipped && skipped.output.is_none() => {
-                    Some(given.clone())
-                }
-                found => found.and_then(|step| step.output.clone()),
-            },
+            Self::Step(name) => output(name),
             Self::Chain(shapes) => {
                 let mut flowing = given.clone();
                 for shape in shapes {
@@ -191,8 +190,12 @@ impl Shape {
                 }
                 Some(flowing)
             }
-            Self::With(name) => match output(name) {
-                Some(output) => Some(list(vec![given.text().to_owned(), output.text().to_owned()])?),
+            // A wait that was skipped has no signal.
+            Self::With(name) => match step(name).filter(|step| step.status.has_ended()) {
+                Some(step) => {
+                    let output = step.output.clone().unwrap_or_else(Payload::null);
+                    Some(list(vec![given.text().to_owned(), output.text().to_owned()])?)
+                }
                 None => None,
             },
         })

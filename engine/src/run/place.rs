@@ -1,10 +1,11 @@
 //! Which step of a run: its name, and which time it runs where it runs more than once.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
-use stepwell_contract::Name;
+use stepwell_contract::{IdError, Name};
 
 /// Which item of a map and which round of a loop, from the outermost to the innermost, each from 0. Empty outside them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -24,6 +25,12 @@ impl Path {
         let mut path = self.clone();
         path.0.push(nth);
         path
+    }
+
+    /// The outermost levels of it: as many as that, or all.
+    #[must_use]
+    pub fn outer(&self, levels: usize) -> Self {
+        Self(self.0.iter().take(levels).copied().collect())
     }
 
     /// Whether it is outside maps and loops.
@@ -73,5 +80,34 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.step.fmt(f)?;
         self.item.numbers().iter().try_for_each(|nth| write!(f, "[{nth}]"))
+    }
+}
+
+/// Why a text is not a place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlaceError {
+    /// The name is not one.
+    #[error(transparent)]
+    Name(#[from] IdError),
+    /// What stands behind the name does not count items and rounds.
+    #[error(
+        "{0:?} is not a place: a step is named like `pack`, the third item or round of it like `pack[2]`"
+    )]
+    Numbers(String),
+}
+
+impl FromStr for Place {
+    type Err = PlaceError;
+
+    /// Reads what `Display` writes: `pack`, or `pack[2][0]` where it is in a map or loop.
+    fn from_str(text: &str) -> Result<Self, PlaceError> {
+        let (name, numbers) = text.split_at(text.find('[').unwrap_or(text.len()));
+        let mut item = Path::root();
+        for part in numbers.split_inclusive(']') {
+            let nth = part.strip_prefix('[').and_then(|part| part.strip_suffix(']'));
+            let nth = nth.and_then(|nth| nth.parse().ok());
+            item = item.item(nth.ok_or_else(|| PlaceError::Numbers(text.to_owned()))?);
+        }
+        Ok(Self { step: Name::new(name)?, item })
     }
 }

@@ -1,14 +1,18 @@
 //! What people ask of a run, and which answer its state gives: one table.
 
 use serde::{Deserialize, Serialize};
-use stepwell_contract::{Fence, Kind, MessageId, Name, Payload, Status, Timestamp, WorkerId};
+use stepwell_contract::{Fence, Kind, MessageId, Name, Payload, Seq, Status, Timestamp, WorkerId};
 
 use crate::run::actor::Actor;
+use crate::run::edit::edit;
 use crate::run::event::{
     CancelRequested, Event, PauseReason, PauseRequested, RequestRefused, RunCancelled, RunPaused, RunResumed,
+    RunTerminated, present,
 };
+use crate::run::place::Place;
 use crate::run::state::{IllegalTransition, Request, State};
 use crate::run::takeover::takeover;
+use crate::workflow::graph::Graph;
 
 /// What can be asked of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -26,12 +30,45 @@ pub enum Verb {
     Cancel,
     /// Stop running attempts, undo what its steps did where the definition says how, and end the run.
     Undo,
+    /// Pass over a step that stands in the way or has not begun: it gives what would have flowed in, or a given output.
+    Skip,
+    /// Say what the result of a step is that has begun and has none.
+    SetOutput,
+    /// Set aside what is recorded of a step and of all that comes after it, and go on from there with fresh budgets.
+    Restart,
+    /// Change the workflow's input before anything was made of it.
+    EditInput,
+    /// End the run at once, without letting anything stop in good order, even when its owner hangs or is gone.
+    Terminate,
 }
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 6] =
-        [Self::Pause, Self::Interrupt, Self::Resume, Self::Retry, Self::Cancel, Self::Undo];
+    pub const ALL: [Self; 11] = [
+        Self::Pause,
+        Self::Interrupt,
+        Self::Resume,
+        Self::Retry,
+        Self::Cancel,
+        Self::Undo,
+        Self::Skip,
+        Self::SetOutput,
+        Self::Restart,
+        Self::EditInput,
+        Self::Terminate,
+    ];
+
+    /// Whether it changes what is recorded: such a request says more than the verb.
+    #[must_use]
+    pub fn is_edit(self) -> bool {
+        matches!(self, Self::EditInput) || self.is_about_a_step()
+    }
+
+    /// Whether it is about a step, so that only an engine that has the workflow can answer it.
+    #[must_use]
+    pub fn is_about_a_step(self) -> bool {
+        matches!(self, Self::Skip | Self::SetOutput | Self::Restart)
+    }
 
     /// The word for it.
     #[must_use]
@@ -43,6 +80,11 @@ impl Verb {
             Self::Retry => "retry",
             Self::Cancel => "cancel",
             Self::Undo => "undo",
+            Self::Skip => "skip",
+            Self::SetOutput => "set_output",
+            Self::Restart => "restart",
+            Self::EditInput => "edit_input",
+            Self::Terminate => "terminate",
         }
     }
 
@@ -57,14 +99,26 @@ impl Verb {
             (Self::Pause | Self::Interrupt, Queued | Running | Waiting)
             | (Self::Resume, Paused | Waiting)
             | (Self::Retry, Paused | Waiting | Failed)
-            | (Self::Cancel | Self::Undo, Queued | Running | Waiting | Paused) => Ok(()),
+            | (Self::Cancel | Self::Undo, Queued | Running | Waiting | Paused)
+            | (Self::Skip | Self::SetOutput, Queued | Running | Waiting | Paused | Failed)
+            | (Self::Restart | Self::EditInput, Queued | Waiting | Paused | Failed)
+            | (Self::Terminate, Queued | Running | Waiting | Paused | Cancelling) => Ok(()),
             (Self::Pause | Self::Interrupt, Paused) => Err("it is paused already"),
             (Self::Resume | Self::Retry, Queued | Running) => Err(ON_ITS_WAY),
             (Self::Resume, Failed) => Err("it has failed; `retry` lets its failed steps be tried again"),
+            (Self::Restart, Running) => Err("it is running; `interrupt` it first"),
+            (Self::EditInput, Running) => Err("it is running; `pause` it first"),
+            // Others have seen how it ended: that stays as it is.
+            (Self::Restart, Succeeded) => {
+                Err("it has succeeded and its result may be in use; `fork` it from that step as a new run")
+            }
+            (Self::Restart, Cancelled) => Err("it was cancelled; `fork` it from that step as a new run"),
             (_, Cancelling) => Err("it is being cancelled"),
             (_, Succeeded) => Err("it has succeeded"),
             (_, Cancelled) => Err("it was cancelled; start a new run"),
-            (Self::Pause | Self::Interrupt | Self::Cancel | Self::Undo, Failed) => Err("it has failed"),
+            (Self::Pause | Self::Interrupt | Self::Cancel | Self::Undo | Self::Terminate, Failed) => {
+                Err("it has failed")
+            }
         }
     }
 }
@@ -81,6 +135,15 @@ pub struct Ask {
     /// Why, in their words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// Which step it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// The output or input that goes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub value: Option<Payload>,
+    /// The last record that whoever asks has seen: the request is refused when the run has gone on since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seq>,
 }
 
 /// The kind of a message that carries a signal.
@@ -98,9 +161,36 @@ pub struct SentSignal {
 }
 
 impl Ask {
-    /// The event that answers the request in this state.
+    /// A request that says nothing but the verb.
     #[must_use]
-    pub fn answer(&self, id: &MessageId, state: &State) -> Event {
+    pub fn new(verb: Verb, actor: Actor, message: impl Into<String>) -> Self {
+        Self { verb, actor, message: message.into(), place: None, value: None, seen: None }
+    }
+
+    /// About this step.
+    #[must_use]
+    pub fn at(self, place: Place) -> Self {
+        Self { place: Some(place), ..self }
+    }
+
+    /// With this output or input.
+    #[must_use]
+    pub fn with(self, value: Payload) -> Self {
+        Self { value: Some(value), ..self }
+    }
+
+    /// Only if nothing was recorded after `seen`.
+    #[must_use]
+    pub fn if_unchanged_since(self, seen: Seq) -> Self {
+        Self { seen: Some(seen), ..self }
+    }
+
+    /// The event that answers the request in this state. One about a step needs the run's definition.
+    #[must_use]
+    pub fn answer(&self, id: &MessageId, state: &State, graph: Option<&Graph>) -> Event {
+        if self.seen.is_some_and(|seen| state.last_seq > seen) {
+            return self.refused(id, "it has gone on since it was looked at");
+        }
         if self.verb == Verb::Resume && state.status == Status::Running {
             return match state.request {
                 Some(Request::Pause) => self.resumed(false),
@@ -114,8 +204,11 @@ impl Ask {
         if state.undoing.is_some() {
             match self.verb {
                 Verb::Cancel | Verb::Undo => return self.refused(id, "what it did is being undone already"),
-                Verb::Retry if state.status == Status::Failed => {
-                    return self.refused(id, "what it did was undone; start a new run");
+                Verb::Retry | Verb::Skip | Verb::SetOutput if state.status == Status::Failed => {
+                    return self.refused(id, "what it did was undone; start a new run, or `fork` it");
+                }
+                Verb::Restart | Verb::EditInput => {
+                    return self.refused(id, "what it did is undone; `fork` it");
                 }
                 _ => {}
             }
@@ -135,6 +228,10 @@ impl Ask {
             (Verb::Cancel | Verb::Undo, _) => {
                 CancelRequested { actor, message, undo: self.verb == Verb::Undo }.into()
             }
+            (Verb::Skip | Verb::SetOutput | Verb::Restart | Verb::EditInput, _) => {
+                edit(self, state, graph).unwrap_or_else(|why| self.refused(id, &why))
+            }
+            (Verb::Terminate, _) => RunTerminated { actor, message }.into(),
         }
     }
 
@@ -195,12 +292,17 @@ mod tests {
         let allowed = |verb: Verb| {
             Status::ALL.into_iter().filter(|status| verb.allowed(*status).is_ok()).collect::<Vec<_>>()
         };
-        use Status::{Failed, Paused, Queued, Running, Waiting};
+        use Status::{Cancelling, Failed, Paused, Queued, Running, Waiting};
         assert_eq!(allowed(Verb::Pause), [Queued, Running, Waiting]);
         assert_eq!(allowed(Verb::Interrupt), [Queued, Running, Waiting]);
         assert_eq!(allowed(Verb::Resume), [Waiting, Paused]);
         assert_eq!(allowed(Verb::Retry), [Waiting, Paused, Failed]);
         assert_eq!(allowed(Verb::Cancel), [Queued, Running, Waiting, Paused]);
         assert_eq!(allowed(Verb::Undo), [Queued, Running, Waiting, Paused]);
+        assert_eq!(allowed(Verb::Skip), [Queued, Running, Waiting, Paused, Failed]);
+        assert_eq!(allowed(Verb::SetOutput), [Queued, Running, Waiting, Paused, Failed]);
+        assert_eq!(allowed(Verb::Restart), [Queued, Waiting, Paused, Failed]);
+        assert_eq!(allowed(Verb::EditInput), [Queued, Waiting, Paused, Failed]);
+        assert_eq!(allowed(Verb::Terminate), [Queued, Running, Waiting, Paused, Cancelling]);
     }
 }

@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use stepwell_contract::{Fence, MessageId, Name, Payload, Record, Seq, Status, Timestamp, WorkerId};
 
+use crate::run::cut::Cut;
 use crate::run::event::{
-    AttemptFailed, AttemptLost, Event, EventError, LostReason, PauseReason, Progress, ReleaseReason,
-    RunCreated, StepStarted, StepSucceeded, Then,
+    AttemptFailed, AttemptLost, Event, EventError, LostReason, PauseReason, ReleaseReason, RunCreated,
+    StepCopied, StepStarted, StepSucceeded, Then,
 };
+use crate::run::fork::CopiedEnd;
 use crate::run::output::Shape;
 use crate::run::place::{Path, Place};
 use crate::workflow::failure::Failure;
+
+pub use crate::run::steps::{StepGroup, StepState, StepStatus};
 
 /// The state of a run, made of its events and nothing else.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +30,8 @@ pub struct State {
     pub owner: Option<(WorkerId, Fence)>,
     /// Every step that was ever started, by name.
     pub steps: BTreeMap<Name, StepGroup>,
+    /// The latest attempts of steps whose results were set aside: attempts count on from there.
+    pub attempts_before: BTreeMap<Place, u32>,
     /// Signals that came and were not yet waited for, by name, in the order in which they came.
     pub signals: BTreeMap<Name, VecDeque<Signal>>,
     /// The outputs of steps outside maps and loops, in the order in which they were recorded.
@@ -109,120 +115,6 @@ pub struct Signal {
     pub payload: Payload,
 }
 
-/// A step, or each time that a step runs which is in a map or loop.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct StepGroup {
-    /// The step outside maps and loops.
-    pub single: Option<StepState>,
-    /// The step in maps and loops.
-    pub items: BTreeMap<Path, StepState>,
-    /// How many of all these are running.
-    pub running: usize,
-    /// How many have a result or were skipped.
-    pub succeeded: usize,
-    /// How many have failed for good.
-    pub failed: usize,
-}
-
-impl StepGroup {
-    /// The step at a path.
-    #[must_use]
-    pub fn at(&self, path: &Path) -> Option<&StepState> {
-        if path.is_root() { self.single.as_ref() } else { self.items.get(path) }
-    }
-
-    fn at_mut(&mut self, path: &Path) -> Option<&mut StepState> {
-        if path.is_root() { self.single.as_mut() } else { self.items.get_mut(path) }
-    }
-
-    /// Every step state in it that is inside maps or loops, from a path on inward, in order.
-    pub fn within<'a>(&'a self, outer: &'a Path) -> impl Iterator<Item = (&'a Path, &'a StepState)> {
-        self.items.range(outer..).take_while(|(path, _)| path.is_within(outer))
-    }
-
-    /// Every step state in it.
-    pub fn all(&self) -> impl Iterator<Item = (Path, &StepState)> {
-        let items = self.items.iter().map(|(path, state)| (path.clone(), state));
-        self.single.iter().map(|state| (Path::root(), state)).chain(items)
-    }
-
-    fn all_mut(&mut self) -> impl Iterator<Item = (bool, &mut StepState)> {
-        let items = self.items.values_mut().map(|state| (true, state));
-        self.single.iter_mut().map(|state| (false, state)).chain(items)
-    }
-}
-
-/// Where one step is.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StepState {
-    /// Where it is.
-    pub status: StepStatus,
-    /// The latest attempt, from 1.
-    pub attempt: u32,
-    /// The attempts before the present budget of attempts: a person's `retry` gives a fresh one.
-    pub spent: u32,
-    /// How many attempts were lost to a crash in a row.
-    pub crashes: u32,
-    /// When the first attempt of the present budget began, later by the time for which the run was held since.
-    pub began_at: Timestamp,
-    /// When the latest attempt began.
-    pub started_at: Timestamp,
-    /// The result.
-    pub output: Option<Payload>,
-    /// The latest failure, kept after a later success.
-    pub failure: Option<Failure>,
-    /// What followed from it.
-    pub then: Option<Then>,
-    /// Where the step said it was.
-    pub cursor: Option<Payload>,
-    /// How far the step said it was.
-    pub progress: Option<Progress>,
-    /// The signal that it waits or waited for.
-    pub waits_for: Option<Name>,
-    /// Results of its parts.
-    pub memo: Arc<BTreeMap<String, Payload>>,
-}
-
-/// Where one step is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StepStatus {
-    /// An attempt has begun and not ended.
-    Running,
-    /// It is tried again at this time.
-    Backoff(Timestamp),
-    /// Its attempt was lost on the way: whether its effect happened is not known.
-    Interrupted(LostReason),
-    /// It is tried again as soon as the run goes on.
-    Again,
-    /// It has its result.
-    Succeeded,
-    /// It has failed for good, until a person lets it be tried again.
-    Failed,
-    /// It lets this time pass.
-    Sleeping(Timestamp),
-    /// It waits for a signal, at most until this time.
-    Awaiting(Option<Timestamp>),
-    /// It was passed over; it gives what flowed in, or the output set for it.
-    Skipped,
-}
-
-impl StepStatus {
-    /// From when on the step may be started again; `None` when it may not.
-    #[must_use]
-    pub fn again_at(self) -> Option<Timestamp> {
-        match self {
-            Self::Backoff(at) => Some(at),
-            Self::Interrupted(_) | Self::Again => Some(Timestamp(i64::MIN)),
-            Self::Running
-            | Self::Succeeded
-            | Self::Failed
-            | Self::Sleeping(_)
-            | Self::Awaiting(_)
-            | Self::Skipped => None,
-        }
-    }
-}
-
 /// An event that the state does not allow: a fault in the engine, or a damaged journal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{event} is not possible when the run is {status}{detail}")]
@@ -273,6 +165,7 @@ impl State {
             created_at: at,
             owner: None,
             steps: BTreeMap::new(),
+            attempts_before: BTreeMap::new(),
             signals: BTreeMap::new(),
             outputs: Arc::new(Vec::new()),
             pause: None,
@@ -320,6 +213,12 @@ impl State {
     #[must_use]
     pub fn step(&self, place: &Place) -> Option<&StepState> {
         self.steps.get(&place.step)?.at(&place.item)
+    }
+
+    /// How many attempts a step had before its results were set aside.
+    #[must_use]
+    pub fn attempts_before(&self, place: &Place) -> u32 {
+        self.attempts_before.get(place).copied().unwrap_or(0)
     }
 
     /// The places of all attempts that have begun and not ended.
@@ -405,6 +304,34 @@ impl State {
                     self.enter(&skipped.place, StepStatus::Again, at);
                 }
                 self.leave(&skipped.place, StepStatus::Skipped, skipped.output.clone());
+                if !skipped.actor.is_engine() {
+                    self.go_on_after(&skipped.place, at);
+                }
+            }
+            Event::OutputSet(set) => {
+                self.leave(&set.place, StepStatus::Succeeded, Some(set.output.clone()));
+                // What a person vouches for has happened, and is undone like what was seen to happen.
+                self.complete(&set.place);
+                self.go_on_after(&set.place, at);
+            }
+            Event::RunForked(_) => {}
+            Event::StepCopied(copied) => self.copy(copied, at),
+            Event::StepsReset(reset) => {
+                for cut in &reset.cuts {
+                    self.set_aside(cut);
+                }
+                if let Some(input) = &reset.input {
+                    Arc::make_mut(&mut self.created).input = input.clone();
+                }
+                self.go_on(at, true);
+            }
+            Event::InputEdited(edited) => {
+                Arc::make_mut(&mut self.created).input = edited.input.clone();
+                // What a step kept for its next attempt was made of the old one.
+                for (_, step) in self.steps.values_mut().flat_map(StepGroup::all_mut) {
+                    step.cursor = None;
+                    step.memo = Arc::default();
+                }
             }
             Event::Checkpointed(saved) => {
                 if let Some(step) = self.step_mut(&saved.place) {
@@ -455,27 +382,7 @@ impl State {
             }
             // It was never held: the pause that was asked for is taken back.
             Event::RunResumed(_) if self.status == Status::Running => self.request = None,
-            Event::RunResumed(resumed) => {
-                if let Some(pause) = &self.pause {
-                    self.put_off_deadlines(at.since_ms(pause.since));
-                }
-                self.status = Status::Queued;
-                let trouble = self.trouble().map(|place| place.step.clone());
-                self.pause = None;
-                self.failure = None;
-                self.request = None;
-                self.wake_at = Some(at);
-                if resumed.retry {
-                    self.renew_budgets(trouble.as_ref());
-                    // A run past its deadline gets its time once more; it would fail again at once.
-                    let allowed_ms =
-                        self.created.deadline_at.map(|deadline| deadline.since_ms(self.created_at));
-                    self.deadline_at = self.deadline_at.map(|deadline| match allowed_ms {
-                        Some(allowed_ms) if deadline <= at => at.plus_ms(allowed_ms),
-                        _ => deadline,
-                    });
-                }
-            }
+            Event::RunResumed(resumed) => self.go_on(at, resumed.retry),
             Event::RunSucceeded(succeeded) => {
                 self.result = Some(succeeded.result.clone());
                 self.end(Status::Succeeded);
@@ -485,9 +392,81 @@ impl State {
                 self.end(Status::Failed);
             }
             Event::RunCancelled(_) => self.end(Status::Cancelled),
+            Event::RunTerminated(_) => {
+                for place in self.running_places() {
+                    self.settle(&place, |step| step.status = StepStatus::Interrupted(LostReason::Stopped));
+                }
+                self.pause = None;
+                self.end(Status::Cancelled);
+            }
         }
         self.last_seq = self.last_seq.plus(1);
         Ok(())
+    }
+
+    /// Lets the run go on, with fresh budgets of attempts or not.
+    fn go_on(&mut self, at: Timestamp, renews: bool) {
+        if let Some(pause) = &self.pause {
+            self.put_off_deadlines(at.since_ms(pause.since));
+        }
+        self.status = Status::Queued;
+        let trouble = self.trouble().map(|place| place.step.clone());
+        self.pause = None;
+        self.failure = None;
+        self.request = None;
+        self.wake_at = Some(at);
+        if renews {
+            self.renew_budgets(trouble.as_ref());
+            self.renew_deadline(at);
+        }
+    }
+
+    /// A run past its deadline gets its time once more; it would fail again at once.
+    fn renew_deadline(&mut self, at: Timestamp) {
+        let allowed_ms = self.created.deadline_at.map(|deadline| deadline.since_ms(self.created_at));
+        self.deadline_at = self.deadline_at.map(|deadline| match allowed_ms {
+            Some(allowed_ms) if deadline <= at => at.plus_ms(allowed_ms),
+            _ => deadline,
+        });
+    }
+
+    /// A person has said what becomes of a step. The run goes on if that step stood in its way; one that is held for another
+    /// reason stays held.
+    fn go_on_after(&mut self, place: &Place, at: Timestamp) {
+        match self.status {
+            Status::Paused | Status::Failed if self.trouble() == Some(place) => {
+                self.go_on(at, false);
+                self.renew_deadline(at);
+            }
+            Status::Queued | Status::Waiting => self.go_on(at, false),
+            _ => {}
+        }
+    }
+
+    /// Forgets what is recorded of a step, but not how many attempts it had.
+    fn set_aside(&mut self, cut: &Cut) {
+        self.completed.retain(|place| place.step != cut.step || !cut.covers(&place.item));
+        self.failed_items
+            .retain(|(map, item), _| *map != cut.step || !(cut.covers(item) || cut.within.is_within(item)));
+        let Some(group) = self.steps.get_mut(&cut.step) else { return };
+        let covered: Vec<Path> = group.all().map(|(path, _)| path).filter(|path| cut.covers(path)).collect();
+        for item in covered {
+            let Some(step) = group.remove(&item) else { continue };
+            match step.status {
+                StepStatus::Succeeded | StepStatus::Skipped => group.succeeded -= 1,
+                StepStatus::Failed => group.failed -= 1,
+                _ => {}
+            }
+            if item.is_root() {
+                Arc::make_mut(&mut self.outputs).retain(|(name, _)| *name != cut.step);
+            }
+            if step.attempt > 0 {
+                self.attempts_before.insert(Place { step: cut.step.clone(), item }, step.attempt);
+            }
+        }
+        if group.single.is_none() && group.items.is_empty() {
+            self.steps.remove(&cut.step);
+        }
     }
 
     fn end(&mut self, status: Status) {
@@ -495,184 +474,6 @@ impl State {
         self.owner = None;
         self.request = None;
         self.wake_at = None;
-    }
-
-    /// The one table of legal transitions: which event may follow in which status.
-    fn permit(&self, event: &Event) -> Result<(), IllegalTransition> {
-        use Status::{Cancelled, Cancelling, Failed, Paused, Queued, Running, Succeeded, Waiting};
-        let refuse =
-            |detail: String| Err(IllegalTransition { event: event.kind(), status: self.status, detail });
-        let owned = self.owner.is_some();
-        let legal = match (event, self.status) {
-            (Event::RunCreated(_), _) => false,
-            // A takeover finds the run wherever its former owner left it.
-            (Event::RunTaken(_), Queued | Running | Waiting | Cancelling) => true,
-            (Event::RunTaken(_), Paused | Succeeded | Failed | Cancelled) => false,
-
-            (Event::RunReleased(_), Running | Cancelling) => owned && self.running == 0,
-            (Event::RunReleased(_), _) => false,
-
-            // While it is being cancelled a run finishes what runs; it starts nothing but what undoes.
-            (Event::StepStarted(_), Running) => owned && self.request.is_none(),
-            (Event::StepStarted(_), Cancelling) => owned && self.undoing.is_some(),
-            (Event::StepStarted(_), _) => false,
-
-            (
-                Event::StepSucceeded(_)
-                | Event::AttemptFailed(_)
-                | Event::AttemptLost(_)
-                | Event::Checkpointed(_)
-                | Event::Memoised(_)
-                | Event::Logged(_),
-                Running | Cancelling,
-            ) => owned,
-            (
-                Event::StepSucceeded(_)
-                | Event::AttemptFailed(_)
-                | Event::AttemptLost(_)
-                | Event::Checkpointed(_)
-                | Event::Memoised(_)
-                | Event::Logged(_),
-                _,
-            ) => false,
-
-            (
-                Event::TimerStarted(_)
-                | Event::TimerFired(_)
-                | Event::WaitStarted(_)
-                | Event::WaitEnded(_)
-                | Event::StepSkipped(_),
-                Running,
-            ) => owned && self.request.is_none(),
-            (
-                Event::TimerStarted(_)
-                | Event::TimerFired(_)
-                | Event::WaitStarted(_)
-                | Event::WaitEnded(_)
-                | Event::StepSkipped(_),
-                _,
-            ) => false,
-
-            // A signal is kept until something waits for it, wherever the run is.
-            (Event::SignalReceived(_), Queued | Running | Waiting | Paused | Cancelling | Failed) => true,
-            (Event::SignalReceived(_), Succeeded | Cancelled) => false,
-
-            (Event::ItemFailed(_), Running) => owned && self.request.is_none(),
-            (Event::ItemFailed(_), _) => false,
-
-            (Event::UndoStarted(_), Running | Cancelling) => {
-                owned && self.running == 0 && self.undoing.is_none()
-            }
-            (Event::UndoStarted(_), _) => false,
-
-            (Event::PauseRequested(_), Running) => true,
-            (Event::PauseRequested(_), _) => false,
-
-            (Event::CancelRequested(_), Queued | Running | Waiting | Paused) => true,
-            (Event::CancelRequested(_), Cancelling | Succeeded | Failed | Cancelled) => false,
-
-            (Event::RunPaused(_), Queued | Running | Waiting) => self.running == 0,
-            (Event::RunPaused(_), _) => false,
-
-            (Event::RunResumed(_), Paused | Waiting) => true,
-            // Attempts that were told to stop cannot be told otherwise: only a plain pause is taken back.
-            (Event::RunResumed(resumed), Running) => !resumed.retry && self.request == Some(Request::Pause),
-            // Only a person's retry reopens an ended run, and only one that failed.
-            (Event::RunResumed(resumed), Failed) => resumed.retry,
-            (Event::RunResumed(_), _) => false,
-
-            (Event::RequestRefused(_), _) => true,
-
-            (Event::RunSucceeded(_), Running) => owned && self.running == 0,
-            (Event::RunSucceeded(_), _) => false,
-            (Event::RunFailed(_), Queued | Running | Waiting) => self.running == 0,
-            (Event::RunFailed(_), _) => false,
-            (Event::RunCancelled(_), Cancelling) => {
-                let is_to_be_undone = self.request == Some(Request::Undo) && !self.completed.is_empty();
-                self.running == 0 && !is_to_be_undone
-            }
-            (Event::RunCancelled(_), _) => false,
-        };
-        if !legal {
-            return refuse(String::new());
-        }
-        self.permit_step(event).or_else(refuse)
-    }
-
-    /// What holds between an event about a step and where that step is.
-    fn permit_step(&self, event: &Event) -> Result<(), String> {
-        let (place, attempt) = match event {
-            Event::StepStarted(started) => return self.permit_start(&started.place, started.attempt),
-            Event::TimerStarted(timer) => return self.permit_new(&timer.place),
-            Event::WaitStarted(wait) => return self.permit_new(&wait.place),
-            Event::TimerFired(fired) => {
-                let is_asleep = |step: &StepState| matches!(step.status, StepStatus::Sleeping(_));
-                return self.permit_in(&fired.place, is_asleep);
-            }
-            Event::WaitEnded(ended) => return self.permit_wait_end(&ended.place, ended.signal.as_ref()),
-            Event::StepSkipped(skipped) => {
-                let is_open = |step: &StepState| {
-                    !matches!(step.status, StepStatus::Running | StepStatus::Succeeded | StepStatus::Skipped)
-                };
-                return if self.step(&skipped.place).is_none() {
-                    Ok(())
-                } else {
-                    self.permit_in(&skipped.place, is_open)
-                };
-            }
-            Event::StepSucceeded(event) => (&event.place, event.attempt),
-            Event::AttemptFailed(event) => (&event.place, event.attempt),
-            Event::AttemptLost(event) => (&event.place, event.attempt),
-            Event::Checkpointed(event) => (&event.place, event.attempt),
-            Event::Memoised(event) => (&event.place, event.attempt),
-            _ => return Ok(()),
-        };
-        match self.step(place) {
-            Some(step) if step.status == StepStatus::Running && step.attempt == attempt => Ok(()),
-            Some(step) => Err(format!(
-                ": attempt {attempt} of {place} is not the running one ({:?}, {})",
-                step.status, step.attempt
-            )),
-            None => Err(format!(": {place} was never started")),
-        }
-    }
-
-    fn permit_start(&self, place: &Place, attempt: u32) -> Result<(), String> {
-        match self.step(place) {
-            None if attempt != 1 => Err(format!(": the first attempt of {place} is 1, not {attempt}")),
-            None => Ok(()),
-            Some(step) if step.status.again_at().is_none() => Err(format!(": {place} is {:?}", step.status)),
-            Some(step) if step.attempt + 1 != attempt => {
-                Err(format!(": attempt {attempt} of {place} does not follow {}", step.attempt))
-            }
-            Some(_) => Ok(()),
-        }
-    }
-
-    fn permit_new(&self, place: &Place) -> Result<(), String> {
-        match self.step(place) {
-            None => Ok(()),
-            Some(step) => Err(format!(": {place} is {:?}", step.status)),
-        }
-    }
-
-    fn permit_in(&self, place: &Place, is_right: impl Fn(&StepState) -> bool) -> Result<(), String> {
-        match self.step(place) {
-            Some(step) if is_right(step) => Ok(()),
-            Some(step) => Err(format!(": {place} is {:?}", step.status)),
-            None => Err(format!(": {place} was never begun")),
-        }
-    }
-
-    fn permit_wait_end(&self, place: &Place, signal: Option<&MessageId>) -> Result<(), String> {
-        self.permit_in(place, |step| matches!(step.status, StepStatus::Awaiting(_)))?;
-        let Some(id) = signal else { return Ok(()) };
-        let name = self.step(place).and_then(|step| step.waits_for.as_ref());
-        let waiting = name.and_then(|name| self.signals.get(name));
-        match waiting.is_some_and(|waiting| waiting.iter().any(|signal| signal.id == *id)) {
-            true => Ok(()),
-            false => Err(format!(": {place} waits for no signal {id}")),
-        }
     }
 
     fn take_signal(&mut self, place: &Place, id: &MessageId) -> Option<Signal> {
@@ -708,14 +509,15 @@ impl State {
 
     /// Makes the state of a step that is begun for the first time.
     fn enter(&mut self, place: &Place, status: StepStatus, at: Timestamp) {
+        let before = self.attempts_before(place);
         let group = match self.steps.get_mut(&place.step) {
             Some(group) => group,
             None => self.steps.entry(place.step.clone()).or_default(),
         };
         let state = StepState {
             status,
-            attempt: 0,
-            spent: 0,
+            attempt: before,
+            spent: before,
             crashes: 0,
             began_at: at,
             started_at: at,
@@ -744,6 +546,30 @@ impl State {
         group.failed -= usize::from(had_failed);
         group.succeeded += 1;
         self.keep_output(place, output);
+    }
+
+    /// Takes over how a step ended in another run.
+    fn copy(&mut self, copied: &StepCopied, at: Timestamp) {
+        let place = &copied.place;
+        self.enter(place, StepStatus::Again, at);
+        match &copied.ended {
+            CopiedEnd::Succeeded { output } => self.leave(place, StepStatus::Succeeded, output.clone()),
+            CopiedEnd::Skipped { output } => self.leave(place, StepStatus::Skipped, output.clone()),
+            CopiedEnd::Failed { failure } => {
+                let Some(group) = self.steps.get_mut(&place.step) else { return };
+                group.failed += 1;
+                let Some(step) = group.at_mut(&place.item) else { return };
+                step.status = StepStatus::Failed;
+                step.failure = Some(Failure::clone(failure));
+                step.then = Some(Then::Never);
+            }
+        }
+    }
+
+    fn complete(&mut self, place: &Place) {
+        if self.undoing.is_none() {
+            self.completed.push(place.clone());
+        }
     }
 
     fn keep_output(&mut self, place: &Place, output: Option<Payload>) {
@@ -776,9 +602,7 @@ impl State {
             step.cursor = None;
             step.memo = Arc::default();
         });
-        if self.undoing.is_none() {
-            self.completed.push(succeeded.place.clone());
-        }
+        self.complete(&succeeded.place);
         self.keep_output(&succeeded.place, Some(succeeded.output.clone()));
     }
 
@@ -811,7 +635,7 @@ impl State {
     }
 
     /// The step that stands in the run's way.
-    fn trouble(&self) -> Option<&Place> {
+    pub(crate) fn trouble(&self) -> Option<&Place> {
         let paused = self.pause.as_ref().and_then(|pause| pause.place.as_ref());
         paused.or(self.failure.as_ref().and_then(|(place, _)| place.as_ref()))
     }

@@ -21,6 +21,8 @@ use crate::workflow::graph::{Graph, Join, Node, StepIndex, StepSpec, Tolerance};
 use crate::workflow::policy::{Effect, Effective, OnExhausted, StepPolicy, effective, secs};
 use crate::workflow::retry::Retry;
 
+mod edits;
+
 const NOW: Timestamp = Timestamp(1_000_000);
 
 fn name(text: &str) -> Name {
@@ -39,6 +41,7 @@ fn worker(text: &str) -> WorkerId {
 struct Paper {
     state: State,
     plan: Plan,
+    graph: Arc<Graph>,
     limits: Arc<[Effective]>,
     now: Timestamp,
 }
@@ -73,8 +76,8 @@ impl Paper {
             limits: Default::default(),
         };
         let state = State::new(created, NOW);
-        let plan = Plan::new(graph, Arc::clone(&limits), &state);
-        let mut paper = Self { state, plan, limits, now: NOW };
+        let plan = Plan::new(Arc::clone(&graph), Arc::clone(&limits), &state);
+        let mut paper = Self { state, plan, graph, limits, now: NOW };
         paper.happen(taken("w-1", 1));
         paper
     }
@@ -87,7 +90,7 @@ impl Paper {
     fn happen(&mut self, event: impl Into<Event>) {
         let event = event.into();
         self.state.apply(&event, self.now).expect("a legal event");
-        self.plan.note(&event);
+        self.plan.note(&event, &self.state);
     }
 
     fn refuses(&mut self, event: impl Into<Event>) -> bool {
@@ -140,11 +143,7 @@ impl Paper {
     }
 
     fn index_of(&self, place: &Place) -> usize {
-        match place.step.as_str() {
-            "b" => 1,
-            // All other steps of these tests have the same limits.
-            _ => 0,
-        }
+        self.graph.find(&place.step).expect("a step").0
     }
 }
 
@@ -554,14 +553,14 @@ fn resume_is_refused_where_the_run_would_pause_again_at_once() {
         place: None,
         failure: None,
     };
-    let ask = |verb| Ask { verb, actor: Actor::Program, message: String::new() };
+    let ask = |verb| Ask::new(verb, Actor::Program, "");
     let id = MessageId::new("m-1").expect("a valid id");
     run.happen(paused(PauseReason::Exhausted));
-    assert!(matches!(ask(Verb::Resume).answer(&id, &run.state), Event::RequestRefused(_)));
-    assert!(matches!(ask(Verb::Retry).answer(&id, &run.state), Event::RunResumed(_)));
+    assert!(matches!(ask(Verb::Resume).answer(&id, &run.state, None), Event::RequestRefused(_)));
+    assert!(matches!(ask(Verb::Retry).answer(&id, &run.state, None), Event::RunResumed(_)));
     let mut run = Paper::chain(&[("a", plain())]);
     run.happen(paused(PauseReason::Requested));
-    assert!(matches!(ask(Verb::Resume).answer(&id, &run.state), Event::RunResumed(_)));
+    assert!(matches!(ask(Verb::Resume).answer(&id, &run.state, None), Event::RunResumed(_)));
 }
 
 #[test]
@@ -620,8 +619,8 @@ fn an_undo_that_fails_holds_the_run_and_a_retry_goes_on_with_it() {
     assert!(message.contains("could not be undone"), "{message}");
     run.happen(RunPaused { reason, actor: Actor::Engine, message, place, failure });
     let id = MessageId::new("m-1").expect("a valid id");
-    let retry = Ask { verb: Verb::Retry, actor: Actor::Program, message: String::new() };
-    let resumed = retry.answer(&id, &run.state);
+    let retry = Ask::new(Verb::Retry, Actor::Program, "");
+    let resumed = retry.answer(&id, &run.state, None);
     run.happen(resumed);
     run.happen(taken("w-2", 2));
     assert_eq!(run.begin(), ["a.undo#2(2)"]);
@@ -656,6 +655,6 @@ fn a_run_that_was_undone_is_not_tried_again() {
     let Rest::Fail { place, failure } = run.rest() else { panic!("the run fails") };
     run.happen(RunFailed { place, failure });
     let id = MessageId::new("m-1").expect("a valid id");
-    let retry = Ask { verb: Verb::Retry, actor: Actor::Program, message: String::new() };
-    assert!(matches!(retry.answer(&id, &run.state), Event::RequestRefused(_)));
+    let retry = Ask::new(Verb::Retry, Actor::Program, "");
+    assert!(matches!(retry.answer(&id, &run.state, None), Event::RequestRefused(_)));
 }

@@ -22,7 +22,7 @@ pub(crate) fn of_failed(limits: &Effective, place: &Place, failed: &StepState) -
     };
     if is_in_doubt(&failure, limits.effect.value) {
         let message = format!(
-            "{place} must not be repeated blindly and did not end: {failure}. Find out whether its effect happened; then `retry` if it did not"
+            "{place} must not be repeated blindly and did not end: {failure}. Find out whether its effect happened; then `retry` if it did not, or `set_output` if it did"
         );
         return pause(PauseReason::InDoubt, message);
     }
@@ -58,7 +58,7 @@ pub(crate) fn of_interrupted(
             LostReason::Stopped => "it was stopped",
         };
         let message = format!(
-            "{place} must not be repeated blindly, and {how} while it ran. Find out whether its effect happened; then `retry` if it did not"
+            "{place} must not be repeated blindly, and {how} while it ran. Find out whether its effect happened; then `retry` if it did not, or `set_output` if it did"
         );
         return pause(PauseReason::InDoubt, message);
     }

@@ -92,7 +92,7 @@ impl<'a> Walk<'a> {
         let place = self.place(step, path);
         let limits = &self.limits[step.0];
         let attempt = match self.state.step(&place) {
-            None => 1,
+            None => self.state.attempts_before(&place) + 1,
             Some(present) => match present.status {
                 StepStatus::Running => return At::Busy,
                 StepStatus::Succeeded | StepStatus::Skipped => {

@@ -1,0 +1,100 @@
+//! One request to many runs: the runs are listed first, then each is asked.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use stepwell_contract::limits::PAGE_ITEMS_MAX;
+use stepwell_contract::{Head, MessageId, Query, RunKey};
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::exec::core::Core;
+use crate::exec::requests;
+use crate::run::preview::Preview;
+use crate::run::request::Ask;
+
+/// How many runs are asked at once.
+const AT_ONCE: usize = 16;
+
+/// Runs that were listed to be asked together. Store it to ask the same ones again: each has it once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selection {
+    /// The id under which each run is asked.
+    pub id: MessageId,
+    /// The runs.
+    pub runs: Vec<RunKey>,
+    /// Whether there were no more.
+    pub is_complete: bool,
+}
+
+/// What a request would do to the runs of a selection.
+#[derive(Debug, Serialize)]
+pub struct BulkPreview {
+    /// How many runs would be asked.
+    pub runs: usize,
+    /// What it would do to the first of them.
+    pub sample: Vec<(RunKey, Preview)>,
+}
+
+/// What became of a request to one of many runs.
+#[derive(Debug)]
+pub struct Asked {
+    /// The run.
+    pub run: RunKey,
+    /// Its head after the request was answered, or why it was not carried out.
+    pub outcome: Result<Head, Error>,
+}
+
+/// Lists at most `limit` runs.
+pub(crate) async fn select(core: &Core, query: &Query, limit: usize) -> Result<Selection, Error> {
+    let id = MessageId::new(Uuid::now_v7().simple().to_string())?;
+    let mut selection = Selection { id, runs: Vec::new(), is_complete: false };
+    let (mut listed, mut after) = (HashSet::new(), None);
+    while selection.runs.len() < limit {
+        let wanted = (limit - selection.runs.len()).min(PAGE_ITEMS_MAX);
+        let page = core.backend.scan(query, after, wanted).await?;
+        // A run that changes while the pages are read may be on two of them.
+        for head in page.items {
+            if listed.insert(head.key.clone()) {
+                selection.runs.push(head.key);
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            selection.is_complete = true;
+            break;
+        }
+    }
+    Ok(selection)
+}
+
+/// What the request would do to the first `sample` runs.
+pub(crate) async fn dry_run(
+    core: &Core,
+    selection: &Selection,
+    ask: &Ask,
+    sample: usize,
+) -> Result<BulkPreview, Error> {
+    let mut previews = Vec::new();
+    for run in selection.runs.iter().take(sample) {
+        match requests::dry_run(core, run, ask).await {
+            Ok(preview) => previews.push((run.clone(), preview)),
+            // Removed since it was listed.
+            Err(Error::NoSuchRun(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(BulkPreview { runs: selection.runs.len(), sample: previews })
+}
+
+/// Asks each run, and tells what became of each, in the order of the selection.
+pub(crate) async fn ask_all(core: &Arc<Core>, selection: &Selection, ask: &Ask) -> Vec<Asked> {
+    let asked = selection.runs.iter().map(|run| async move {
+        let outcome = requests::ask_as(core, run, ask.clone(), selection.id.clone(), true).await;
+        Asked { run: run.clone(), outcome }
+    });
+    stream::iter(asked).buffered(AT_ONCE).collect().await
+}

@@ -7,6 +7,7 @@ mod edit;
 pub mod event;
 pub mod fit;
 pub mod fork;
+pub mod notes;
 pub mod output;
 mod permit;
 pub mod place;

@@ -195,11 +195,9 @@ fn one_line(text: &str) -> String {
 /// The step that an event's fields are about, or `-`.
 #[must_use]
 pub fn place_of(fields: &serde_json::Value) -> String {
-    match (fields["step"].as_str(), fields["item"].as_u64()) {
-        (Some(step), Some(item)) => format!("{step}[{item}]"),
-        (Some(step), None) => step.to_owned(),
-        (None, _) => "-".to_owned(),
-    }
+    let Some(step) = fields["step"].as_str() else { return "-".to_owned() };
+    let items = fields["item"].as_array().into_iter().flatten();
+    items.fold(step.to_owned(), |place, item| format!("{place}[{item}]"))
 }
 
 /// What is told of a batch that is durable.

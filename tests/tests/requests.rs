@@ -176,7 +176,7 @@ async fn each_verb_in_each_state(kind: Kind) {
             assert!(check_journal(&key, &scene.records(&key).await).is_empty());
         }
     }
-    assert_eq!((allowed, refused), (20, 28));
+    assert_eq!((allowed, refused), (24, 32));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

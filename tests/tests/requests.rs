@@ -143,7 +143,13 @@ async fn each_verb_in_each_state(kind: Kind) {
             match verb.allowed(status) {
                 Ok(()) => {
                     allowed += 1;
-                    answer.unwrap_or_else(|error| panic!("{what}: {error}"));
+                    match answer {
+                        Ok(_) => {}
+                        // While it is being cancelled the run moves by itself, and may have ended before it is asked.
+                        Err(Error::Refused { status: Status::Cancelled, .. })
+                            if status == Status::Cancelling => {}
+                        Err(error) => panic!("{what}: {error}"),
+                    }
                     // A pause waits for the step that runs.
                     if verb == Verb::Pause && status == Status::Running {
                         scene.hold.release();

@@ -95,6 +95,8 @@ impl State {
             (Event::CancelRequested(_), Cancelling | Succeeded | Failed | Cancelled) => false,
 
             (Event::RunPaused(_), Queued | Running | Waiting) => self.running == 0,
+            // What could not be undone is held also where the run was asked to stop.
+            (Event::RunPaused(_), Cancelling) => owned && self.running == 0 && self.undoing.is_some(),
             (Event::RunPaused(_), _) => false,
 
             (Event::RunResumed(_), Paused | Waiting) => true,

@@ -260,9 +260,10 @@ impl State {
         match event {
             Event::RunCreated(_) | Event::Logged(_) | Event::RequestRefused(_) => {}
             Event::RunTaken(taken) => {
-                // One that is being cancelled stays so through every owner.
+                // One that is being cancelled stays so through every owner, also when its undoing was held meanwhile.
+                let is_asked = self.undoing.as_ref().is_some_and(|undoing| undoing.failure.is_none());
                 if self.status != Status::Cancelling {
-                    self.status = Status::Running;
+                    self.status = if is_asked { Status::Cancelling } else { Status::Running };
                 }
                 self.owner = Some((taken.worker.clone(), taken.fence));
                 self.wake_at = None;

@@ -644,6 +644,27 @@ fn a_run_is_undone_on_request_and_ends_as_cancelled() {
 }
 
 #[test]
+fn an_undo_on_request_that_fails_is_held_and_goes_on_to_its_end_once_retried() {
+    let mut run = saga(&["a", "b"]);
+    run.begin();
+    run.succeed(at("a"), "2");
+    run.happen(CancelRequested { actor: Actor::Program, message: String::new(), undo: true });
+    assert_eq!(run.begin(), ["a.undo#1(2)"]);
+    run.fail(at("a.undo"), permanent());
+    let Rest::Pause { reason, place, message, failure } = run.rest() else { panic!("the run is held") };
+    run.happen(RunPaused { reason, actor: Actor::Engine, message, place, failure });
+    let id = MessageId::new("m-1").expect("a valid id");
+    let retry = Ask::new(Verb::Retry, Actor::Program, "");
+    run.happen(retry.answer(&id, &run.state, None));
+    run.happen(taken("w-2", 2));
+    assert_eq!(run.begin(), ["a.undo#2(2)"]);
+    run.succeed(at("a.undo"), "null");
+    assert_eq!(run.rest(), Rest::Cancel);
+    run.happen(RunCancelled {});
+    assert_eq!(run.state.status, Status::Cancelled);
+}
+
+#[test]
 fn a_run_that_was_undone_is_not_tried_again() {
     let mut run = saga(&["a", "b"]);
     run.begin();

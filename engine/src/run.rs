@@ -7,6 +7,7 @@ mod edit;
 pub mod event;
 pub mod fit;
 pub mod fork;
+mod items;
 pub mod notes;
 pub mod output;
 mod permit;
@@ -17,7 +18,7 @@ pub mod state;
 mod steps;
 pub mod summary;
 pub mod takeover;
-mod trouble;
+pub mod trouble;
 mod walk;
 
 #[cfg(test)]

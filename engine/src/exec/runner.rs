@@ -26,7 +26,7 @@ use crate::exec::outcome::Outcome;
 use crate::exec::requests::MAIL_MAX;
 use crate::exec::slot::{Slot, Write, WriteError};
 use crate::run::actor::Actor;
-use crate::run::decide::{Next, Plan, Rest, Start, after_failure};
+use crate::run::decide::{Next, Plan, Rest, Start};
 use crate::run::event::{
     AttemptFailed, AttemptLost, Event, Logged, LostReason, PauseReason, ReleaseReason, RequestRefused,
     RunCancelled, RunFailed, RunPaused, RunReleased, RunSucceeded, SignalReceived, StepStarted,
@@ -34,10 +34,11 @@ use crate::run::event::{
 };
 use crate::run::fit::{Misfit, misfits};
 use crate::run::place::Place;
-use crate::run::request::{Ask as Request, SIGNAL, SentSignal};
-use crate::run::state::{FoldError, IllegalTransition, State};
+use crate::run::request::{Ask as Asked, SIGNAL, SentSignal};
+use crate::run::state::{FoldError, IllegalTransition, Request, State};
 use crate::run::summary::Summary;
 use crate::run::takeover::takeover;
+use crate::run::trouble::after_failure;
 use crate::workflow::context::{Ask, StepContext, Surroundings};
 use crate::workflow::error::StepError;
 use crate::workflow::failure::Failure;
@@ -251,8 +252,9 @@ impl Runner {
             return Ok(Turn::Over(outcome));
         }
         let now = self.core.time.now();
-        // A request to stop is carried out whether the definition fits or not.
-        let misfit = self.misfits.first().filter(|_| self.state.request.is_none());
+        // A request to stop is carried out whether the definition fits or not; but only one that fits knows how to undo.
+        let needs_fit = matches!(self.state.request, None | Some(Request::Undo));
+        let misfit = self.misfits.first().filter(|_| needs_fit);
         let mut next = if let Some(misfit) = misfit {
             self.unfit(misfit)
         } else {
@@ -580,7 +582,7 @@ impl Runner {
 /// Whether only an engine that has the run's definition can answer a message.
 pub(crate) fn needs_definition(message: &Message) -> bool {
     message.kind.as_str() != SIGNAL.as_str()
-        && message.payload.decode::<Request>().is_ok_and(|request| request.verb.is_about_a_step())
+        && message.payload.decode::<Asked>().is_ok_and(|request| request.verb.is_about_a_step())
 }
 
 /// The event that answers a message.
@@ -588,7 +590,7 @@ pub(crate) fn answer(message: &Message, state: &State, graph: Option<&Graph>) ->
     if message.kind.as_str() == SIGNAL.as_str() {
         return received(message, state);
     }
-    match message.payload.decode::<Request>() {
+    match message.payload.decode::<Asked>() {
         Ok(request) => request.answer(&message.id, state, graph),
         Err(error) => RequestRefused {
             request: message.id.clone(),

@@ -303,5 +303,3 @@ fn ordered_rest(state: &State, now: Timestamp) -> Option<Rest> {
     let allowed_ms = deadline.since_ms(state.created_at);
     Some(Rest::Fail { place: None, failure: Failure::timeout("run_deadline", allowed_ms, "start") })
 }
-
-pub use crate::run::trouble::after_failure;

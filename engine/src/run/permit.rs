@@ -95,8 +95,11 @@ impl State {
             (Event::CancelRequested(_), Cancelling | Succeeded | Failed | Cancelled) => false,
 
             (Event::RunPaused(_), Queued | Running | Waiting) => self.running == 0,
-            // What could not be undone is held also where the run was asked to stop.
-            (Event::RunPaused(_), Cancelling) => owned && self.running == 0 && self.undoing.is_some(),
+            // What cannot be undone is held also where the run was asked to stop.
+            (Event::RunPaused(_), Cancelling) => {
+                let is_undone = self.undoing.is_some() || self.request == Some(Request::Undo);
+                owned && self.running == 0 && is_undone
+            }
             (Event::RunPaused(_), _) => false,
 
             (Event::RunResumed(_), Paused | Waiting) => true,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stepwell_contract::{Fence, MessageId, Name, Payload, Status, Timestamp, WorkerId};
 
 use crate::run::actor::Actor;
-use crate::run::decide::{Next, Plan, Rest, after_failure};
+use crate::run::decide::{Next, Plan, Rest};
 use crate::run::event::{
     AttemptFailed, AttemptLost, CancelRequested, Checkpointed, Event, LostReason, Memoised, PauseReason,
     PauseRequested, Progress, ReleaseReason, RunCancelled, RunCreated, RunFailed, RunPaused, RunReleased,
@@ -16,6 +16,7 @@ use crate::run::output::Shape;
 use crate::run::place::Place;
 use crate::run::request::{Ask, Verb};
 use crate::run::state::State;
+use crate::run::trouble::after_failure;
 use crate::workflow::failure::Failure;
 use crate::workflow::graph::{Graph, Join, Node, StepIndex, StepSpec, Tolerance};
 use crate::workflow::policy::{Effect, Effective, OnExhausted, StepPolicy, effective, secs};

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use stepwell_contract::{Name, Payload};
 
+use crate::lock::lock;
 use crate::run::place::Place;
 use crate::testing::clock::Pulse;
 use crate::testing::rehearsal::{RehearsalError, named};
@@ -213,8 +214,7 @@ impl Log {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Body>> {
-        // Nothing that can panic runs under the lock.
-        self.bodies.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.bodies)
     }
 }
 

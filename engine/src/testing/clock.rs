@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +11,7 @@ use stepwell_contract::{Clock, Timestamp};
 use tokio::sync::watch;
 
 use crate::clock::{SimulatedTime, Time};
+use crate::lock::lock;
 
 /// When every rehearsal begins: noon UTC on 1 January 2030.
 pub(crate) const START: Timestamp = Timestamp(1_893_499_200_000);
@@ -65,8 +66,7 @@ impl SkippingTime {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Timestamp>> {
-        // Nothing that can panic runs under the lock.
-        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.sleepers)
     }
 }
 

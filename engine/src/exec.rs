@@ -1,5 +1,6 @@
 //! The moving parts: everything that waits, writes or spawns.
 
+pub mod builder;
 pub mod bulk;
 pub mod engine;
 pub mod fork;

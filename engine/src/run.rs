@@ -13,6 +13,8 @@ pub mod output;
 mod permit;
 pub mod place;
 pub mod preview;
+mod reason;
+mod reopen;
 pub mod request;
 pub mod state;
 mod steps;

@@ -228,7 +228,7 @@ impl StepContext {
         Ok(Runs::new(engine, self.0.key.tenant.clone()))
     }
 
-    /// What was put into the engine with [`resource`](crate::exec::engine::EngineBuilder::resource).
+    /// What was put into the engine with [`resource`](crate::EngineBuilder::resource).
     ///
     /// # Errors
     /// Class `config` when there is none of that type: add it where the engine is built.

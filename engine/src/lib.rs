@@ -37,8 +37,12 @@ pub use exec::start::StartRun;
 pub use run::actor::Actor;
 pub use run::place::Place;
 pub use run::preview::Preview;
+pub use run::report::Report;
 pub use run::request::{Ask, Verb};
+pub use run::token::Token;
+pub use run::waiting::OnClose;
 pub use stepwell_contract as contract;
+pub use workflow::child::{Child, ChildRun};
 pub use workflow::context::StepContext;
 pub use workflow::definition::{BuildError, Definition, ItemResult, Workflow};
 pub use workflow::error::{ErrorClass, StepError, StepResult, StepResultExt};
@@ -47,6 +51,7 @@ pub use workflow::graph::{Join, Tolerance};
 pub use workflow::policy::{Effect, OnExhausted, RunPolicy, StepPolicy};
 pub use workflow::retry::Retry;
 pub use workflow::step::Step;
+pub use workflow::suspend::{Heard, Wait, Woken};
 
 /// What a program that has steps needs.
 pub mod prelude {

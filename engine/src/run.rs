@@ -8,6 +8,7 @@ pub mod event;
 pub mod fit;
 pub mod fork;
 mod items;
+pub mod mail;
 pub mod notes;
 pub mod output;
 mod permit;
@@ -15,12 +16,16 @@ pub mod place;
 pub mod preview;
 mod reason;
 mod reopen;
+pub mod report;
 pub mod request;
 pub mod state;
 mod steps;
 pub mod summary;
+pub(crate) mod suspended;
 pub mod takeover;
+pub mod token;
 pub mod trouble;
+pub mod waiting;
 mod walk;
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a user writes: steps, and workflows made of them.
 
 pub mod builder;
+pub mod child;
 pub mod classify;
 pub mod context;
 pub mod definition;
@@ -11,5 +12,6 @@ pub mod graph;
 pub mod policy;
 pub mod retry;
 pub mod step;
+pub mod suspend;
 
 pub(crate) mod finite;

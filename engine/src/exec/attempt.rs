@@ -8,6 +8,7 @@ use stepwell_contract::{Clock, Payload, Timestamp};
 
 use crate::clock::StoreTime;
 use crate::exec::panics;
+use crate::run::waiting::Waiting;
 use crate::workflow::classify::Classifiers;
 use crate::workflow::context::StepContext;
 use crate::workflow::failure::{Failure, payload_of_panic};
@@ -19,6 +20,8 @@ use crate::workflow::step::{RawError, SharedStep};
 pub(crate) enum Ended {
     /// With a result.
     Succeeded(Payload),
+    /// In the middle of the step, which waits for something.
+    Suspended(Box<Waiting>),
     /// With an error.
     Failed(Failure),
     /// It was told to stop and did not end by itself: it was dropped.
@@ -85,10 +88,14 @@ impl Attempt {
     pub(crate) async fn run(self) -> Ended {
         // Classifying runs code of users too: their classifiers, and how their errors print.
         let work = async {
-            self.step.run_raw(&self.ctx, &self.input).await.map_err(|error| match error {
-                RawError::Step(error) => Failure::from_step_error(error, &self.classifiers),
-                RawError::Value(failure) => failure,
-            })
+            match self.step.run_raw(&self.ctx, &self.input).await {
+                Ok(output) => Ended::Succeeded(output),
+                Err(RawError::Value(failure)) => Ended::Failed(failure),
+                Err(RawError::Step(error)) => match error.into_suspension() {
+                    Ok(waiting) => Ended::Suspended(waiting),
+                    Err(error) => Ended::Failed(Failure::from_step_error(error, &self.classifiers)),
+                },
+            }
         };
         let mut work = Box::pin(AssertUnwindSafe(work).catch_unwind());
         // Most steps that do nothing but compute are done at the first poll and never need a timer.
@@ -109,8 +116,7 @@ impl Attempt {
             },
         };
         match ended {
-            Ok(Ok(output)) => Ended::Succeeded(output),
-            Ok(Err(failure)) => Ended::Failed(failure),
+            Ok(ended) => ended,
             Err(panic) => Ended::Failed(Failure::panic(payload_of_panic(panic), panics::take_place())),
         }
     }

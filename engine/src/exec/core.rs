@@ -23,6 +23,7 @@ use crate::exec::registry::Registry;
 use crate::exec::requests;
 use crate::exec::runner::Left;
 use crate::exec::slot::Slot;
+use crate::run::preview::Known;
 use crate::workflow::classify::Classifiers;
 use crate::workflow::context::Resources;
 use crate::workflow::definition::Definition;
@@ -76,6 +77,11 @@ impl Registered {
             .map(|(step, stated)| (step.name.clone(), json!(stated)));
         let stated = stated.collect();
         Self { definition, limits, stated }
+    }
+
+    /// What the pure part needs of it.
+    pub(crate) fn known(&self) -> Known<'_> {
+        (self.definition.graph(), &self.limits)
     }
 
     pub(crate) fn reference(&self) -> WorkflowRef {

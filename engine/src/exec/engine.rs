@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use stepwell_contract::{
-    Backend, Clock, Cursor, Head, MessageId, Name, Page, Payload, Query, Record, RunKey, StoreInfo, TenantId,
+    Backend, Clock, Cursor, Head, Page, Payload, Query, Record, RunKey, StoreInfo, TenantId,
     WorkerId,
 };
 
@@ -22,7 +22,7 @@ use crate::exec::{keeper, load, requests, worker};
 use crate::run::actor::Actor;
 use crate::run::place::Place;
 use crate::run::preview::Preview;
-use crate::run::request::{Ask, SentSignal, Verb};
+use crate::run::request::{Ask, Verb};
 use crate::run::state::State;
 use crate::workflow::definition::Definition;
 use crate::workflow::finite;
@@ -378,27 +378,6 @@ impl Engine {
     /// As for [`ask`](Self::ask).
     pub async fn retry(&self, key: &RunKey, reason: &str) -> Result<Head, Error> {
         self.ask(key, Verb::Retry, Actor::Program, reason).await
-    }
-
-    /// Sends a signal to a run, which has it once this returns: what waits for it there gets it, now or when it comes to
-    /// wait. The same `id` again has no effect.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] when the run has ended; [`Error::NoSuchRun`]; [`Error::Id`] when the name or the id is not one;
-    /// [`Error::Payload`]; [`Error::Store`], after which the signal may have been sent: send it again under the same id.
-    ///
-    /// # Cancellation
-    /// Dropping the future leaves the signal sent or not: send it again under the same id.
-    pub async fn signal<T: Serialize + ?Sized>(
-        &self,
-        key: &RunKey,
-        signal: &str,
-        id: &str,
-        says: &T,
-    ) -> Result<(), Error> {
-        let (signal, payload) = (Name::new(signal)?, Payload::encode(says)?);
-        let sent = SentSignal { signal, payload, actor: Actor::Program };
-        requests::signal(&self.0.core, key, MessageId::new(id)?, &sent).await
     }
 
     /// What the store says of itself now.

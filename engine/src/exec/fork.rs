@@ -146,6 +146,7 @@ async fn prepare(core: &Core, old: &Head, fork: &ForkRun, now: Timestamp) -> Res
         fingerprint: definition.fingerprint().to_owned(),
         input: fork.input.clone().unwrap_or_else(|| before.created.input.clone()),
         actor: fork.actor.clone(),
+        parent: None,
         deadline_at: definition.policy().run_deadline_ms.map(|ms| now.plus_ms(ms)),
         queue_until: None,
         limits: registered.stated.clone(),

@@ -5,27 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stepwell_contract::{
-    Batch, Clock, Fence, Head, Kind, Message, MessageId, Payload, RunKey, Seq, Status, Verdict,
+    Batch, Clock, Fence, Head, Message, MessageId, Payload, RunKey, Seq, Status, Verdict,
 };
 use uuid::Uuid;
 
 use crate::error::Error;
 use crate::exec::core::Core;
 use crate::exec::outcome::Outcome;
-use crate::exec::runner::{answer, needs_definition};
 use crate::exec::slot::Slot;
-use crate::exec::{heads, load};
+use crate::exec::{family, heads, load};
 use crate::run::actor::Actor;
 use crate::run::event::{Event, LostReason, PauseReason, RunPaused};
+use crate::run::mail::{answer, needs_definition};
 use crate::run::notes::within;
 use crate::run::preview::{Preview, preview};
-use crate::run::request::{Ask, SIGNAL, SentSignal, Verb, put_to_rest};
+use crate::run::request::{Ask, REQUEST, SIGNAL, SentSignal, Verb, put_to_rest};
 use crate::run::state::State;
 use crate::run::summary::Summary;
-use crate::run::takeover::lost_attempts;
+use crate::run::takeover::{lost_attempts, takeover};
 
-/// The kind of a message that carries a request.
-const REQUEST: Kind = Kind::of("request");
 /// How often the caller looks whether the owner has answered, and how many times: half a minute in all.
 const LOOK: Duration = Duration::from_millis(20);
 const LOOKS_MAX: u32 = 1_500;
@@ -106,7 +104,7 @@ pub(crate) fn reason(message: String) -> String {
 pub(crate) async fn dry_run(core: &Core, key: &RunKey, ask: &Ask) -> Result<Preview, Error> {
     let head = head_of(core, key).await?;
     let registered = core.definition_of(&head);
-    let known = registered.as_ref().map(|known| (known.definition.graph().as_ref(), &known.limits[..]));
+    let known = registered.as_ref().map(|registered| registered.known());
     Ok(preview(ask, &load_state(core, key).await?, known, core.time.now())?)
 }
 
@@ -126,8 +124,8 @@ async fn foreseen(core: &Core, head: &Head, id: &MessageId, ask: &Ask) -> Result
     if !needs_journal {
         return Ok(by_status.map(str::to_owned));
     }
-    let graph = registered.as_ref().map(|registered| registered.definition.graph().as_ref());
-    Ok(match ask.answer(id, &load_state(core, &head.key).await?, graph) {
+    let known = registered.as_ref().map(|registered| registered.known());
+    Ok(match ask.answer(id, &load_state(core, &head.key).await?, known, core.time.now()) {
         Event::RequestRefused(refused) => Some(refused.message),
         _ => None,
     })
@@ -180,15 +178,15 @@ pub(crate) async fn answer_unowned(
 ) -> Result<Option<(Head, Vec<MessageId>)>, Error> {
     let mut state = load_state(core, &head.key).await?;
     let registered = core.definition_of(head);
-    let graph = registered.as_ref().map(|registered| registered.definition.graph().as_ref());
+    let known = registered.as_ref().map(|registered| registered.known());
     let mail = core.backend.inbox(&head.key, MAIL_MAX).await?;
     let (mut events, mut take) = (Vec::new(), Vec::new());
     let now = core.time.now();
     for message in mail {
-        if graph.is_none() && needs_definition(&message) {
+        if known.is_none() && needs_definition(&message) {
             continue;
         }
-        let event = answer(&message, &state, graph);
+        let event = answer(&message, &state, known, now);
         state.apply(&event, now)?;
         events.push(event);
         take.push(message.id);
@@ -201,8 +199,26 @@ pub(crate) async fn answer_unowned(
         return Ok(None);
     }
     let fence = if taken_over { fence } else { head.fence };
-    let written = write(core, head, &state, &events, take.clone(), fence).await?;
-    Ok(written.map(|head| (head, take)))
+    let Some(head) = write(core, head, &state, &events, take.clone(), fence).await? else { return Ok(None) };
+    let head = match state.ending.is_some() && state.owner.is_none() {
+        // What is left of it nobody need wait for a worker for.
+        true => finish(core, &head, &mut state).await?.unwrap_or(head),
+        false => head,
+    };
+    Ok(Some((head, take)))
+}
+
+/// Makes the end of a run final that is decided and that nobody owns, once all whom it concerns are told.
+async fn finish(core: &Core, head: &Head, state: &mut State) -> Result<Option<Head>, Error> {
+    let Some(end) = state.ending.as_ref().map(|ending| ending.end.clone()) else { return Ok(None) };
+    family::tell(core, &head.key, state).await?;
+    let fence = Fence(head.fence.0 + 1);
+    let mut events = takeover(state, &core.worker, fence);
+    events.push(end.into());
+    for event in &events {
+        state.apply(event, core.time.now())?;
+    }
+    write(core, head, state, &events, Vec::new(), fence).await
 }
 
 /// Pauses a run that no worker took in time.

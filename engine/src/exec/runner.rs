@@ -12,7 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use stepwell_contract::seeded::{Bug, is_planted};
 use stepwell_contract::{
-    BackendError, Clock, FaultKind, Head, Message, Payload, Record, RunKey, Seq, Status, Timestamp,
+    BackendError, Clock, FaultKind, Head, Payload, Record, RunKey, Seq, Status, Timestamp,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -23,18 +23,20 @@ use crate::exec::attempt::{Attempt, Bounds, Ended};
 use crate::exec::core::{Core, Registered};
 use crate::exec::heads;
 use crate::exec::outcome::Outcome;
+use crate::exec::family;
 use crate::exec::requests::MAIL_MAX;
 use crate::exec::slot::{Slot, Write, WriteError};
 use crate::run::actor::Actor;
 use crate::run::decide::{Next, Plan, Rest, Start};
 use crate::run::event::{
-    AttemptFailed, AttemptLost, Event, Logged, LostReason, PauseReason, ReleaseReason, RequestRefused,
-    RunCancelled, RunFailed, RunPaused, RunReleased, RunSucceeded, SignalReceived, StepStarted,
-    StepSucceeded, Then,
+    AttemptFailed, AttemptLost, Event, Logged, LostReason, PauseReason, ReleaseReason, RunCancelled,
+    RunEnding, RunFailed, RunPaused, RunReleased, RunSucceeded, StepStarted, StepSucceeded, StepSuspended,
+    Then,
 };
 use crate::run::fit::{Misfit, misfits};
+use crate::run::mail::answer;
 use crate::run::place::Place;
-use crate::run::request::{Ask as Asked, SIGNAL, SentSignal};
+use crate::run::report::overdue;
 use crate::run::state::{FoldError, IllegalTransition, Request, State};
 use crate::run::summary::Summary;
 use crate::run::takeover::takeover;
@@ -42,7 +44,7 @@ use crate::run::trouble::after_failure;
 use crate::workflow::context::{Ask, StepContext, Surroundings};
 use crate::workflow::error::StepError;
 use crate::workflow::failure::Failure;
-use crate::workflow::graph::{Graph, StepIndex};
+use crate::workflow::graph::StepIndex;
 
 /// Most attempts that begin with one write.
 const STARTS_MAX: usize = 1_000;
@@ -276,10 +278,15 @@ impl Runner {
         for start in &next.starts {
             self.push(StepStarted { place: start.place.clone(), attempt: start.attempt }.into())?;
         }
+        for place in &next.overdue {
+            self.take_overdue(place, now)?;
+        }
         let mut outcome = None;
         if let Some(rest) = next.rest.take() {
+            self.tell_of_end(&rest).await?;
             outcome = Some(self.come_to_rest(rest)?);
         } else if next.starts.is_empty()
+            && next.overdue.is_empty()
             && self.state.running == 0
             && let Some(reason) = self.reason_to_release(next.timer, now)
         {
@@ -297,7 +304,33 @@ impl Runner {
         for start in next.starts {
             self.launch(start);
         }
-        Ok(Turn::Wait(next.timer))
+        // What follows from a step that is overdue is decided with the next look.
+        Ok(Turn::Wait(if next.overdue.is_empty() { next.timer } else { Some(now) }))
+    }
+
+    /// Fails a step that was left to someone outside who has said nothing in time.
+    fn take_overdue(&mut self, place: &Place, now: Timestamp) -> Result<(), Left> {
+        let index = self.registered.definition.graph().find(&place.step);
+        let Some(limits) = index.map(|index| &self.registered.limits[index.0]) else { return Ok(()) };
+        match overdue(&self.state, place, limits, now, fastrand::f64()) {
+            Some(event) => self.push(event),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells of the run's end whom it concerns, before it is final: how it ends is recorded first, so that a crash in between
+    /// leaves it to the next owner to tell the same.
+    async fn tell_of_end(&mut self, rest: &Rest) -> Result<(), Left> {
+        let Some(end) = rest.end() else { return Ok(()) };
+        if !self.state.has_to_tell() {
+            return Ok(());
+        }
+        if self.state.ending.is_none() {
+            self.push(RunEnding { end }.into())?;
+            self.write().await?;
+        }
+        family::tell(&self.core, &self.slot.key, &self.state).await.map_err(WriteError::from)?;
+        Ok(())
     }
 
     /// A worker that shuts down, or has nothing to do for a while, gives the run up.
@@ -411,6 +444,8 @@ impl Runner {
             outputs: self.state.outputs_at(&start.place.item),
             cursor: step.cursor.clone(),
             memo: Arc::clone(&step.memo),
+            children: Arc::clone(&step.children),
+            run_context: Arc::clone(&self.state.context),
             resources: core.resources.clone(),
             link: Some(self.ask.clone()),
             board: Arc::clone(&self.slot.board),
@@ -531,6 +566,7 @@ impl Runner {
         let attempt = live.attempt;
         let event = match ended {
             Ended::Succeeded(output) => StepSucceeded { place, attempt, output, elapsed_ms }.into(),
+            Ended::Suspended(waiting) => StepSuspended { place, attempt, waiting: *waiting, elapsed_ms }.into(),
             Ended::Dropped => AttemptLost { place, attempt, reason: self.stop_reason }.into(),
             Ended::Failed(failure) => {
                 let limits = &self.registered.limits[live.step.0];
@@ -571,52 +607,11 @@ impl Runner {
             if self.pending.take.contains(&message.id) {
                 continue;
             }
-            let graph = Some(self.registered.definition.graph().as_ref());
-            self.push(answer(&message, &self.state, graph))?;
+            let known = Some(self.registered.known());
+            self.push(answer(&message, &self.state, known, self.core.time.now()))?;
             self.pending.take.push(message.id);
         }
         Ok(())
-    }
-}
-
-/// Whether only an engine that has the run's definition can answer a message.
-pub(crate) fn needs_definition(message: &Message) -> bool {
-    message.kind.as_str() != SIGNAL.as_str()
-        && message.payload.decode::<Asked>().is_ok_and(|request| request.verb.is_about_a_step())
-}
-
-/// The event that answers a message.
-pub(crate) fn answer(message: &Message, state: &State, graph: Option<&Graph>) -> Event {
-    if message.kind.as_str() == SIGNAL.as_str() {
-        return received(message, state);
-    }
-    match message.payload.decode::<Asked>() {
-        Ok(request) => request.answer(&message.id, state, graph),
-        Err(error) => RequestRefused {
-            request: message.id.clone(),
-            verb: "unknown".to_owned(),
-            actor: Actor::Engine,
-            message: format!("a message of kind {} is not a request: {error}", message.kind.as_str()),
-        }
-        .into(),
-    }
-}
-
-/// The event that a signal makes.
-fn received(message: &Message, state: &State) -> Event {
-    let refused = |why: String| {
-        let (request, verb) = (message.id.clone(), "signal".to_owned());
-        RequestRefused { request, verb, actor: Actor::Engine, message: why }.into()
-    };
-    match message.payload.decode::<SentSignal>() {
-        Ok(_) if matches!(state.status, Status::Succeeded | Status::Cancelled) => {
-            refused("the run has ended".to_owned())
-        }
-        Ok(sent) => {
-            let (name, payload, actor) = (sent.signal, sent.payload, sent.actor);
-            SignalReceived { id: message.id.clone(), name, payload, actor }.into()
-        }
-        Err(error) => refused(format!("it is not a signal: {error}")),
     }
 }
 

@@ -21,6 +21,10 @@ use crate::run::actor::Actor;
 use crate::run::event::{Event, RunCreated};
 use crate::run::state::State;
 use crate::run::summary::Summary;
+use crate::run::waiting::Parent;
+use crate::workflow::child::ChildPlan;
+use crate::workflow::definition::Definition;
+use crate::workflow::error::{StepError, StepResult};
 use crate::workflow::finite;
 use crate::workflow::step::VALUE_BYTES_MAX;
 
@@ -37,6 +41,9 @@ pub struct StartRun {
     priority: i16,
     queue: Option<Name>,
     actor: Actor,
+    parent: Option<Parent>,
+    /// The definition of a workflow that may be registered elsewhere only.
+    known: Option<Definition>,
 }
 
 impl StartRun {
@@ -60,6 +67,27 @@ impl StartRun {
             priority: 0,
             queue: None,
             actor: Actor::Program,
+            parent: None,
+            known: None,
+        })
+    }
+
+    /// The start of a child, which tells its parent how it ends.
+    pub(crate) fn child(plan: &ChildPlan, run: &RunKey, parent: Parent, input: Payload) -> StepResult<Self> {
+        let config = |error: IdError| StepError::config(error.to_string());
+        let tags = plan.tags.iter().map(|(name, value)| Ok((Name::new(name).map_err(config)?, value.clone())));
+        Ok(Self {
+            workflow: plan.workflow.clone(),
+            version: plan.version,
+            run: run.run.to_string(),
+            tenant: run.tenant.clone(),
+            input,
+            tags: tags.collect::<StepResult<_>>()?,
+            priority: plan.priority,
+            queue: plan.queue.as_ref().map(Name::new).transpose().map_err(config)?,
+            actor: Actor::Run(parent.run.clone()),
+            parent: Some(parent),
+            known: plan.known().map_err(config)?,
         })
     }
 
@@ -108,7 +136,11 @@ pub(crate) async fn start(core: &Arc<Core>, start: StartRun) -> Result<RunHandle
     if core.is_stopping() {
         return Err(Error::ShuttingDown);
     }
-    let registered = find(core, &start)?;
+    let (registered, is_registered) = match (find(core, &start), &start.known) {
+        (Ok(registered), _) => (registered, true),
+        (Err(_), Some(known)) => (Arc::new(Registered::new(known.clone(), &core.options.step)), false),
+        (Err(error), None) => return Err(error),
+    };
     let key = RunKey::new(start.tenant.clone(), RunId::new(&start.run)?);
     let now = core.time.now();
     let policy = registered.definition.policy();
@@ -118,12 +150,13 @@ pub(crate) async fn start(core: &Arc<Core>, start: StartRun) -> Result<RunHandle
         fingerprint: registered.definition.fingerprint().to_owned(),
         input: start.input.clone(),
         actor: start.actor.clone(),
+        parent: start.parent.clone(),
         deadline_at: policy.run_deadline_ms.map(|ms| now.plus_ms(ms)),
         queue_until: policy.queue_wait_ms.map(|ms| now.plus_ms(ms)),
         limits: registered.stated.clone(),
     };
     let head = first_head(&registered, key.clone(), &start, now);
-    let is_ours = core.is_working() && core.reads_queue(&head.queue);
+    let is_ours = is_registered && core.is_working() && core.reads_queue(&head.queue);
     let made = match Arc::clone(&core.permits).try_acquire_owned() {
         Ok(permit) if is_ours => start_here(core, registered, head, created, permit, now).await?,
         _ => enqueue(core, head, created, now).await?,
@@ -225,6 +258,9 @@ async fn same_as_before(core: &Core, key: &RunKey, start: &StartRun) -> Result<(
     let event =
         Event::read(first).map_err(|error| Error::Journal { key: key.clone(), source: error.into() })?;
     let Event::RunCreated(created) = event else { return Err(conflict("beginning")) };
+    if created.parent != start.parent {
+        return Err(conflict("parent"));
+    }
     // The same value may be written in another order of its fields.
     let before: serde_json::Value = created.input.decode()?;
     let now: serde_json::Value = start.input.decode()?;

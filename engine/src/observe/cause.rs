@@ -1,11 +1,13 @@
 //! What a run waits for: one answer for every run that has not ended, from what is recorded and nothing else.
 
 use serde::Serialize;
-use stepwell_contract::{Head, Name, Status, Timestamp, WorkerId};
+use stepwell_contract::{Head, Name, RunKey, Status, Timestamp, WorkerId};
 
 use crate::run::event::PauseReason;
 use crate::run::place::Place;
-use crate::run::state::{State, StepStatus};
+use crate::run::state::{State, StepState, StepStatus};
+use crate::run::token::Token;
+use crate::run::waiting::Waiting;
 
 /// What moves a run next.
 #[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
@@ -63,12 +65,32 @@ pub enum Cause {
         at: Timestamp,
     },
     /// A signal.
-    #[error("{place} waits for signal {signal}{}", upto(*until))]
+    #[error("{place} waits for signal {}{}", any(signals), upto(*until))]
     Signal {
         /// The wait.
         place: Place,
-        /// The signal's name.
-        signal: Name,
+        /// The signals, any of which ends it.
+        signals: Vec<Name>,
+        /// How long it waits; `None` for ever.
+        until: Option<Timestamp>,
+    },
+    /// The end of a run that it has started.
+    #[error("{place} waits for run {}{}", any(runs), upto(*until))]
+    Child {
+        /// The step that waits.
+        place: Place,
+        /// The runs, the end of any of which ends the wait.
+        runs: Vec<RunKey>,
+        /// How long it waits; `None` for ever.
+        until: Option<Timestamp>,
+    },
+    /// The word of someone outside on how a step ended.
+    #[error("{place} waits to be reported on, with token {token}{}", upto(*until))]
+    Outside {
+        /// The step.
+        place: Place,
+        /// What whoever reports has to name.
+        token: Token,
         /// How long it waits; `None` for ever.
         until: Option<Timestamp>,
     },
@@ -88,6 +110,10 @@ fn list(places: &[Place]) -> String {
         [] => "nothing yet".to_owned(),
         places => places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     }
+}
+
+fn any<T: ToString>(names: &[T]) -> String {
+    names.iter().map(T::to_string).collect::<Vec<_>>().join(" or ")
 }
 
 fn upto(until: Option<Timestamp>) -> String {
@@ -115,6 +141,7 @@ pub fn cause(head: &Head, state: &State, has_mail: bool, now: Timestamp) -> Opti
         let (queue, workflow) = (head.queue.clone(), head.workflow.clone());
         return Some(Cause::FreeWorker { queue, workflow, version: head.workflow_version, since });
     }
+    let of_suspended = |place, waiting: &Waiting, step: &StepState| suspended(head, place, waiting, step);
     let first = state.steps.iter().flat_map(|(step, group)| {
         group.all().filter_map(move |(item, state)| {
             let place = || Place { step: step.clone(), item: item.clone() };
@@ -122,8 +149,12 @@ pub fn cause(head: &Head, state: &State, has_mail: bool, now: Timestamp) -> Opti
                 StepStatus::Sleeping(at) => Some((Some(at), Cause::Timer { place: place(), at })),
                 StepStatus::Backoff(at) => Some((Some(at), Cause::Retry { place: place(), at })),
                 StepStatus::Awaiting(until) => {
-                    let signal = state.waits_for.clone()?;
-                    Some((until, Cause::Signal { place: place(), signal, until }))
+                    let signals = state.waiting.as_ref()?.signals.clone();
+                    Some((until, Cause::Signal { place: place(), signals, until }))
+                }
+                StepStatus::Suspended => {
+                    let waiting = state.waiting.as_ref()?;
+                    Some((waiting.until, of_suspended(place(), waiting, state)))
                 }
                 _ => None,
             }
@@ -137,4 +168,22 @@ pub fn cause(head: &Head, state: &State, has_mail: bool, now: Timestamp) -> Opti
         (_, Some(at)) => Cause::Time { at },
         (_, None) => Cause::Nothing,
     })
+}
+
+/// What moves a step that waits in the middle of its work.
+fn suspended(head: &Head, place: Place, waiting: &Waiting, step: &StepState) -> Cause {
+    let until = waiting.until;
+    if waiting.outside {
+        let token = Token { run: head.key.clone(), place: place.clone(), attempt: step.attempt };
+        return Cause::Outside { place, token, until };
+    }
+    if !waiting.children.is_empty() {
+        let children = waiting.children.iter().filter_map(|name| step.children.get(name));
+        let runs = children.map(|child| child.run.clone()).collect();
+        return Cause::Child { place, runs, until };
+    }
+    match until {
+        Some(at) if waiting.signals.is_empty() => Cause::Timer { place, at },
+        _ => Cause::Signal { place, signals: waiting.signals.clone(), until },
+    }
 }

@@ -154,6 +154,12 @@ fn step_progress(
         StepStatus::Failed => "failed",
         StepStatus::Sleeping(_) => "sleeps",
         StepStatus::Awaiting(_) => "waits for a signal",
+        StepStatus::Suspended => match step.waiting.as_ref() {
+            Some(waiting) if !waiting.children.is_empty() => "waits for a child run",
+            Some(waiting) if waiting.outside => "waits to be reported on",
+            Some(waiting) if !waiting.signals.is_empty() => "waits for a signal",
+            _ => "sleeps",
+        },
         StepStatus::Skipped => "skipped",
     };
     let said = summary.at.as_ref().filter(|at| at.place.step == *name && at.place.item.is_root());

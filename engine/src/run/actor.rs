@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use stepwell_contract::RunKey;
 
 /// Who did something to a run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -13,6 +14,8 @@ pub enum Actor {
     Engine,
     /// The program that links the engine.
     Program,
+    /// A run, for itself: a parent for its children.
+    Run(RunKey),
     /// A person, by the name they gave.
     Person(String),
 }
@@ -28,6 +31,7 @@ impl fmt::Display for Actor {
         match self {
             Self::Engine => f.write_str("the engine"),
             Self::Program => f.write_str("the program"),
+            Self::Run(key) => write!(f, "run {key}"),
             Self::Person(name) => name.escape_debug().fmt(f),
         }
     }

@@ -9,8 +9,8 @@ use crate::run::event::{Event, PauseReason, UndoStarted};
 use crate::run::output::Shape;
 use crate::run::place::Place;
 use crate::run::state::{Request, State};
+use crate::run::waiting::RunEnd;
 use crate::run::walk::{At, Flow, Walk};
-
 use crate::workflow::failure::Failure;
 use crate::workflow::graph::{Graph, StepIndex};
 use crate::workflow::policy::Effective;
@@ -75,6 +75,8 @@ pub struct Next {
     pub stop: bool,
     /// When there is something to do again, whatever happens before.
     pub timer: Option<Timestamp>,
+    /// Steps left to someone outside, who has said nothing in time: each has failed.
+    pub overdue: Vec<Place>,
 }
 
 /// Why the definition cannot go on with what the journal holds.
@@ -97,6 +99,12 @@ pub enum PlanError {
         wanted: &'static str,
         /// What is there, shortened.
         given: String,
+    },
+    /// A step that a later node recalls has no output of its own: it was skipped.
+    #[error("{step} has no output to recall: it was skipped without one")]
+    NothingToRecall {
+        /// The step.
+        step: Place,
     },
     /// An output cannot be put together.
     #[error(transparent)]
@@ -151,6 +159,10 @@ impl Plan {
     /// # Errors
     /// [`PlanError`]: the journal does not fit the definition; nothing must be written but a pause that says so.
     pub fn next(&mut self, state: &State, now: Timestamp, starts_max: usize) -> Result<Next, PlanError> {
+        if let Some(ending) = &state.ending {
+            let rest = (state.running == 0).then(|| rest_of(&ending.end, state)).transpose()?;
+            return Ok(Next { rest, stop: true, ..Next::default() });
+        }
         // Once the deadline is past, only the end of what still runs leads on.
         let deadline = state.deadline_at.filter(|at| *at > now);
         if state.request == Some(Request::Undo) && state.running > 0 {
@@ -175,9 +187,10 @@ impl Plan {
         }
         let mut walk = Walk::new(&self.graph, &self.limits, state, now, starts_max);
         let at = self.flow.advance(&self.graph.nodes, &mut walk)?;
+        let overdue = std::mem::take(&mut walk.overdue);
         let (events, starts, timer) = walk.decided();
         let timer = timer.into_iter().chain(deadline).min();
-        let mut next = Next { events, starts, timer, ..Next::default() };
+        let mut next = Next { events, starts, timer, overdue, ..Next::default() };
         match at {
             At::Done(output) => {
                 let result = Shape::of(&self.graph, &self.graph.nodes);
@@ -257,6 +270,18 @@ impl Plan {
 }
 
 impl Rest {
+    /// The end of the run that it is; `None` when the run is only held.
+    pub(crate) fn end(&self) -> Option<RunEnd> {
+        match self {
+            Self::Succeed { result, .. } => Some(RunEnd::Succeeded { result: result.clone() }),
+            Self::Fail { place, failure } => {
+                Some(RunEnd::Failed { place: place.clone(), failure: Box::new(failure.clone()) })
+            }
+            Self::Cancel => Some(RunEnd::Cancelled),
+            Self::Pause { .. } => None,
+        }
+    }
+
     /// The step that it is about.
     pub(crate) fn place(&self) -> Option<&Place> {
         match self {
@@ -277,6 +302,20 @@ impl Rest {
             other => other,
         }
     }
+}
+
+/// How a run comes to rest whose end was decided before.
+fn rest_of(end: &RunEnd, state: &State) -> Result<Rest, PayloadError> {
+    Ok(match end {
+        RunEnd::Cancelled => Rest::Cancel,
+        RunEnd::Failed { place, failure } => {
+            Rest::Fail { place: place.clone(), failure: Failure::clone(failure) }
+        }
+        RunEnd::Succeeded { result } => {
+            let output = result.result(state)?.unwrap_or_else(Payload::null);
+            Rest::Succeed { result: result.clone(), output }
+        }
+    })
 }
 
 /// How the run has to come to rest whatever its steps do: by request, or because its time is over.

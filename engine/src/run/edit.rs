@@ -167,6 +167,7 @@ fn has_used_input(place: &Place, step: &StepState) -> bool {
                 | StepStatus::Skipped
                 | StepStatus::Sleeping(_)
                 | StepStatus::Awaiting(_)
+                | StepStatus::Suspended
         )
 }
 

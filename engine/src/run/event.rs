@@ -18,6 +18,7 @@ pub use crate::run::notes::{LogLevel, LogLine, Progress};
 use crate::run::output::Shape;
 use crate::run::place::{Path, Place};
 pub use crate::run::reason::{LostReason, PauseReason, ReleaseReason, Then};
+use crate::run::waiting::{ChildEnd, OnClose, Parent, RunEnd, Said, Waiting, WokenBy};
 use crate::workflow::failure::Failure;
 
 /// The version of the form of the events below, stored with each record.
@@ -102,6 +103,9 @@ events! {
         /// Who started it.
         #[serde(default, skip_serializing_if = "Actor::is_engine")]
         actor: Actor,
+        /// The step that started it, which is told how it ends.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<Parent>,
         /// When it fails if it has not ended.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         deadline_at: Option<Timestamp>,
@@ -237,6 +241,92 @@ events! {
         value: Payload,
     }
 
+    /// The attempt ended in the middle of its step, which waits for something and is run again then.
+    StepSuspended = "step_suspended" {
+        /// Which step.
+        #[serde(flatten)]
+        place: Place,
+        /// Which attempt.
+        attempt: u32,
+        /// What it waits for.
+        #[serde(flatten)]
+        waiting: Waiting,
+        /// How long the attempt took, in milliseconds.
+        #[serde(rename = "ms")]
+        elapsed_ms: u64,
+    }
+
+    /// What a step waited for in the middle of its work has come.
+    StepWoken = "step_woken" {
+        /// Which step.
+        #[serde(flatten)]
+        place: Place,
+        /// The name of the wait in its step.
+        part: String,
+        /// What has come.
+        by: WokenBy,
+    }
+
+    /// Someone outside told of a step that was left to them.
+    StepReported = "step_reported" {
+        /// Which step.
+        #[serde(flatten)]
+        place: Place,
+        /// Which attempt.
+        attempt: u32,
+        /// What they said.
+        said: Said<ReportedFailure>,
+        /// Who.
+        #[serde(default, skip_serializing_if = "Actor::is_engine")]
+        actor: Actor,
+    }
+
+    /// The step starts a run of its own, its child. After this is durable the child is made.
+    ChildStarted = "child_started" {
+        /// Which step.
+        #[serde(flatten)]
+        place: Place,
+        /// Which attempt.
+        attempt: u32,
+        /// The name that the step gives to it.
+        part: String,
+        /// The child.
+        run: RunKey,
+        /// Its workflow.
+        workflow: Name,
+        /// What becomes of it when this run ends first.
+        #[serde(default, skip_serializing_if = "OnClose::is_default")]
+        on_close: OnClose,
+    }
+
+    /// A child has ended, by its own word.
+    ChildEnded = "child_ended" {
+        /// The step that started it.
+        #[serde(flatten)]
+        place: Place,
+        /// The name that the step gave to it.
+        part: String,
+        /// The child.
+        run: RunKey,
+        /// How it ended.
+        ended: ChildEnd,
+    }
+
+    /// The document that all steps of the run share was changed: a JSON merge patch (RFC 7396).
+    ContextMerged = "context_merged" {
+        /// The change.
+        patch: Payload,
+        /// The step that made it; `None` when it came from outside.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<Place>,
+        /// Who.
+        #[serde(default, skip_serializing_if = "Actor::is_engine")]
+        actor: Actor,
+        /// Why, in their words.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        message: String,
+    }
+
     /// A sleep began.
     TimerStarted = "timer_started" {
         /// Which sleep.
@@ -258,8 +348,8 @@ events! {
         /// Which wait.
         #[serde(flatten)]
         place: Place,
-        /// The signal's name.
-        signal: Name,
+        /// The signals, any of which ends it.
+        signals: Vec<Name>,
         /// How long it waits; `None` for ever.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
@@ -444,6 +534,12 @@ events! {
         message: String,
     }
 
+    /// How the run ends is decided. Whoever has to know is told before it is final: its parent, and children that it leaves.
+    RunEnding = "run_ending" {
+        /// How.
+        end: RunEnd,
+    }
+
     /// The run ended with a result: the output of its last node.
     RunSucceeded = "run_succeeded" {
         /// Which steps' outputs make the result, and how.
@@ -470,6 +566,15 @@ events! {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         message: String,
     }
+}
+
+/// A failed attempt that someone outside told of, and what follows from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportedFailure {
+    /// What went wrong.
+    pub failure: Box<Failure>,
+    /// What follows from it.
+    pub then: Then,
 }
 
 /// A value that is there: `null` is one too.
@@ -503,12 +608,19 @@ impl Event {
             Self::StepSkipped(event) => Some(&event.place),
             Self::OutputSet(event) => Some(&event.place),
             Self::StepCopied(event) => Some(&event.place),
+            Self::StepSuspended(event) => Some(&event.place),
+            Self::StepWoken(event) => Some(&event.place),
+            Self::StepReported(event) => Some(&event.place),
+            Self::ChildStarted(event) => Some(&event.place),
+            Self::ChildEnded(event) => Some(&event.place),
             Self::Logged(event) => Some(&event.place),
             Self::RunCreated(_)
             | Self::RunTaken(_)
             | Self::RunReleased(_)
             | Self::SignalReceived(_)
+            | Self::ContextMerged(_)
             | Self::UndoStarted(_)
+            | Self::RunEnding(_)
             | Self::ItemFailed(_)
             | Self::RunPaused(_)
             | Self::RunResumed(_)

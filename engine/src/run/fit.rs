@@ -87,6 +87,6 @@ fn leaves_a_trace(node: &Node) -> bool {
         | Node::Sleep { .. }
         | Node::Wait { .. } => true,
         Node::Parallel { branches, .. } => branches.iter().flatten().any(leaves_a_trace),
-        Node::Map { .. } => false,
+        Node::Map { .. } | Node::Recall { .. } => false,
     }
 }

@@ -33,6 +33,8 @@ pub enum Shape {
     Repeated(Name, Box<Shape>),
     /// The list of what flows in and the output of a step.
     With(Name),
+    /// The output of a step outside maps and loops.
+    Recalled(Name),
 }
 
 impl Shape {
@@ -85,12 +87,13 @@ impl Shape {
             Node::Repeat { by, body, .. } => Self::Repeated(name(by), Box::new(Self::of(graph, body))),
             Node::Sleep { .. } => Self::Given,
             Node::Wait { step, .. } => Self::With(name(step)),
+            Node::Recall { step } => Self::Recalled(name(step)),
         }
     }
 
     fn takes_what_flows_in(&self) -> bool {
         match self {
-            Self::Step(_) => false,
+            Self::Step(_) | Self::Recalled(_) => false,
             Self::List(shapes) => shapes.iter().any(Self::takes_what_flows_in),
             Self::Chain(shapes) => shapes.first().is_some_and(Self::takes_what_flows_in),
             Self::Chosen(_, arms) => arms.iter().any(|(_, arm)| arm.takes_what_flows_in()),
@@ -190,6 +193,7 @@ impl Shape {
                 }
                 Some(flowing)
             }
+            Self::Recalled(name) => state.step(&Place::of(name.clone())).and_then(|step| step.output.clone()),
             // A wait that was skipped has no signal.
             Self::With(name) => match step(name).filter(|step| step.status.has_ended()) {
                 Some(step) => {

@@ -5,6 +5,7 @@ use stepwell_contract::{MessageId, Seq, Status};
 use crate::run::event::{Event, OutputSet, StepSkipped};
 use crate::run::place::Place;
 use crate::run::state::{IllegalTransition, Request, State, StepState, StepStatus};
+use crate::run::waiting::{ChildEnd, WokenBy};
 
 impl State {
     /// The one table of legal transitions: which event may follow in which status.
@@ -13,6 +14,9 @@ impl State {
         let refuse =
             |detail: String| Err(IllegalTransition { event: event.kind(), status: self.status, detail });
         let owned = self.owner.is_some();
+        if self.ending.is_some() && !may_follow_an_ending(event) {
+            return refuse(": its end is decided".to_owned());
+        }
         let legal = match (event, self.status) {
             (Event::RunCreated(_), _) => false,
             // A takeover finds the run wherever its former owner left it.
@@ -33,6 +37,8 @@ impl State {
                 | Event::AttemptLost(_)
                 | Event::Checkpointed(_)
                 | Event::Memoised(_)
+                | Event::StepSuspended(_)
+                | Event::ChildStarted(_)
                 | Event::Logged(_),
                 Running | Cancelling,
             ) => owned,
@@ -42,9 +48,21 @@ impl State {
                 | Event::AttemptLost(_)
                 | Event::Checkpointed(_)
                 | Event::Memoised(_)
+                | Event::StepSuspended(_)
+                | Event::ChildStarted(_)
                 | Event::Logged(_),
                 _,
             ) => false,
+
+            (Event::StepReported(_), Queued | Running | Waiting | Paused) => true,
+            (Event::StepReported(_), _) => false,
+
+            // What a child tells is kept wherever the run is.
+            (
+                Event::ChildEnded(_) | Event::ContextMerged(_),
+                Queued | Running | Waiting | Paused | Cancelling | Failed,
+            ) => true,
+            (Event::ChildEnded(_) | Event::ContextMerged(_), Succeeded | Cancelled) => false,
 
             (Event::StepSkipped(skipped), _) if !skipped.actor.is_engine() => self.is_editable(),
             (Event::OutputSet(_), _) => self.is_editable(),
@@ -64,6 +82,7 @@ impl State {
                 | Event::TimerFired(_)
                 | Event::WaitStarted(_)
                 | Event::WaitEnded(_)
+                | Event::StepWoken(_)
                 | Event::StepSkipped(_),
                 Running,
             ) => owned && self.request.is_none(),
@@ -72,6 +91,7 @@ impl State {
                 | Event::TimerFired(_)
                 | Event::WaitStarted(_)
                 | Event::WaitEnded(_)
+                | Event::StepWoken(_)
                 | Event::StepSkipped(_),
                 _,
             ) => false,
@@ -111,6 +131,9 @@ impl State {
 
             (Event::RequestRefused(_), _) => true,
 
+            (Event::RunEnding(_), Running | Cancelling) => self.running == 0 && self.ending.is_none(),
+            (Event::RunEnding(_), _) => false,
+
             (Event::RunSucceeded(_), Running) => owned && self.running == 0,
             (Event::RunSucceeded(_), _) => false,
             (Event::RunFailed(_), Queued | Running | Waiting) => self.running == 0,
@@ -141,6 +164,24 @@ impl State {
                 let is_asleep = |step: &StepState| matches!(step.status, StepStatus::Sleeping(_));
                 return self.permit_in(&fired.place, is_asleep);
             }
+            Event::StepWoken(woken) => return self.permit_waking(&woken.place, &woken.part, &woken.by),
+            Event::StepReported(reported) => {
+                let is_outside = |step: &StepState| {
+                    step.status == StepStatus::Suspended
+                        && step.attempt == reported.attempt
+                        && step.waiting.as_ref().is_some_and(|waiting| waiting.outside)
+                };
+                return self.permit_in(&reported.place, is_outside);
+            }
+            Event::ChildEnded(ended) => {
+                let has_it = |step: &StepState| {
+                    let child = step.children.get(&ended.part);
+                    child.is_some_and(|child| {
+                        child.run == ended.run && !matches!(child.ended, Some(ChildEnd::Succeeded { .. }))
+                    })
+                };
+                return self.permit_in(&ended.place, has_it);
+            }
             Event::WaitEnded(ended) => return self.permit_wait_end(&ended.place, ended.signal.as_ref()),
             Event::StepSkipped(skipped) if self.step(&skipped.place).is_none() => return Ok(()),
             Event::StepSkipped(StepSkipped { place, .. }) | Event::OutputSet(OutputSet { place, .. }) => {
@@ -154,6 +195,8 @@ impl State {
             Event::AttemptLost(event) => (&event.place, event.attempt),
             Event::Checkpointed(event) => (&event.place, event.attempt),
             Event::Memoised(event) => (&event.place, event.attempt),
+            Event::StepSuspended(event) => (&event.place, event.attempt),
+            Event::ChildStarted(event) => (&event.place, event.attempt),
             _ => return Ok(()),
         };
         match self.step(place) {
@@ -198,11 +241,46 @@ impl State {
     fn permit_wait_end(&self, place: &Place, signal: Option<&MessageId>) -> Result<(), String> {
         self.permit_in(place, |step| matches!(step.status, StepStatus::Awaiting(_)))?;
         let Some(id) = signal else { return Ok(()) };
-        let name = self.step(place).and_then(|step| step.waits_for.as_ref());
-        let waiting = name.and_then(|name| self.signals.get(name));
-        match waiting.is_some_and(|waiting| waiting.iter().any(|signal| signal.id == *id)) {
+        self.permit_signal(place, id)
+    }
+
+    fn permit_signal(&self, place: &Place, id: &MessageId) -> Result<(), String> {
+        let names = self.step(place).and_then(|step| step.waiting.as_ref()).map(|waiting| &waiting.signals);
+        let mut waiting = names.into_iter().flatten().filter_map(|name| self.signals.get(name)).flatten();
+        match waiting.any(|signal| signal.id == *id) {
             true => Ok(()),
             false => Err(format!(": {place} waits for no signal {id}")),
         }
     }
+
+    fn permit_waking(&self, place: &Place, part: &str, by: &WokenBy) -> Result<(), String> {
+        self.permit_in(place, |step| {
+            step.status == StepStatus::Suspended
+                && step.waiting.as_ref().is_some_and(|waiting| waiting.part == part)
+        })?;
+        let Some(step) = self.step(place) else { return Ok(()) };
+        match by {
+            WokenBy::Signal { id, .. } => self.permit_signal(place, id),
+            WokenBy::Child(name) if step.children.get(name).is_none_or(|child| child.ended.is_none()) => {
+                Err(format!(": {place} has no child {name:?} that has ended"))
+            }
+            WokenBy::Child(_) | WokenBy::Time => Ok(()),
+        }
+    }
+}
+
+/// What may still happen to a run whose end is decided and not final yet.
+fn may_follow_an_ending(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::RunTaken(_)
+            | Event::RunReleased(_)
+            | Event::RunSucceeded(_)
+            | Event::RunFailed(_)
+            | Event::RunCancelled(_)
+            | Event::SignalReceived(_)
+            | Event::ChildEnded(_)
+            | Event::ContextMerged(_)
+            | Event::RequestRefused(_)
+    )
 }

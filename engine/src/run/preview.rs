@@ -74,7 +74,7 @@ pub fn preview(
         detail: error.to_string(),
     })?;
     let verb = ask.verb.as_str();
-    let event = ask.answer(&id, state, known.map(|(graph, _)| graph));
+    let event = ask.answer(&id, state, known, now);
     if let Event::RequestRefused(refused) = event {
         return Ok(refusal(verb, state.status, refused.message));
     }

@@ -6,13 +6,14 @@ use stepwell_contract::{Fence, Kind, MessageId, Name, Payload, Seq, Status, Time
 use crate::run::actor::Actor;
 use crate::run::edit::edit;
 use crate::run::event::{
-    CancelRequested, Event, PauseReason, PauseRequested, RequestRefused, RunCancelled, RunPaused, RunResumed,
+    CancelRequested, ContextMerged, Event, PauseReason, PauseRequested, RequestRefused, RunCancelled, RunPaused, RunResumed,
     RunTerminated, present,
 };
 use crate::run::place::Place;
+use crate::run::preview::Known;
+use crate::run::report::report;
 use crate::run::state::{IllegalTransition, Request, State};
 use crate::run::takeover::takeover;
-use crate::workflow::graph::Graph;
 
 /// What can be asked of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,13 +39,17 @@ pub enum Verb {
     Restart,
     /// Change the workflow's input before anything was made of it.
     EditInput,
+    /// Say how an attempt of a step ended, or how far it is, that was left to someone outside.
+    Report,
+    /// Change the document that all steps of the run share, by a JSON merge patch.
+    MergeContext,
     /// End the run at once, without letting anything stop in good order, even when its owner hangs or is gone.
     Terminate,
 }
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Pause,
         Self::Interrupt,
         Self::Resume,
@@ -55,6 +60,8 @@ impl Verb {
         Self::SetOutput,
         Self::Restart,
         Self::EditInput,
+        Self::Report,
+        Self::MergeContext,
         Self::Terminate,
     ];
 
@@ -67,7 +74,7 @@ impl Verb {
     /// Whether it is about a step, so that only an engine that has the workflow can answer it.
     #[must_use]
     pub fn is_about_a_step(self) -> bool {
-        matches!(self, Self::Skip | Self::SetOutput | Self::Restart)
+        matches!(self, Self::Skip | Self::SetOutput | Self::Restart | Self::Report)
     }
 
     /// The word for it.
@@ -84,6 +91,8 @@ impl Verb {
             Self::SetOutput => "set_output",
             Self::Restart => "restart",
             Self::EditInput => "edit_input",
+            Self::Report => "report",
+            Self::MergeContext => "merge_context",
             Self::Terminate => "terminate",
         }
     }
@@ -102,6 +111,8 @@ impl Verb {
             | (Self::Cancel | Self::Undo, Queued | Running | Waiting | Paused)
             | (Self::Skip | Self::SetOutput, Queued | Running | Waiting | Paused | Failed)
             | (Self::Restart | Self::EditInput, Queued | Waiting | Paused | Failed)
+            | (Self::Report, Queued | Running | Waiting | Paused)
+            | (Self::MergeContext, Queued | Running | Waiting | Paused | Cancelling | Failed)
             | (Self::Terminate, Queued | Running | Waiting | Paused | Cancelling) => Ok(()),
             (Self::Pause | Self::Interrupt, Paused) => Err("it is paused already"),
             (Self::Resume | Self::Retry, Queued | Running) => Err(ON_ITS_WAY),
@@ -116,7 +127,7 @@ impl Verb {
             (_, Cancelling) => Err("it is being cancelled"),
             (_, Succeeded) => Err("it has succeeded"),
             (_, Cancelled) => Err("it was cancelled; start a new run"),
-            (Self::Pause | Self::Interrupt | Self::Cancel | Self::Undo | Self::Terminate, Failed) => {
+            (Self::Pause | Self::Interrupt | Self::Cancel | Self::Undo | Self::Report | Self::Terminate, Failed) => {
                 Err("it has failed")
             }
         }
@@ -146,6 +157,8 @@ pub struct Ask {
     pub seen: Option<Seq>,
 }
 
+/// The kind of a message that carries a request.
+pub const REQUEST: Kind = Kind::of("request");
 /// The kind of a message that carries a signal.
 pub const SIGNAL: Kind = Kind::of("signal");
 
@@ -187,7 +200,13 @@ impl Ask {
 
     /// The event that answers the request in this state. One about a step needs the run's definition.
     #[must_use]
-    pub fn answer(&self, id: &MessageId, state: &State, graph: Option<&Graph>) -> Event {
+    pub fn answer(
+        &self,
+        id: &MessageId,
+        state: &State,
+        known: Option<Known<'_>>,
+        now: Timestamp,
+    ) -> Event {
         if self.seen.is_some_and(|seen| state.last_seq > seen) {
             return self.refused(id, "it has gone on since it was looked at");
         }
@@ -197,6 +216,9 @@ impl Ask {
                 Some(_) => self.refused(id, "its steps are being stopped; resume it once it is paused"),
                 None => self.refused(id, ON_ITS_WAY),
             };
+        }
+        if state.ending.is_some() && self.verb != Verb::MergeContext {
+            return self.refused(id, "its end is decided, and those whom it concerns are being told");
         }
         if let Err(why) = self.verb.allowed(state.status) {
             return self.refused(id, why);
@@ -229,8 +251,16 @@ impl Ask {
                 CancelRequested { actor, message, undo: self.verb == Verb::Undo }.into()
             }
             (Verb::Skip | Verb::SetOutput | Verb::Restart | Verb::EditInput, _) => {
+                let graph = known.map(|(graph, _)| graph);
                 edit(self, state, graph).unwrap_or_else(|why| self.refused(id, &why))
             }
+            (Verb::Report, _) => {
+                report(self, id, state, known, now).unwrap_or_else(|why| self.refused(id, &why))
+            }
+            (Verb::MergeContext, _) => match merged(self) {
+                Ok(event) => event,
+                Err(why) => self.refused(id, why),
+            },
             (Verb::Terminate, _) => RunTerminated { actor, message }.into(),
         }
     }
@@ -246,6 +276,17 @@ impl Ask {
         RequestRefused { request: id.clone(), verb, actor: self.actor.clone(), message: why.to_owned() }
             .into()
     }
+}
+
+/// The event that changes the document that all steps share.
+fn merged(ask: &Ask) -> Result<Event, &'static str> {
+    let patch = ask.value.clone().ok_or("it does not say which change")?;
+    // What is no object would put itself in the place of the whole document.
+    if !patch.text().trim_start().starts_with('{') {
+        return Err("the change of the context is not a JSON object");
+    }
+    let (actor, message) = (ask.actor.clone(), ask.message.clone());
+    Ok(ContextMerged { patch, place: None, actor, message }.into())
 }
 
 fn paused(interrupt: bool, actor: Actor, message: String) -> Event {
@@ -265,8 +306,13 @@ pub fn put_to_rest(
     fence: Fence,
     now: Timestamp,
 ) -> Result<Vec<Event>, IllegalTransition> {
-    // What a run did only a worker can undo that has its definition; one that did nothing has nothing to undo.
-    let request = state.request.filter(|request| *request != Request::Undo || state.completed.is_empty());
+    // What a run did only a worker can undo that has its definition; one that did nothing has nothing to undo. An end of
+    // which others have to be told is left to a worker too: it comes back to it until they are.
+    let request = state.request.filter(|request| match request {
+        Request::Undo => state.completed.is_empty() && !state.has_to_tell(),
+        Request::Cancel => !state.has_to_tell(),
+        Request::Pause | Request::Interrupt => true,
+    });
     let Some(request) = request else { return Ok(Vec::new()) };
     let mut events = takeover(state, worker, fence);
     events.push(match request {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use serde_json::Value;
 use stepwell_contract::{Fence, MessageId, Name, Payload, Record, Seq, Status, Timestamp, WorkerId};
 
 use crate::run::event::{
@@ -12,6 +13,8 @@ use crate::run::event::{
 use crate::run::fork::CopiedEnd;
 use crate::run::output::Shape;
 use crate::run::place::{Path, Place};
+use crate::run::suspended;
+use crate::run::waiting::{Child, ChildEnd, Ending, RunEnd, Waiting};
 use crate::workflow::failure::Failure;
 
 pub use crate::run::steps::{StepGroup, StepState, StepStatus};
@@ -35,6 +38,8 @@ pub struct State {
     pub signals: BTreeMap<Name, VecDeque<Signal>>,
     /// The outputs of steps outside maps and loops, in the order in which they were recorded.
     pub outputs: Arc<Vec<(Name, Payload)>>,
+    /// The document that all its steps share.
+    pub context: Arc<Value>,
     /// Why it is held, while it is.
     pub pause: Option<Pause>,
     /// What is asked of it and not done yet.
@@ -45,6 +50,8 @@ pub struct State {
     pub completed: Vec<Place>,
     /// Why what it did is being or was undone.
     pub undoing: Option<Undoing>,
+    /// How it ends, once that is decided and while those whom it concerns are told.
+    pub ending: Option<Ending>,
     /// The failure it ended with.
     pub failure: Option<(Option<Place>, Failure)>,
     /// When there is something to do again, while it waits.
@@ -167,11 +174,13 @@ impl State {
             attempts_before: BTreeMap::new(),
             signals: BTreeMap::new(),
             outputs: Arc::new(Vec::new()),
+            context: Arc::new(Value::Null),
             pause: None,
             request: None,
             failed_items: BTreeMap::new(),
             completed: Vec::new(),
             undoing: None,
+            ending: None,
             failure: None,
             wake_at: Some(at),
             running: 0,
@@ -287,13 +296,51 @@ impl State {
             Event::WaitStarted(wait) => {
                 self.enter(&wait.place, StepStatus::Awaiting(wait.until), at);
                 if let Some(step) = self.step_mut(&wait.place) {
-                    step.waits_for = Some(wait.signal.clone());
+                    let (signals, until) = (wait.signals.clone(), wait.until);
+                    step.waiting = Some(Box::new(Waiting { signals, until, ..Waiting::default() }));
                 }
             }
             Event::WaitEnded(ended) => {
                 let signal = ended.signal.as_ref().and_then(|id| self.take_signal(&ended.place, id));
-                let said = signal.map_or_else(Payload::null, |signal| signal.payload);
+                let said = match signal {
+                    None => Payload::null(),
+                    Some((name, signal)) if self.waits_for_several(&ended.place) => suspended::heard(&name, &signal.payload),
+                    Some((_, signal)) => signal.payload,
+                };
                 self.leave(&ended.place, StepStatus::Succeeded, Some(said));
+            }
+            Event::StepSuspended(suspended) => self.suspend(suspended),
+            Event::StepWoken(woken) => self.wake(&woken.place, &woken.part, &woken.by),
+            Event::StepReported(reported) => self.report(reported),
+            Event::ChildStarted(started) => {
+                if let Some(step) = self.step_mut(&started.place) {
+                    let (run, on_close) = (started.run.clone(), started.on_close);
+                    let child = Child { run, on_close, ended: None, is_renewed: false };
+                    Arc::make_mut(&mut step.children).insert(started.part.clone(), child);
+                }
+            }
+            Event::ChildEnded(ended) => {
+                let step = self.step_mut(&ended.place);
+                if let Some(child) = step.and_then(|step| Arc::make_mut(&mut step.children).get_mut(&ended.part))
+                {
+                    child.ended = Some(ended.ended.clone());
+                    child.is_renewed = false;
+                }
+                if matches!(ended.ended, ChildEnd::Succeeded { .. }) {
+                    self.reopen_for_child(&ended.place, at);
+                }
+            }
+            Event::ContextMerged(merged) => {
+                if let Ok(patch) = merged.patch.decode::<Value>() {
+                    json_patch::merge(Arc::make_mut(&mut self.context), &patch);
+                }
+            }
+            Event::RunEnding(ending) => {
+                self.ending = Some(Ending { end: ending.end.clone(), seq: self.last_seq.plus(1) });
+                self.request = None;
+                if self.owner.is_none() {
+                    self.wake_at = Some(at);
+                }
             }
             Event::SignalReceived(signal) => {
                 let waiting = self.signals.entry(signal.name.clone()).or_default();
@@ -354,8 +401,8 @@ impl State {
                 self.request = Some(if cancel.undo { Request::Undo } else { Request::Cancel });
                 self.status = Status::Cancelling;
                 self.pause = None;
-                // Only a worker that has its definition can undo what it did.
-                if cancel.undo && self.owner.is_none() {
+                // Only a worker that has its definition can undo what it did, and tell whom it concerns.
+                if self.owner.is_none() && (cancel.undo || self.has_to_tell()) {
                     self.wake_at = Some(at);
                 }
             }
@@ -397,7 +444,13 @@ impl State {
                     self.settle(&place, |step| step.status = StepStatus::Interrupted(LostReason::Stopped));
                 }
                 self.pause = None;
-                self.end(Status::Cancelled);
+                if self.has_to_tell() {
+                    self.status = Status::Cancelling;
+                    (self.owner, self.request, self.wake_at) = (None, None, Some(at));
+                    self.ending = Some(Ending { end: RunEnd::Cancelled, seq: self.last_seq.plus(1) });
+                } else {
+                    self.end(Status::Cancelled);
+                }
             }
         }
         self.last_seq = self.last_seq.plus(1);
@@ -406,23 +459,27 @@ impl State {
 
     fn end(&mut self, status: Status) {
         self.status = status;
+        self.ending = None;
         self.owner = None;
         self.request = None;
         self.wake_at = None;
     }
 
-    fn take_signal(&mut self, place: &Place, id: &MessageId) -> Option<Signal> {
-        let name = self.step(place)?.waits_for.clone()?;
-        let waiting = self.signals.get_mut(&name)?;
-        let at = waiting.iter().position(|signal| signal.id == *id)?;
-        let signal = waiting.remove(at);
-        if waiting.is_empty() {
-            self.signals.remove(&name);
-        }
-        signal
+    /// Takes a signal that the step at `place` waits for.
+    pub(super) fn take_signal(&mut self, place: &Place, id: &MessageId) -> Option<(Name, Signal)> {
+        let names = self.step(place)?.waiting.as_ref()?.signals.clone();
+        names.into_iter().find_map(|name| {
+            let waiting = self.signals.get_mut(&name)?;
+            let at = waiting.iter().position(|signal| signal.id == *id)?;
+            let signal = waiting.remove(at)?;
+            if waiting.is_empty() {
+                self.signals.remove(&name);
+            }
+            Some((name, signal))
+        })
     }
 
-    fn step_mut(&mut self, place: &Place) -> Option<&mut StepState> {
+    pub(super) fn step_mut(&mut self, place: &Place) -> Option<&mut StepState> {
         self.steps.get_mut(&place.step)?.at_mut(&place.item)
     }
 
@@ -443,7 +500,7 @@ impl State {
     }
 
     /// Makes the state of a step that is begun for the first time.
-    fn enter(&mut self, place: &Place, status: StepStatus, at: Timestamp) {
+    pub(super) fn enter(&mut self, place: &Place, status: StepStatus, at: Timestamp) {
         let before = self.attempts_before(place);
         let group = match self.steps.get_mut(&place.step) {
             Some(group) => group,
@@ -461,7 +518,8 @@ impl State {
             then: None,
             cursor: None,
             progress: None,
-            waits_for: None,
+            waiting: None,
+            children: Arc::default(),
             memo: Arc::default(),
         };
         if place.item.is_root() {
@@ -472,11 +530,12 @@ impl State {
     }
 
     /// Ends a step of which no attempt runs.
-    fn leave(&mut self, place: &Place, status: StepStatus, output: Option<Payload>) {
+    pub(super) fn leave(&mut self, place: &Place, status: StepStatus, output: Option<Payload>) {
         let Some(group) = self.steps.get_mut(&place.step) else { return };
         let Some(step) = group.at_mut(&place.item) else { return };
         let had_failed = step.status == StepStatus::Failed;
         step.status = status;
+        step.waiting = None;
         step.output.clone_from(&output);
         group.failed -= usize::from(had_failed);
         group.succeeded += 1;
@@ -501,7 +560,7 @@ impl State {
         }
     }
 
-    fn complete(&mut self, place: &Place) {
+    pub(super) fn complete(&mut self, place: &Place) {
         if self.undoing.is_none() {
             self.completed.push(place.clone());
         }
@@ -516,7 +575,7 @@ impl State {
     }
 
     /// Ends the running attempt at `place` and hands its step to `then`.
-    fn settle(&mut self, place: &Place, then: impl FnOnce(&mut StepState)) {
+    pub(super) fn settle(&mut self, place: &Place, then: impl FnOnce(&mut StepState)) {
         self.running = self.running.saturating_sub(1);
         let Some(group) = self.steps.get_mut(&place.step) else { return };
         group.running = group.running.saturating_sub(1);

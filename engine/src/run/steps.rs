@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use stepwell_contract::{Name, Payload, Timestamp};
+use stepwell_contract::{Payload, Timestamp};
 
 use crate::run::event::{LostReason, Progress, Then};
 use crate::run::place::Path;
+use crate::run::waiting::{Child, Waiting};
 use crate::workflow::failure::Failure;
 
 /// A step, or each time that a step runs which is in a map or loop.
@@ -81,8 +82,10 @@ pub struct StepState {
     pub cursor: Option<Payload>,
     /// How far the step said it was.
     pub progress: Option<Progress>,
-    /// The signal that it waits or waited for.
-    pub waits_for: Option<Name>,
+    /// What it waits for, while it does.
+    pub waiting: Option<Box<Waiting>>,
+    /// The runs that it has started, by the names it gave them.
+    pub children: Arc<BTreeMap<String, Child>>,
     /// Results of its parts.
     pub memo: Arc<BTreeMap<String, Payload>>,
 }
@@ -106,6 +109,8 @@ pub enum StepStatus {
     Sleeping(Timestamp),
     /// It waits for a signal, at most until this time.
     Awaiting(Option<Timestamp>),
+    /// It waits for something in the middle of its work, and is run again then.
+    Suspended,
     /// It was passed over; it gives what flowed in, or the output set for it.
     Skipped,
 }
@@ -128,6 +133,7 @@ impl StepStatus {
             | Self::Failed
             | Self::Sleeping(_)
             | Self::Awaiting(_)
+            | Self::Suspended
             | Self::Skipped => None,
         }
     }

@@ -43,6 +43,7 @@ mod tests {
             fingerprint: String::new(),
             input: Payload::null(),
             actor: Actor::Program,
+            parent: None,
             deadline_at: None,
             queue_until: None,
             limits: Default::default(),

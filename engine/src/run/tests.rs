@@ -72,6 +72,7 @@ impl Paper {
             fingerprint: graph.fingerprint(),
             input: json(input),
             actor: Actor::Program,
+            parent: None,
             deadline_at: None,
             queue_until: None,
             limits: Default::default(),
@@ -557,11 +558,11 @@ fn resume_is_refused_where_the_run_would_pause_again_at_once() {
     let ask = |verb| Ask::new(verb, Actor::Program, "");
     let id = MessageId::new("m-1").expect("a valid id");
     run.happen(paused(PauseReason::Exhausted));
-    assert!(matches!(ask(Verb::Resume).answer(&id, &run.state, None), Event::RequestRefused(_)));
-    assert!(matches!(ask(Verb::Retry).answer(&id, &run.state, None), Event::RunResumed(_)));
+    assert!(matches!(ask(Verb::Resume).answer(&id, &run.state, None, NOW), Event::RequestRefused(_)));
+    assert!(matches!(ask(Verb::Retry).answer(&id, &run.state, None, NOW), Event::RunResumed(_)));
     let mut run = Paper::chain(&[("a", plain())]);
     run.happen(paused(PauseReason::Requested));
-    assert!(matches!(ask(Verb::Resume).answer(&id, &run.state, None), Event::RunResumed(_)));
+    assert!(matches!(ask(Verb::Resume).answer(&id, &run.state, None, NOW), Event::RunResumed(_)));
 }
 
 #[test]
@@ -621,7 +622,7 @@ fn an_undo_that_fails_holds_the_run_and_a_retry_goes_on_with_it() {
     run.happen(RunPaused { reason, actor: Actor::Engine, message, place, failure });
     let id = MessageId::new("m-1").expect("a valid id");
     let retry = Ask::new(Verb::Retry, Actor::Program, "");
-    let resumed = retry.answer(&id, &run.state, None);
+    let resumed = retry.answer(&id, &run.state, None, NOW);
     run.happen(resumed);
     run.happen(taken("w-2", 2));
     assert_eq!(run.begin(), ["a.undo#2(2)"]);
@@ -656,7 +657,7 @@ fn an_undo_on_request_that_fails_is_held_and_goes_on_to_its_end_once_retried() {
     run.happen(RunPaused { reason, actor: Actor::Engine, message, place, failure });
     let id = MessageId::new("m-1").expect("a valid id");
     let retry = Ask::new(Verb::Retry, Actor::Program, "");
-    run.happen(retry.answer(&id, &run.state, None));
+    run.happen(retry.answer(&id, &run.state, None, NOW));
     run.happen(taken("w-2", 2));
     assert_eq!(run.begin(), ["a.undo#2(2)"]);
     run.succeed(at("a.undo"), "null");
@@ -678,5 +679,5 @@ fn a_run_that_was_undone_is_not_tried_again() {
     run.happen(RunFailed { place, failure });
     let id = MessageId::new("m-1").expect("a valid id");
     let retry = Ask::new(Verb::Retry, Actor::Program, "");
-    assert!(matches!(retry.answer(&id, &run.state, None), Event::RequestRefused(_)));
+    assert!(matches!(retry.answer(&id, &run.state, None, NOW), Event::RequestRefused(_)));
 }

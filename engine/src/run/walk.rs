@@ -6,12 +6,14 @@ use stepwell_contract::{MessageId, Name, Payload, Timestamp};
 
 use crate::run::actor::Actor;
 use crate::run::decide::{PlanError, Rest, Start};
-use crate::run::event::{Event, StepSkipped, TimerFired, TimerStarted, WaitEnded, WaitStarted};
+use crate::run::event::{Event, StepSkipped, StepWoken, TimerFired, TimerStarted, WaitEnded, WaitStarted};
 use crate::run::items::Items;
 use crate::run::output::{list, word};
 use crate::run::place::{Path, Place};
-use crate::run::state::{Signal, State, StepStatus};
+use crate::run::state::{Signal, State, StepState, StepStatus};
+use crate::run::suspended::heard;
 use crate::run::trouble;
+use crate::run::waiting::WokenBy;
 use crate::workflow::failure::Failure;
 use crate::workflow::graph::{Graph, Join, Node, StepIndex, Until};
 use crate::workflow::policy::Effective;
@@ -54,6 +56,8 @@ pub(crate) struct Walk<'a> {
     begun: HashMap<Place, Option<Timestamp>>,
     /// Signals that waits take with this look.
     taken: Vec<MessageId>,
+    /// Steps left to someone outside, who has said nothing in time.
+    pub(super) overdue: Vec<Place>,
 }
 
 impl<'a> Walk<'a> {
@@ -64,8 +68,8 @@ impl<'a> Walk<'a> {
         now: Timestamp,
         starts_max: usize,
     ) -> Self {
-        let (events, starts, begun, taken) = Default::default();
-        Self { graph, limits, state, now, starts_max, events, starts, timer: None, begun, taken }
+        let (events, starts, begun, taken, overdue) = Default::default();
+        Self { graph, limits, state, now, starts_max, events, starts, timer: None, begun, taken, overdue }
     }
 
     /// What was decided: events, starts, and when there is something to do again.
@@ -114,6 +118,10 @@ impl<'a> Walk<'a> {
                 StepStatus::Backoff(_) | StepStatus::Again => present.attempt + 1,
                 // Whether names still mean the same is asked before a run is taken on.
                 StepStatus::Sleeping(_) | StepStatus::Awaiting(_) => return At::Idle,
+                StepStatus::Suspended => match self.suspended(&place, present) {
+                    None => present.attempt + 1,
+                    Some(at) => return at,
+                },
             },
         };
         if !may_start || self.starts.len() >= self.starts_max {
@@ -121,6 +129,40 @@ impl<'a> Walk<'a> {
         }
         self.starts.push(Start { step, place, attempt, input: given.clone() });
         At::Busy
+    }
+
+    /// A step that waits in the middle of its work; `None` when what it waits for has come.
+    fn suspended(&mut self, place: &Place, step: &StepState) -> Option<At> {
+        // A second look at a step that has been woken with this one.
+        if self.begun.contains_key(place) {
+            return None;
+        }
+        let waiting = step.waiting.as_ref()?;
+        let mut came = waiting.signals.iter().flat_map(|name| {
+            let came = self.state.signals.get(name).into_iter().flatten();
+            came.map(move |signal| (name, &signal.id))
+        });
+        let came = came.find(|(_, id)| !self.taken.contains(id));
+        let ended = |name: &&String| step.children.get(*name).is_some_and(|child| child.ended.is_some());
+        let by = if let Some((name, id)) = came {
+            self.taken.push(id.clone());
+            WokenBy::Signal { id: id.clone(), name: name.clone() }
+        } else if let Some(child) = waiting.children.iter().find(ended) {
+            WokenBy::Child(child.clone())
+        } else if let Some(until) = waiting.until.filter(|until| *until > self.now || waiting.outside) {
+            if until <= self.now {
+                self.overdue.push(place.clone());
+            }
+            self.wait_until(until);
+            return Some(if waiting.is_on_work() { At::Busy } else { At::Idle });
+        } else if waiting.until.is_some() {
+            WokenBy::Time
+        } else {
+            return Some(if waiting.is_on_work() { At::Busy } else { At::Idle });
+        };
+        self.begun.insert(place.clone(), None);
+        self.events.push(StepWoken { place: place.clone(), part: waiting.part.clone(), by }.into());
+        None
     }
 
     fn sleep(&mut self, step: StepIndex, until: Timestamp, path: &Path, given: &Payload) -> At {
@@ -145,7 +187,7 @@ impl<'a> Walk<'a> {
     fn wait(
         &mut self,
         step: StepIndex,
-        (signal, timeout_ms): (&Name, Option<u64>),
+        (signals, timeout_ms): (&[Name], Option<u64>),
         path: &Path,
         given: &Payload,
     ) -> Result<At, PlanError> {
@@ -163,17 +205,22 @@ impl<'a> Walk<'a> {
                     let until = timeout_ms.map(|ms| self.now.plus_ms(ms));
                     self.begun.insert(place.clone(), until);
                     self.events
-                        .push(WaitStarted { place: place.clone(), signal: signal.clone(), until }.into());
+                        .push(WaitStarted { place: place.clone(), signals: signals.to_vec(), until }.into());
                     until
                 }
             },
         };
-        let came = self.state.signals.get(signal).into_iter().flatten();
-        let came: Option<&Signal> = came.into_iter().find(|came| !self.taken.contains(&came.id));
-        if let Some(came) = came {
+        let came = signals.iter().find_map(|name| {
+            let mut came = self.state.signals.get(name).into_iter().flatten();
+            Some((name, came.find(|came: &&Signal| !self.taken.contains(&came.id))?))
+        });
+        if let Some((name, came)) = came {
             self.taken.push(came.id.clone());
             self.events.push(WaitEnded { place, signal: Some(came.id.clone()) }.into());
-            return with(given, &came.payload);
+            return match signals.len() {
+                1 => with(given, &came.payload),
+                _ => with(given, &heard(name, &came.payload)),
+            };
         }
         match until {
             Some(until) if until <= self.now => {
@@ -305,8 +352,13 @@ impl Flow {
                 };
                 Ok(walk.sleep(*step, until, &self.path, &self.given))
             }
-            Node::Wait { step, signal, timeout_ms } => {
-                walk.wait(*step, (signal, *timeout_ms), &self.path, &self.given)
+            Node::Wait { step, signals, timeout_ms } => {
+                walk.wait(*step, (signals, *timeout_ms), &self.path, &self.given)
+            }
+            Node::Recall { step } => {
+                let place = Place::of(walk.name(*step).clone());
+                let output = walk.state.step(&place).and_then(|step| step.output.clone());
+                output.map(At::Done).ok_or_else(|| PlanError::NothingToRecall { step: place })
             }
         }
     }

@@ -381,6 +381,7 @@ mod tests {
             fingerprint: String::new(),
             input: Payload::null(),
             actor: Actor::Engine,
+            parent: None,
             deadline_at: None,
             queue_until: None,
             limits: std::collections::BTreeMap::new(),

@@ -11,12 +11,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stepwell_contract::{Name, Timestamp};
 
+use crate::workflow::child::{ChildNode, ChildRun, Outside};
 use crate::workflow::context::StepContext;
 use crate::workflow::definition::{BuildError, ItemResult, MAP_CONCURRENCY_MAX, Workflow};
 use crate::workflow::draft::Draft;
 use crate::workflow::error::StepResult;
 use crate::workflow::graph::{Join, Node, Sequence, StepIndex, Tolerance, Until};
-use crate::workflow::policy::{StepPolicy, ms};
+use crate::workflow::policy::{Effect, StepPolicy, ms};
+use crate::workflow::suspend::Heard;
 use crate::workflow::step::{Decision, Erased, Passive, SharedStep, Step, StepFn};
 
 /// A workflow of which only the name is known.
@@ -349,11 +351,82 @@ impl<I, C> WorkflowBuilder<I, C> {
         self.add_wait(signal.as_ref(), Some(ms(time))).then()
     }
 
+    /// Waits, under a name, for whichever of several signals comes first, for a limited time or for ever, and gives what is
+    /// there so far together with it; without one when the time was over. For all of several put one wait into each branch of
+    /// [`both`](Self::both).
+    pub fn wait_any(
+        mut self,
+        name: impl AsRef<str>,
+        signals: &[&str],
+        time: impl Into<Option<Duration>>,
+    ) -> WorkflowBuilder<I, (C, Option<Heard>)> {
+        let step = self.draft.add(name.as_ref(), StepPolicy::default(), Arc::new(Passive));
+        let named: Vec<Name> = signals.iter().filter_map(|signal| self.draft.name(signal)).collect();
+        let distinct: BTreeSet<&Name> = named.iter().collect();
+        if distinct.len() < 2 || distinct.len() < signals.len() {
+            let (workflow, step) = (self.draft.name.clone(), name.as_ref().to_owned());
+            self.draft.refuse(BuildError::Signals { workflow, step });
+        }
+        self.draft.nodes.push(Node::Wait { step, signals: named, timeout_ms: time.into().map(ms) });
+        self.then()
+    }
+
     fn add_wait(mut self, signal: &str, timeout_ms: Option<u64>) -> Self {
         let step = self.draft.add(signal, StepPolicy::default(), Arc::new(Passive));
         let signal = self.draft.steps[step.0].0.name.clone();
-        self.draft.nodes.push(Node::Wait { step, signal, timeout_ms });
+        self.draft.nodes.push(Node::Wait { step, signals: vec![signal], timeout_ms });
         self
+    }
+
+    /// Runs a workflow as a run of its own, the child of this one, with what is there so far, and goes on with its result. The
+    /// child has its own journal, limits and workers; its id is made of those of the run and of `name`. A child that is held
+    /// holds nothing here: the run waits. One that ended without a result fails the run, and a `retry` of either goes on where
+    /// the child failed. When the run ends first, the child is cancelled unless [`ChildRun::on_close`] says otherwise.
+    ///
+    /// ```
+    /// # use stepwell::prelude::*;
+    /// # let say = |_ctx: StepContext, n: u32| async move { Ok(n) };
+    /// let ship = Workflow::named("ship").input::<u32>().step_fn("pack", say).build()?;
+    /// let order = Workflow::named("order").input::<u32>().child("shipment", &ship).build()?;
+    /// # Ok::<(), stepwell::BuildError>(())
+    /// ```
+    pub fn child<D>(mut self, name: impl AsRef<str>, child: impl Into<ChildRun<C, D>>) -> WorkflowBuilder<I, D> {
+        let code = Arc::new(ChildNode(child.into().plan));
+        let index = self.draft.add(name.as_ref(), StepPolicy::default().effect(Effect::Idempotent), code);
+        self.draft.nodes.push(Node::Step(index));
+        self.then()
+    }
+
+    /// Leaves a step to someone outside: another process, a service, a person. It has no code here; whoever does it names it by
+    /// its [`Token`](crate::Token) and tells how it ended with [`Engine::report`](crate::Engine::report). A failure, and
+    /// silence for `within`, is followed by what the step's policy says.
+    pub fn external<D>(
+        mut self,
+        name: impl AsRef<str>,
+        within: impl Into<Option<Duration>>,
+    ) -> WorkflowBuilder<I, D> {
+        let code = Arc::new(Outside { within_ms: within.into().map(ms) });
+        let index = self.draft.add(name.as_ref(), StepPolicy::default(), code);
+        self.draft.nodes.push(Node::Step(index));
+        self.then()
+    }
+
+    /// Goes on with the output of an earlier step in place of what is there so far: with a list that was made before, for
+    /// instance, to map over it. The step must stand before this, outside maps and loops.
+    pub fn recall<S: Step>(self) -> WorkflowBuilder<I, S::Output> {
+        self.recall_of(S::NAME)
+    }
+
+    /// Like [`recall`](Self::recall), of a step that was added under this name.
+    pub fn recall_of<D>(mut self, step: &str) -> WorkflowBuilder<I, D> {
+        match self.draft.steps.iter().position(|(spec, _)| spec.name.as_str() == step) {
+            Some(index) => self.draft.nodes.push(Node::Recall { step: StepIndex(index) }),
+            None => {
+                let (workflow, step) = (self.draft.name.clone(), step.to_owned());
+                self.draft.refuse(BuildError::NothingToRecall { workflow, step });
+            }
+        }
+        self.then()
     }
 
     /// Goes on with what another workflow does, as if its steps stood here. Their names must be new.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use stepwell_contract::{Clock, Fence, Name, Payload, RunId, RunKey, SystemClock, TenantId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -16,17 +17,26 @@ use tokio_util::sync::CancellationToken;
 use crate::exec::core::Core;
 use crate::exec::runs::Runs;
 use crate::lock::lock;
-use crate::run::event::{Checkpointed, Event, LogLevel, LogLine, Memoised, Progress};
+use crate::run::actor::Actor;
+use crate::run::event::{
+    Checkpointed, ChildStarted, ContextMerged, Event, LogLevel, LogLine, Memoised, Progress,
+};
 use crate::run::notes::within;
 use crate::run::place::Place;
+use crate::run::suspended::wait_key;
+use crate::run::waiting::Child;
+use crate::workflow::child::Children;
 use crate::workflow::error::{StepError, StepResult};
 use crate::workflow::finite;
 use crate::workflow::step::{Step, decode};
+use crate::workflow::suspend::Woken;
 
 /// Most log lines kept of one attempt between two writes; the oldest go first.
 pub const LOG_LINES_MAX: usize = 200;
 /// Longest log line kept, in bytes.
 pub const LOG_LINE_BYTES_MAX: usize = 2 << 10;
+
+const NO_ENGINE: &str = "this context has no engine, so there are no runs: in a test give it some with `StepContext::test().runs(…)`";
 
 /// What a running step knows and can do. Clones are the same context.
 #[derive(Clone)]
@@ -42,6 +52,8 @@ struct Inner {
     outputs: Arc<Vec<(Name, Payload)>>,
     cursor: Mutex<Option<Payload>>,
     memo: Mutex<Arc<BTreeMap<String, Payload>>>,
+    children: Mutex<Children>,
+    run_context: Mutex<Arc<Value>>,
     resources: Resources,
     link: Option<mpsc::Sender<Ask>>,
     notes: Mutex<Notes>,
@@ -107,6 +119,8 @@ pub(crate) struct Surroundings {
     pub(crate) outputs: Arc<Vec<(Name, Payload)>>,
     pub(crate) cursor: Option<Payload>,
     pub(crate) memo: Arc<BTreeMap<String, Payload>>,
+    pub(crate) children: Children,
+    pub(crate) run_context: Arc<Value>,
     pub(crate) resources: Resources,
     pub(crate) link: Option<mpsc::Sender<Ask>>,
     pub(crate) board: Arc<Board>,
@@ -127,6 +141,8 @@ impl StepContext {
             outputs: around.outputs,
             cursor: Mutex::new(around.cursor),
             memo: Mutex::new(around.memo),
+            children: Mutex::new(around.children),
+            run_context: Mutex::new(around.run_context),
             resources: around.resources,
             link: around.link,
             notes: Mutex::default(),
@@ -220,11 +236,7 @@ impl StepContext {
     /// # Errors
     /// Class `config` when there is no engine, in a context made for a test: give it one with [`TestContext::runs`].
     pub fn runs(&self) -> StepResult<Runs> {
-        let engine = self.0.engine.clone().ok_or_else(|| {
-            StepError::config(
-                "this context has no engine, so there are no runs: in a test give it some with `StepContext::test().runs(…)`",
-            )
-        })?;
+        let engine = self.0.engine.clone().ok_or_else(|| StepError::config(NO_ENGINE))?;
         Ok(Runs::new(engine, self.0.key.tenant.clone()))
     }
 
@@ -327,6 +339,36 @@ impl StepContext {
         decoded.map_err(|failure| StepError::bug(failure.to_string()))
     }
 
+    /// The document that all steps of the run share, as it was when this attempt began, with what it has merged since.
+    ///
+    /// # Errors
+    /// Class `bug` when it is of another type. While nothing was merged it is `null`.
+    pub fn run_context<T: DeserializeOwned>(&self) -> StepResult<T> {
+        let document = Arc::clone(&lock(&self.0.run_context));
+        serde_path_to_error::deserialize(&*document)
+            .map_err(|error| StepError::bug(format!("run context at {}: {}", error.path(), error.inner())))
+    }
+
+    /// Changes the document that all steps of the run share: a JSON merge patch (RFC 7396), in which objects are merged deeply
+    /// and `null` takes a field away. Once this returns the change is durable. Changes of steps that run at the same time
+    /// are made one after the other.
+    ///
+    /// # Errors
+    /// Class `bug` when the change is not an object or has no JSON form; `lost_worker` when the run was lost to another
+    /// worker.
+    pub async fn merge_run_context<T: Serialize>(&self, change: &T) -> StepResult<()> {
+        let patch = finite::encode(change).map_err(|error| StepError::bug(format!("run context: {error}")))?;
+        let change: Value = patch.decode().map_err(|error| StepError::bug(error.to_string()))?;
+        if !change.is_object() {
+            return Err(StepError::bug("a change of the run context has to be an object"));
+        }
+        let place = Some(self.0.place.clone());
+        let event = ContextMerged { patch, place, actor: Actor::Engine, message: String::new() };
+        self.write(event.into()).await?;
+        json_patch::merge(Arc::make_mut(&mut lock(&self.0.run_context)), &change);
+        Ok(())
+    }
+
     /// Tells how far the step is, from 0 to 1. Cheap: it is written
     /// along with whatever is written next, at the latest after about a second. It also
     /// counts as a [`heartbeat`](Self::heartbeat).
@@ -361,6 +403,38 @@ impl StepContext {
     /// Keeps a line about something unusual; see [`log`](Self::log).
     pub fn warn(&self, text: impl Into<String>) {
         self.log(LogLevel::Warn, text);
+    }
+
+    pub(crate) fn key(&self) -> &RunKey {
+        &self.0.key
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    pub(crate) fn memo(&self, name: &str) -> Option<Payload> {
+        lock(&self.0.memo).get(name).cloned()
+    }
+
+    /// What is known of a child of the step.
+    pub(crate) fn child(&self, part: &str) -> Option<Child> {
+        lock(&self.0.children).get(part).cloned()
+    }
+
+    /// Records a child before it is made.
+    pub(crate) async fn write_child(&self, started: ChildStarted) -> StepResult<()> {
+        let (part, run, on_close) = (started.part.clone(), started.run.clone(), started.on_close);
+        self.write(started.into()).await?;
+        let child = Child { run, on_close, ended: None, is_renewed: false };
+        Arc::make_mut(&mut *lock(&self.0.children)).insert(part, child);
+        Ok(())
+    }
+
+    /// The engine that runs the step.
+    pub(crate) fn engine(&self) -> StepResult<Arc<Core>> {
+        let engine = self.0.engine.as_ref().ok_or_else(|| StepError::config(NO_ENGINE))?;
+        engine.upgrade().ok_or_else(|| StepError::cancelled("the engine is gone"))
     }
 
     pub(crate) fn last_beat(&self) -> Timestamp {
@@ -419,6 +493,8 @@ pub struct TestContext {
     attempt: Option<u32>,
     cursor: Option<Payload>,
     outputs: Vec<(Name, Payload)>,
+    memo: BTreeMap<String, Payload>,
+    run_context: Value,
     resources: Resources,
     engine: Option<Weak<Core>>,
 }
@@ -435,6 +511,28 @@ impl TestContext {
     #[must_use]
     pub fn runs(mut self, runs: &Runs) -> Self {
         self.engine = Some(runs.core().clone());
+        self
+    }
+
+    /// Makes it an attempt that has waited: the wait of this name was ended so.
+    ///
+    /// # Panics
+    /// When what a signal says has no JSON form.
+    #[must_use]
+    pub fn woken(mut self, part: &str, by: &Woken) -> Self {
+        let answer = match by {
+            Woken::Signal(heard) => Payload::encode(heard),
+            Woken::Child(child) => Payload::encode(&serde_json::json!({ "child": child })),
+            Woken::Time => Ok(Payload::null()),
+        };
+        self.memo.insert(wait_key(part), answer.expect("JSON has a JSON form"));
+        self
+    }
+
+    /// Sets the document that all steps of the run share.
+    #[must_use]
+    pub fn run_context(mut self, document: Value) -> Self {
+        self.run_context = document;
         self
     }
 
@@ -488,7 +586,9 @@ impl TestContext {
             clock: Arc::new(SystemClock),
             outputs: Arc::new(self.outputs),
             cursor: self.cursor,
-            memo: Arc::default(),
+            memo: Arc::new(self.memo),
+            children: Arc::default(),
+            run_context: Arc::new(self.run_context),
             resources: self.resources,
             link: None,
             board: Arc::default(),

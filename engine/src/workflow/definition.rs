@@ -95,6 +95,13 @@ impl Definition {
         &self.fingerprint
     }
 
+    /// What is known of a workflow that only other engines have.
+    pub(crate) fn elsewhere(name: Name, version: u32, queue: Name) -> Self {
+        let graph = Arc::default();
+        let (policy, steps, fingerprint) = (RunPolicy::default(), Arc::new([]), String::new());
+        Self { name, version, queue, policy, graph, steps, fingerprint }
+    }
+
     pub(crate) fn step(&self, index: StepIndex) -> &Arc<dyn ErasedStep> {
         &self.steps[index.0]
     }
@@ -175,6 +182,24 @@ pub enum BuildError {
     NothingToUndo {
         /// The workflow.
         workflow: String,
+    },
+    /// A step whose output is recalled does not stand before that, outside maps and loops.
+    #[error(
+        "workflow {workflow}: there is no output of {step} to recall: it has to be a step that stands before, outside maps and loops"
+    )]
+    NothingToRecall {
+        /// The workflow.
+        workflow: String,
+        /// The step.
+        step: String,
+    },
+    /// A wait for one of several signals names fewer than two, or one of them twice.
+    #[error("workflow {workflow}: {step} needs at least two signals, each named once; `wait_for` waits for one")]
+    Signals {
+        /// The workflow.
+        workflow: String,
+        /// The wait.
+        step: String,
     },
     /// A choice has no arms, or two of the same word.
     #[error("workflow {workflow}: {step} needs at least one arm, each with a word of its own")]

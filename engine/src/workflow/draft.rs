@@ -57,6 +57,11 @@ impl Draft {
         index
     }
 
+    /// The text as a name; a text that is none is refused.
+    pub(crate) fn name(&mut self, text: &str) -> Option<Name> {
+        Name::new(text).map_err(|error| self.refuse(error.into())).ok()
+    }
+
     /// Builds a sequence inside the present one.
     pub(crate) fn within<C, D>(
         mut self,
@@ -103,6 +108,9 @@ impl Draft {
         let (steps, code): (Vec<_>, Vec<_>) = self.steps.into_iter().unzip();
         let mut graph = Graph { steps, nodes: self.nodes };
         graph.measure();
+        if let Some(step) = graph.recalled_from_within() {
+            return Err(BuildError::NothingToRecall { workflow: self.name, step: step.to_string() });
+        }
         let fingerprint = graph.fingerprint();
         let queue = match self.queue {
             Some(queue) => queue,

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::policy::ms;
+use crate::run::waiting::Waiting;
+use crate::workflow::policy::ms;
 
 /// What sort of failure it was. The class alone decides what the engine does next; codes and texts are for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -169,6 +170,8 @@ pub(super) struct Parts {
 pub(super) enum Cause {
     Told,
     Source(Box<dyn Error + Send + Sync>),
+    /// It is no error: the step waits for something, and the early return ends its attempt.
+    Suspended(Box<Waiting>),
 }
 
 macro_rules! constructors {
@@ -306,8 +309,31 @@ impl StepError {
     #[must_use]
     pub fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0.cause {
-            Cause::Told => None,
+            Cause::Told | Cause::Suspended(_) => None,
             Cause::Source(source) => Some(source.as_ref()),
+        }
+    }
+
+    /// What ends an attempt whose step waits for something: to be passed on with `?`.
+    #[track_caller]
+    pub(crate) fn suspended(waiting: Waiting) -> Self {
+        let message = "the step waits for something: pass this on with `?`";
+        let mut error = Self::told(ErrorClass::Bug, message.to_owned());
+        error.0.cause = Cause::Suspended(Box::new(waiting));
+        error
+    }
+
+    /// Whether it is no error but the early return of a step that waits, for code that handles errors: pass it on.
+    #[must_use]
+    pub fn is_suspension(&self) -> bool {
+        matches!(self.0.cause, Cause::Suspended(_))
+    }
+
+    /// What the step waits for, if that is what it says.
+    pub(crate) fn into_suspension(self) -> Result<Box<Waiting>, Self> {
+        match self.0.cause {
+            Cause::Suspended(waiting) => Ok(waiting),
+            _ => Err(self),
         }
     }
 

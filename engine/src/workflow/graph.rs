@@ -123,14 +123,19 @@ pub enum Node {
         until: Until,
     },
     /// A signal from outside. The node's output is the list of what flows in and what the signal says, `null` when its
-    /// time was over.
+    /// time was over; where it waits for one of several, `{"signal": name, "said": …}`.
     Wait {
         /// The name under which it is recorded.
         step: StepIndex,
-        /// The signal's name.
-        signal: Name,
+        /// The signals, any of which ends it.
+        signals: Vec<Name>,
         /// How long, in milliseconds; `None` for ever.
         timeout_ms: Option<u64>,
+    },
+    /// Nothing: it gives the output of a step that stands before it, outside maps and loops.
+    Recall {
+        /// The step.
+        step: StepIndex,
     },
 }
 
@@ -145,7 +150,7 @@ impl Node {
             | Self::Wait { step, .. }
             | Self::Choose { by: step, .. }
             | Self::Repeat { by: step, .. } => vec![*step],
-            Self::Parallel { .. } | Self::Map { .. } => Vec::new(),
+            Self::Parallel { .. } | Self::Map { .. } | Self::Recall { .. } => Vec::new(),
         }
     }
 
@@ -153,7 +158,7 @@ impl Node {
     #[must_use]
     pub fn bodies(&self) -> Vec<&[Self]> {
         match self {
-            Self::Step(_) | Self::Sleep { .. } | Self::Wait { .. } => Vec::new(),
+            Self::Step(_) | Self::Sleep { .. } | Self::Wait { .. } | Self::Recall { .. } => Vec::new(),
             Self::Parallel { branches, .. } => branches.iter().map(Vec::as_slice).collect(),
             Self::Map { body, .. } | Self::Repeat { body, .. } => vec![body],
             Self::Choose { arms, .. } => arms.iter().map(|(_, body)| body.as_slice()).collect(),
@@ -194,9 +199,10 @@ impl Node {
                 let until = if let Until::Said(by) = until { Until::Said(to(by)) } else { *until };
                 Self::Sleep { step: to(step), until }
             }
-            Self::Wait { step, signal, timeout_ms } => {
-                Self::Wait { step: to(step), signal: signal.clone(), timeout_ms: *timeout_ms }
+            Self::Wait { step, signals, timeout_ms } => {
+                Self::Wait { step: to(step), signals: signals.clone(), timeout_ms: *timeout_ms }
             }
+            Self::Recall { step } => Self::Recall { step: to(step) },
         }
     }
 
@@ -211,6 +217,7 @@ impl Node {
             Self::Repeat { .. } => "repeat",
             Self::Sleep { .. } => "sleep",
             Self::Wait { .. } => "wait",
+            Self::Recall { .. } => "recall",
         }
     }
 }
@@ -260,6 +267,17 @@ impl Graph {
         }
     }
 
+    /// A step in a map or loop of which a node recalls the output: it has as many as items or rounds.
+    pub(crate) fn recalled_from_within(&self) -> Option<&Name> {
+        fn find<'a>(graph: &'a Graph, nodes: &[Node]) -> Option<&'a Name> {
+            nodes.iter().find_map(|node| match node {
+                Node::Recall { step } if graph.step(*step).depth > 0 => Some(&graph.step(*step).name),
+                node => node.bodies().into_iter().find_map(|body| find(graph, body)),
+            })
+        }
+        find(self, &self.nodes)
+    }
+
     /// A name for the shape: nodes, their order and the names of their steps; not their limits, which may change
     /// under a run. 16 hexadecimal digits of a SHA-256.
     #[must_use]
@@ -277,7 +295,12 @@ impl Graph {
                 Node::Choose { arms, .. } => {
                     arms.iter().for_each(|(word, _)| hash.update(format!(" {word:?}").as_bytes()));
                 }
-                Node::Wait { signal, .. } => hash.update(format!(" for {signal}").as_bytes()),
+                Node::Wait { signals, .. } => {
+                    signals.iter().for_each(|signal| hash.update(format!(" for {signal}").as_bytes()));
+                }
+                Node::Recall { step } => {
+                    hash.update(format!(" {}", self.step(*step).name).as_bytes());
+                }
                 _ => {}
             }
             for step in node.own_steps() {

@@ -24,7 +24,7 @@ fn ask(verb: Verb, at: &str) -> Ask {
 impl Paper {
     fn answer(&self, ask: &Ask) -> Event {
         let id = MessageId::new("m-1").expect("a valid id");
-        ask.answer(&id, &self.state, Some(&self.graph))
+        ask.answer(&id, &self.state, Some((&self.graph, &self.limits)), self.now)
     }
 
     /// Asks, and has what was answered happen.
@@ -137,7 +137,7 @@ fn what_decides_is_told_what_to_decide_in_words_of_the_definition() {
 fn a_sleep_and_a_wait_are_skipped_and_a_wait_is_given_what_its_signal_would_have_said() {
     let nodes = || {
         let until = Until::After(60_000);
-        let wait = Node::Wait { step: StepIndex(1), signal: name("go"), timeout_ms: None };
+        let wait = Node::Wait { step: StepIndex(1), signals: vec![name("go")], timeout_ms: None };
         vec![Node::Sleep { step: StepIndex(0), until }, wait]
     };
     let asleep = || {
@@ -241,7 +241,7 @@ fn a_restart_inside_a_loop_sets_aside_the_later_rounds() {
 
 #[test]
 fn a_restart_from_a_branch_leaves_its_siblings_alone_and_a_wait_waits_anew() {
-    let wait = Node::Wait { step: StepIndex(1), signal: name("go"), timeout_ms: None };
+    let wait = Node::Wait { step: StepIndex(1), signals: vec![name("go")], timeout_ms: None };
     let branches = vec![vec![Node::Step(StepIndex(0))], vec![wait]];
     let nodes = vec![Node::Parallel { branches, join: Join::FailFast }, Node::Step(StepIndex(2))];
     let mut run = Paper::new(nodes, &[("a", plain()), ("b", plain()), ("c", plain())], "1");
@@ -259,7 +259,7 @@ fn a_restart_from_a_branch_leaves_its_siblings_alone_and_a_wait_waits_anew() {
     run.ask(ask(Verb::Restart, "b"));
     run.happen(taken("w-1", 2));
     let next = run.next();
-    let waits = WaitStarted { place: at("b"), signal: name("go"), until: None };
+    let waits = WaitStarted { place: at("b"), signals: vec![name("go")], until: None };
     assert_eq!(
         (next.events, next.starts.len()),
         (vec![waits.into()], 0),
@@ -285,7 +285,7 @@ fn what_cannot_be_restarted_or_edited_is_refused_with_the_reason() {
         run.refusal(&ask(Verb::Skip, "b").if_unchanged_since(stepwell_contract::Seq(2))).contains("gone on")
     );
     let id = MessageId::new("m-1").expect("a valid id");
-    let blind = ask(Verb::Skip, "b").answer(&id, &run.state, None);
+    let blind = ask(Verb::Skip, "b").answer(&id, &run.state, None, NOW);
     assert!(matches!(blind, Event::RequestRefused(_)), "without the definition nobody knows the step");
     for (ends, says) in [(true, "succeeded"), (false, "cancelled")] {
         let mut run = Paper::chain(&[("a", plain())]);

@@ -1,0 +1,78 @@
+//! What runs tell each other: a child its parent how it ended, a parent its children that it leaves them.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use stepwell_contract::{Batch, BackendError, Clock, Message, MessageId, Payload, RunKey, Verdict};
+
+use crate::exec::core::Core;
+use crate::exec::requests;
+use crate::run::actor::Actor;
+use crate::run::event::ChildEnded;
+use crate::run::mail::CHILD_ENDED;
+use crate::run::request::{Ask, REQUEST, Verb};
+use crate::run::state::State;
+use crate::run::waiting::{ChildEnd, Ending, RunEnd};
+
+/// Tells of the decided end of a run whom it concerns: each has it in its inbox once this returns. Telling again changes
+/// nothing.
+///
+/// # Errors
+/// The store did not take a message, or may not have: tell again.
+pub(crate) async fn tell(core: &Core, key: &RunKey, state: &State) -> Result<(), Arc<BackendError>> {
+    let Some(ending) = &state.ending else { return Ok(()) };
+    for child in state.left_children() {
+        let why = format!("its parent {key} has ended");
+        let ask = Ask::new(Verb::Cancel, Actor::Run(key.clone()), why);
+        let ask = Payload::encode(&ask).map_err(unwritable)?;
+        post(core, child, Message::new(id_of("left-by", key, ending), REQUEST, core.time.now(), ask)).await?;
+    }
+    let Some(parent) = &state.created.parent else { return Ok(()) };
+    let (place, part) = (parent.place.clone(), parent.part.clone());
+    let ended = ChildEnded { place, part, run: key.clone(), ended: child_end(ending, state)? };
+    let word = Payload::encode(&ended).map_err(unwritable)?;
+    let word = Message::new(id_of("child", key, ending), CHILD_ENDED, core.time.now(), word);
+    post(core, &parent.run, word).await?;
+    // A parent that has failed for this child is never due by itself.
+    if let Ok(Some(head)) = core.backend.head(&parent.run).await
+        && head.live_lease(core.time.now()).is_none()
+        && !head.is_due(true, core.time.now())
+        && let Err(error) = Box::pin(requests::answer_unowned(core, &head)).await
+    {
+        tracing::debug!(parent = %parent.run, %error, "the word of a child waits in its parent's inbox");
+    }
+    Ok(())
+}
+
+async fn post(core: &Core, to: &RunKey, message: Message) -> Result<(), Arc<BackendError>> {
+    if let Verdict::Rejected { .. } = core.committer.commit(Batch::post(to.clone(), message)).await? {
+        tracing::debug!(run = %to, "whoever was to be told is gone");
+    }
+    if let Some(slot) = core.registry.slot(to) {
+        slot.tell_mail();
+    }
+    Ok(())
+}
+
+fn child_end(ending: &Ending, state: &State) -> Result<ChildEnd, Arc<BackendError>> {
+    Ok(match &ending.end {
+        RunEnd::Succeeded { result } => {
+            let output = result.result(state).map_err(unwritable)?;
+            ChildEnd::Succeeded { output: output.unwrap_or_else(Payload::null) }
+        }
+        RunEnd::Failed { failure, .. } => ChildEnd::Failed { failure: failure.clone() },
+        RunEnd::Cancelled => ChildEnd::Cancelled,
+    })
+}
+
+fn unwritable(error: stepwell_contract::PayloadError) -> Arc<BackendError> {
+    use stepwell_contract::{Fault, FaultKind};
+    Arc::new(BackendError::Definite(Fault::new(FaultKind::Invalid, error.to_string())))
+}
+
+/// The same for the same end of the same run, told by whomever.
+fn id_of(what: &str, key: &RunKey, ending: &Ending) -> MessageId {
+    let hash = Sha256::digest(format!("{what}/{key}/{}", ending.seq));
+    let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    MessageId::new(format!("{what}-{hex}")).expect("letters, digits and dashes")
+}

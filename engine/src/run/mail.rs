@@ -1,0 +1,70 @@
+//! What comes to a run from outside, and which event answers it.
+
+use stepwell_contract::{Kind, Message, MessageId, Status, Timestamp};
+
+use crate::run::actor::Actor;
+use crate::run::event::{ChildEnded, Event, RequestRefused, SignalReceived};
+use crate::run::preview::Known;
+use crate::run::request::{Ask, SIGNAL, SentSignal};
+use crate::run::state::State;
+
+/// The kind of a message by which a child tells how it ended; it carries the fields of a [`ChildEnded`].
+pub const CHILD_ENDED: Kind = Kind::of("child_ended");
+
+/// Whether only an engine that has the run's definition can answer a message.
+pub(crate) fn needs_definition(message: &Message) -> bool {
+    !is_news(message) && message.payload.decode::<Ask>().is_ok_and(|ask| ask.verb.is_about_a_step())
+}
+
+/// Whether the message tells of something that has happened, and asks for nothing.
+fn is_news(message: &Message) -> bool {
+    [SIGNAL, CHILD_ENDED].iter().any(|kind| kind.as_str() == message.kind.as_str())
+}
+
+/// The event that answers a message.
+pub(crate) fn answer(message: &Message, state: &State, known: Option<Known<'_>>, now: Timestamp) -> Event {
+    match message.kind.as_str() {
+        kind if kind == SIGNAL.as_str() => received(message, state),
+        kind if kind == CHILD_ENDED.as_str() => child_ended(message, state),
+        kind => match message.payload.decode::<Ask>() {
+            Ok(ask) => ask.answer(&message.id, state, known, now),
+            Err(error) => {
+                refused(&message.id, "unknown", format!("a message of kind {kind} is not a request: {error}"))
+            }
+        },
+    }
+}
+
+fn refused(id: &MessageId, verb: &str, why: String) -> Event {
+    let (request, verb) = (id.clone(), verb.to_owned());
+    RequestRefused { request, verb, actor: Actor::Engine, message: why }.into()
+}
+
+/// The event that a signal makes.
+fn received(message: &Message, state: &State) -> Event {
+    match message.payload.decode::<SentSignal>() {
+        Ok(_) if matches!(state.status, Status::Succeeded | Status::Cancelled) => {
+            refused(&message.id, "signal", "the run has ended".to_owned())
+        }
+        Ok(sent) => {
+            let (name, payload, actor) = (sent.signal, sent.payload, sent.actor);
+            SignalReceived { id: message.id.clone(), name, payload, actor }.into()
+        }
+        Err(error) => refused(&message.id, "signal", format!("it is not a signal: {error}")),
+    }
+}
+
+/// The event that the word of a child makes. The step may have been set aside since, or the child begun anew.
+fn child_ended(message: &Message, state: &State) -> Event {
+    let verb = "child_ended";
+    match message.payload.decode::<ChildEnded>() {
+        Ok(ended) => {
+            let event = Event::from(ended);
+            match state.permit(&event) {
+                Ok(()) => event,
+                Err(error) => refused(&message.id, verb, format!("nothing waits for it any more: {error}")),
+            }
+        }
+        Err(error) => refused(&message.id, verb, format!("it does not tell of a child: {error}")),
+    }
+}

@@ -1,0 +1,355 @@
+//! Runs that steps start: their children.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use stepwell_contract::{IdError, Name, Payload, RunId, RunKey, Status};
+
+use crate::exec::requests;
+use crate::exec::start::{self, StartRun};
+use crate::run::actor::Actor;
+use crate::run::event::ChildStarted;
+use crate::run::place::Place;
+use crate::run::request::{Ask, Verb};
+use crate::run::waiting::{self, ChildEnd, OnClose, Parent, Waiting};
+use crate::workflow::context::StepContext;
+use crate::workflow::definition::{Definition, Workflow};
+use crate::workflow::error::{StepError, StepResult};
+use crate::workflow::finite;
+use crate::workflow::step::{ErasedStep, RawError, decode};
+
+/// How a child that the definition itself starts is named among those of its step.
+const OF_NODE: &str = "run";
+
+/// A run that a step is to start: of which workflow, and how. It takes an `I` and gives an `O`.
+pub struct ChildRun<I, O> {
+    pub(crate) plan: ChildPlan,
+    types: PhantomData<fn(I) -> O>,
+}
+
+/// The same with its types put aside.
+#[derive(Debug, Clone)]
+pub(crate) struct ChildPlan {
+    pub(crate) workflow: String,
+    pub(crate) version: Option<u32>,
+    /// What its starter knows of the workflow although it has not registered it.
+    pub(crate) definition: Option<Definition>,
+    pub(crate) id: Option<String>,
+    pub(crate) queue: Option<String>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) priority: i16,
+    pub(crate) on_close: OnClose,
+}
+
+impl ChildPlan {
+    /// What is known of the workflow without asking the engine.
+    pub(crate) fn known(&self) -> Result<Option<Definition>, IdError> {
+        if self.definition.is_some() {
+            return Ok(self.definition.clone());
+        }
+        let Some(version) = self.version else { return Ok(None) };
+        let queue = Name::new(self.queue.as_deref().unwrap_or("default"))?;
+        Ok(Some(Definition::elsewhere(Name::new(&self.workflow)?, version, queue)))
+    }
+}
+
+impl<I, O> ChildRun<I, O> {
+    /// A run of the newest registered version of a workflow. One that is not registered with this engine needs a
+    /// [`version`](Self::version).
+    #[must_use]
+    pub fn named(workflow: &str) -> Self {
+        let plan = ChildPlan {
+            workflow: workflow.to_owned(),
+            version: None,
+            definition: None,
+            id: None,
+            queue: None,
+            tags: BTreeMap::new(),
+            priority: 0,
+            on_close: OnClose::default(),
+        };
+        Self { plan, types: PhantomData }
+    }
+
+    /// A run of this workflow, whether this engine has it registered or only others have.
+    #[must_use]
+    pub fn of(workflow: &Workflow<I, O>) -> Self {
+        let definition = workflow.definition.clone();
+        let mut child = Self::named(definition.name().as_str()).version(definition.version());
+        child.plan.definition = Some(definition);
+        child
+    }
+
+    /// Picks a version of the workflow.
+    #[must_use]
+    pub fn version(mut self, version: u32) -> Self {
+        self.plan.version = Some(version);
+        self
+    }
+
+    /// Sets its id; if not set, it is made of those of the parent's run and step.
+    #[must_use]
+    pub fn id(mut self, run: impl Into<String>) -> Self {
+        self.plan.id = Some(run.into());
+        self
+    }
+
+    /// Puts it into another queue than its workflow's.
+    #[must_use]
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.plan.queue = Some(queue.into());
+        self
+    }
+
+    /// Adds a tag, which runs can be listed by.
+    #[must_use]
+    pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.plan.tags.insert(name.into(), value.into());
+        self
+    }
+
+    /// Puts it before runs of a lower priority that wait with it. 0 if not set.
+    #[must_use]
+    pub fn priority(mut self, priority: i16) -> Self {
+        self.plan.priority = priority;
+        self
+    }
+
+    /// Says what becomes of it when its parent ends first: it is cancelled if nothing is said.
+    #[must_use]
+    pub fn on_close(mut self, on_close: OnClose) -> Self {
+        self.plan.on_close = on_close;
+        self
+    }
+}
+
+impl<I, O> Clone for ChildRun<I, O> {
+    fn clone(&self) -> Self {
+        Self { plan: self.plan.clone(), types: PhantomData }
+    }
+}
+
+impl<I, O> From<&Workflow<I, O>> for ChildRun<I, O> {
+    fn from(workflow: &Workflow<I, O>) -> Self {
+        Self::of(workflow)
+    }
+}
+
+impl<I, O> fmt::Debug for ChildRun<I, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.plan.fmt(f)
+    }
+}
+
+/// A run that the step has started; it gives an `O`.
+pub struct Child<O> {
+    part: String,
+    run: RunKey,
+    types: PhantomData<fn() -> O>,
+}
+
+impl<O> Child<O> {
+    /// The name that the step gave to it.
+    #[must_use]
+    pub fn part(&self) -> &str {
+        &self.part
+    }
+
+    /// The run.
+    #[must_use]
+    pub fn run(&self) -> &RunKey {
+        &self.run
+    }
+
+    /// Its result. While it has none, the attempt of this step ends with an early return, as with
+    /// [`StepContext::wait`], and the step is run again once the child has ended.
+    ///
+    /// # Errors
+    /// The early return; class `permanent` with code `child.failed` or `child.cancelled` when it ended without a result: a
+    /// `retry` of this run retries the child where it failed, and a `retry` of the child lets this run go on. Class `bug` when
+    /// its result is of another type.
+    pub async fn result(&self, ctx: &StepContext) -> StepResult<O>
+    where
+        O: DeserializeOwned,
+    {
+        let output = output(ctx, &self.part, &self.run)?;
+        decode(&output, &format!("result of run {}", self.run))
+            .map_err(|failure| StepError::bug(failure.to_string()))
+    }
+}
+
+impl<O> fmt::Debug for Child<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Child({:?}: {})", self.part, self.run)
+    }
+}
+
+impl StepContext {
+    /// Starts a run, the child of this step, under a name that no other child of the step has, for the tenant of this run.
+    /// Once this returns it is there; a later attempt of the step finds the same one. When the parent ends first, the child is
+    /// cancelled unless [`ChildRun::on_close`] says otherwise.
+    ///
+    /// ```
+    /// # use stepwell::prelude::*;
+    /// # use stepwell::ChildRun;
+    /// # async fn demo(ctx: &StepContext) -> StepResult<()> {
+    /// let first = ctx.start_child("first", ChildRun::named("ship"), &1u32).await?;
+    /// let second = ctx.start_child("second", ChildRun::named("ship"), &2u32).await?;
+    /// let (first, second): (String, String) = (first.result(ctx).await?, second.result(ctx).await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Class `config` when the workflow is not known or the context has no engine; `permanent` when another run has the id;
+    /// `validation` when the input has no JSON form or is over the limit; `lost_worker` when this run was lost to another
+    /// worker; what the store says.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves the child recorded, started or not, like a crash: the next attempt starts it.
+    pub async fn start_child<I: Serialize, O>(
+        &self,
+        part: &str,
+        child: impl Into<ChildRun<I, O>>,
+        input: &I,
+    ) -> StepResult<Child<O>> {
+        let input = finite::encode(input).map_err(|error| StepError::validation(error.to_string()))?;
+        let run = start(self, part, &child.into().plan, input).await?;
+        Ok(Child { part: part.to_owned(), run, types: PhantomData })
+    }
+}
+
+/// The output of a child, or why there is none.
+fn output(ctx: &StepContext, part: &str, run: &RunKey) -> StepResult<Payload> {
+    match ctx.child(part).and_then(|child| child.ended) {
+        Some(ChildEnd::Succeeded { output }) => Ok(output),
+        Some(ChildEnd::Failed { failure }) => {
+            Err(StepError::permanent(format!("run {run} failed: {failure}")).code("child.failed"))
+        }
+        Some(ChildEnd::Cancelled) => {
+            Err(StepError::permanent(format!("run {run} was cancelled")).code("child.cancelled"))
+        }
+        None => {
+            let children = vec![part.to_owned()];
+            Err(StepError::suspended(Waiting { part: part.to_owned(), children, ..Waiting::default() }))
+        }
+    }
+}
+
+/// Starts the child, or finds it as an earlier attempt has started it.
+async fn start(ctx: &StepContext, part: &str, plan: &ChildPlan, input: Payload) -> StepResult<RunKey> {
+    let mut known = ctx.child(part);
+    if let Some(child) = &known
+        && child.is_renewed
+    {
+        known = renewed(ctx, child).await?.then(|| child.clone());
+    }
+    let run = match &known {
+        Some(child) => child.run.clone(),
+        None => record(ctx, part, plan).await?,
+    };
+    if known.is_none_or(|child| child.ended.is_none()) {
+        let parent = Parent { run: ctx.key().clone(), place: ctx.place().clone(), part: part.to_owned() };
+        let how = StartRun::child(plan, &run, parent, input)?;
+        let core = ctx.engine()?;
+        start::start(&core, how).await.map_err(refused)?;
+    }
+    Ok(run)
+}
+
+/// Lets a child that ended without a result go on. `false` when it cannot: another has to be begun.
+async fn renewed(ctx: &StepContext, child: &waiting::Child) -> StepResult<bool> {
+    let core = ctx.engine()?;
+    let head = core.backend.head(&child.run).await.map_err(|error| refused(error.into()))?;
+    match head.map(|head| head.status) {
+        Some(Status::Failed) => {
+            let why = format!("its parent {} is tried again", ctx.key());
+            let ask = Ask::new(Verb::Retry, Actor::Run(ctx.key().clone()), why);
+            requests::ask(&core, &child.run, ask).await.map_err(refused)?;
+            Ok(true)
+        }
+        Some(Status::Cancelled) | None => Ok(false),
+        Some(_) => Ok(true),
+    }
+}
+
+/// Records the child under a new id, before it is made.
+async fn record(ctx: &StepContext, part: &str, plan: &ChildPlan) -> StepResult<RunKey> {
+    let id = match (ctx.child(part), &plan.id) {
+        // Another one in the place of one that was cancelled.
+        (Some(before), _) => format!("{}.again", before.run.run),
+        (None, Some(id)) => id.clone(),
+        (None, None) => default_id(ctx, part),
+    };
+    let run = RunId::new(&id).map_err(|error| {
+        StepError::config(format!("{error}: name the child with `ChildRun::id`"))
+    })?;
+    let run = RunKey::new(ctx.tenant().clone(), run);
+    let workflow = Name::new(&plan.workflow).map_err(|error| StepError::config(error.to_string()))?;
+    ctx.write_child(ChildStarted {
+        place: ctx.place().clone(),
+        attempt: ctx.attempt(),
+        part: part.to_owned(),
+        run: run.clone(),
+        workflow,
+        on_close: plan.on_close,
+    })
+    .await?;
+    Ok(run)
+}
+
+/// `PARENT.STEP`, with the items and the part where there are any.
+fn default_id(ctx: &StepContext, part: &str) -> String {
+    let Place { step, item } = ctx.place();
+    let mut id = format!("{}.{step}", ctx.run_id());
+    for nth in item.numbers() {
+        id.push_str(&format!(".{nth}"));
+    }
+    if part != OF_NODE {
+        id.push('.');
+        id.push_str(part);
+    }
+    id
+}
+
+fn refused(error: crate::error::Error) -> StepError {
+    use crate::error::Error;
+    match &error {
+        Error::Conflict { .. } => StepError::permanent(error.to_string()),
+        Error::UnknownWorkflow { .. } | Error::Id(_) => StepError::config(error.to_string()),
+        Error::Payload(_) => StepError::validation(error.to_string()),
+        Error::ShuttingDown => StepError::cancelled(error.to_string()),
+        _ => StepError::unavailable(error.to_string()).caused_by(error),
+    }
+}
+
+/// The code of a node that is a child run: starts it, and gives what it gives.
+pub(crate) struct ChildNode(pub(crate) ChildPlan);
+
+#[async_trait]
+impl ErasedStep for ChildNode {
+    async fn run_raw(&self, ctx: &StepContext, input: &Payload) -> Result<Payload, RawError> {
+        let run = start(ctx, OF_NODE, &self.0, input.clone()).await.map_err(RawError::Step)?;
+        output(ctx, OF_NODE, &run).map_err(RawError::Step)
+    }
+}
+
+/// The code of a node that is left to someone outside.
+pub(crate) struct Outside {
+    pub(crate) within_ms: Option<u64>,
+}
+
+#[async_trait]
+impl ErasedStep for Outside {
+    async fn run_raw(&self, ctx: &StepContext, _input: &Payload) -> Result<Payload, RawError> {
+        ctx.report_later(self.within_ms.map(std::time::Duration::from_millis)).map_err(RawError::Step)
+    }
+}
+
+/// What a context knows of the children of its step.
+pub(crate) type Children = Arc<BTreeMap<String, waiting::Child>>;

@@ -3,73 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use stepwell::clock::SimulatedTime;
-use stepwell::contract::{Clock, MemoryBackend, Name, Status, Timestamp};
+use bench::{Bench, START, at, count, failed, waits};
+use stepwell::contract::Status;
 use stepwell::prelude::*;
 use stepwell::run::place::Place;
 use stepwell::run::state::StepStatus;
-use stepwell::{BuildError, ItemResult, RunError, RunHandle};
+use stepwell::{BuildError, ItemResult, RunError};
 use tokio::sync::Notify;
 use until::{soon, until};
 
+mod bench;
 mod until;
-
-const START: Timestamp = Timestamp(1_700_000_000_000);
-
-/// A store and its clock, which outlive the engines on them.
-struct Bench {
-    time: SimulatedTime,
-    store: Arc<MemoryBackend>,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let time = SimulatedTime::at(START);
-        let store = MemoryBackend::with_clock(Arc::new(time.clone()) as Arc<dyn Clock>);
-        Self { time, store: Arc::new(store) }
-    }
-
-    /// An engine that has this workflow and does not work yet.
-    async fn idle_engine<I, O>(&self, flow: Workflow<I, O>) -> Engine {
-        let builder = Engine::builder(Arc::clone(&self.store) as _).register(flow);
-        builder.time(Arc::new(self.time.clone())).build().await.expect("an engine")
-    }
-
-    async fn engine<I, O>(&self, flow: Workflow<I, O>) -> Engine {
-        let engine = self.idle_engine(flow).await;
-        engine.work();
-        engine
-    }
-}
-
-/// Returns once the run waits and nobody holds it.
-async fn waits(engine: &Engine, run: &RunHandle) {
-    until("the run waits, and no worker holds it", async || {
-        let head = run.head().await.expect("a head");
-        head.status == Status::Waiting && head.lease.is_none() && engine.running() == 0
-    })
-    .await;
-}
-
-/// How many records of this kind the run has.
-async fn count(engine: &Engine, run: &RunHandle, kind: &str) -> usize {
-    let records = engine.history(run.key()).await.expect("a history");
-    records.iter().filter(|record| record.kind.as_str() == kind).count()
-}
-
-fn at(step: &str) -> Place {
-    Place::of(Name::new(step).expect("a name"))
-}
-
-/// Why a run failed: the step and the code.
-fn failed<T: std::fmt::Debug>(result: Result<T, RunError>) -> (String, String) {
-    match result {
-        Err(RunError::Failed { place, failure }) => {
-            (place.map(|place| place.to_string()).unwrap_or_default(), failure.code.unwrap_or_default())
-        }
-        other => panic!("it was to fail: {other:?}"),
-    }
-}
 
 /// Adds as much to what it is given.
 macro_rules! add {

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use stepwell_contract::{
-    Backend, Clock, Cursor, Head, Page, Payload, Query, Record, RunKey, StoreInfo, TenantId,
-    WorkerId,
+    Backend, Clock, Cursor, Head, Page, Payload, Query, Record, RunKey, StoreInfo, TenantId, WorkerId,
 };
 
 use crate::error::Error;
@@ -42,9 +41,9 @@ struct Shell {
 
 impl Drop for Shell {
     fn drop(&mut self) {
-        self.core.stopping.cancel();
-        self.core.grace_over.cancel();
+        // As after a crash: nothing is recorded of attempts that are dropped. Whoever wants them to end calls `shutdown`.
         self.core.pool.stop();
+        self.core.stopping.cancel();
     }
 }
 

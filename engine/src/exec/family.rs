@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use stepwell_contract::{Batch, BackendError, Clock, Message, MessageId, Payload, RunKey, Verdict};
+use stepwell_contract::{BackendError, Batch, Clock, Message, MessageId, Payload, RunKey, Verdict};
 
 use crate::exec::core::Core;
 use crate::exec::requests;

@@ -21,9 +21,9 @@ use tracing::Instrument;
 use crate::error::Error;
 use crate::exec::attempt::{Attempt, Bounds, Ended};
 use crate::exec::core::{Core, Registered};
+use crate::exec::family;
 use crate::exec::heads;
 use crate::exec::outcome::Outcome;
-use crate::exec::family;
 use crate::exec::requests::MAIL_MAX;
 use crate::exec::slot::{Slot, Write, WriteError};
 use crate::run::actor::Actor;
@@ -566,7 +566,9 @@ impl Runner {
         let attempt = live.attempt;
         let event = match ended {
             Ended::Succeeded(output) => StepSucceeded { place, attempt, output, elapsed_ms }.into(),
-            Ended::Suspended(waiting) => StepSuspended { place, attempt, waiting: *waiting, elapsed_ms }.into(),
+            Ended::Suspended(waiting) => {
+                StepSuspended { place, attempt, waiting: *waiting, elapsed_ms }.into()
+            }
             Ended::Dropped => AttemptLost { place, attempt, reason: self.stop_reason }.into(),
             Ended::Failed(failure) => {
                 let limits = &self.registered.limits[live.step.0];

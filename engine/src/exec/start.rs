@@ -75,7 +75,8 @@ impl StartRun {
     /// The start of a child, which tells its parent how it ends.
     pub(crate) fn child(plan: &ChildPlan, run: &RunKey, parent: Parent, input: Payload) -> StepResult<Self> {
         let config = |error: IdError| StepError::config(error.to_string());
-        let tags = plan.tags.iter().map(|(name, value)| Ok((Name::new(name).map_err(config)?, value.clone())));
+        let tags =
+            plan.tags.iter().map(|(name, value)| Ok((Name::new(name).map_err(config)?, value.clone())));
         Ok(Self {
             workflow: plan.workflow.clone(),
             version: plan.version,

@@ -637,6 +637,12 @@ impl Event {
         }
     }
 
+    /// Whether it tells a run that waits of something that may be what it waits for.
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        matches!(self, Self::SignalReceived(_) | Self::ChildEnded(_) | Self::StepReported(_))
+    }
+
     /// Whether it changes what was recorded before, so that a walk has to begin anew.
     #[must_use]
     pub fn is_edit(&self) -> bool {

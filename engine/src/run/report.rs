@@ -80,7 +80,10 @@ pub(crate) fn report(
         return Err(format!("{place} has its result"));
     }
     if step.attempt != told.attempt {
-        return Err(format!("attempt {} of {place} is over: it is at attempt {}", told.attempt, step.attempt));
+        return Err(format!(
+            "attempt {} of {place} is over: it is at attempt {}",
+            told.attempt, step.attempt
+        ));
     }
     let is_outside = step.waiting.as_ref().is_some_and(|waiting| waiting.outside);
     if step.status != StepStatus::Suspended || !is_outside {
@@ -100,7 +103,13 @@ pub(crate) fn report(
 }
 
 /// The event that ends an attempt of which nobody outside has told in time.
-pub(crate) fn overdue(state: &State, place: &Place, limits: &Effective, now: Timestamp, random: f64) -> Option<Event> {
+pub(crate) fn overdue(
+    state: &State,
+    place: &Place,
+    limits: &Effective,
+    now: Timestamp,
+    random: f64,
+) -> Option<Event> {
     let step = state.step(place)?;
     let until = step.waiting.as_ref()?.until?;
     let failure = Failure::timeout("report", until.since_ms(step.started_at), Origin::Step.as_str());

@@ -6,8 +6,8 @@ use stepwell_contract::{Fence, Kind, MessageId, Name, Payload, Seq, Status, Time
 use crate::run::actor::Actor;
 use crate::run::edit::edit;
 use crate::run::event::{
-    CancelRequested, ContextMerged, Event, PauseReason, PauseRequested, RequestRefused, RunCancelled, RunPaused, RunResumed,
-    RunTerminated, present,
+    CancelRequested, ContextMerged, Event, PauseReason, PauseRequested, RequestRefused, RunCancelled,
+    RunPaused, RunResumed, RunTerminated, present,
 };
 use crate::run::place::Place;
 use crate::run::preview::Known;
@@ -127,9 +127,10 @@ impl Verb {
             (_, Cancelling) => Err("it is being cancelled"),
             (_, Succeeded) => Err("it has succeeded"),
             (_, Cancelled) => Err("it was cancelled; start a new run"),
-            (Self::Pause | Self::Interrupt | Self::Cancel | Self::Undo | Self::Report | Self::Terminate, Failed) => {
-                Err("it has failed")
-            }
+            (
+                Self::Pause | Self::Interrupt | Self::Cancel | Self::Undo | Self::Report | Self::Terminate,
+                Failed,
+            ) => Err("it has failed"),
         }
     }
 }
@@ -200,13 +201,7 @@ impl Ask {
 
     /// The event that answers the request in this state. One about a step needs the run's definition.
     #[must_use]
-    pub fn answer(
-        &self,
-        id: &MessageId,
-        state: &State,
-        known: Option<Known<'_>>,
-        now: Timestamp,
-    ) -> Event {
+    pub fn answer(&self, id: &MessageId, state: &State, known: Option<Known<'_>>, now: Timestamp) -> Event {
         if self.seen.is_some_and(|seen| state.last_seq > seen) {
             return self.refused(id, "it has gone on since it was looked at");
         }

@@ -304,7 +304,9 @@ impl State {
                 let signal = ended.signal.as_ref().and_then(|id| self.take_signal(&ended.place, id));
                 let said = match signal {
                     None => Payload::null(),
-                    Some((name, signal)) if self.waits_for_several(&ended.place) => suspended::heard(&name, &signal.payload),
+                    Some((name, signal)) if self.waits_for_several(&ended.place) => {
+                        suspended::heard(&name, &signal.payload)
+                    }
                     Some((_, signal)) => signal.payload,
                 };
                 self.leave(&ended.place, StepStatus::Succeeded, Some(said));
@@ -321,7 +323,8 @@ impl State {
             }
             Event::ChildEnded(ended) => {
                 let step = self.step_mut(&ended.place);
-                if let Some(child) = step.and_then(|step| Arc::make_mut(&mut step.children).get_mut(&ended.part))
+                if let Some(child) =
+                    step.and_then(|step| Arc::make_mut(&mut step.children).get_mut(&ended.part))
                 {
                     child.ended = Some(ended.ended.clone());
                     child.is_renewed = false;
@@ -452,6 +455,11 @@ impl State {
                     self.end(Status::Cancelled);
                 }
             }
+        }
+        if event.is_news() && self.owner.is_none() && matches!(self.status, Status::Queued | Status::Waiting)
+        {
+            // The message that told of it has been taken, and no longer makes the run due.
+            self.wake_at = Some(at);
         }
         self.last_seq = self.last_seq.plus(1);
         Ok(())

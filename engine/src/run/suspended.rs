@@ -49,7 +49,9 @@ impl State {
                 let signal = self.take_signal(place, id);
                 signal.map_or_else(Payload::null, |(name, signal)| heard(&name, &signal.payload))
             }
-            WokenBy::Child(name) => Payload::encode(&json!({ "child": name })).unwrap_or_else(|_| Payload::null()),
+            WokenBy::Child(name) => {
+                Payload::encode(&json!({ "child": name })).unwrap_or_else(|_| Payload::null())
+            }
             WokenBy::Time => Payload::null(),
         };
         let Some(step) = self.step_mut(place) else { return };

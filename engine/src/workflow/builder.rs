@@ -18,8 +18,8 @@ use crate::workflow::draft::Draft;
 use crate::workflow::error::StepResult;
 use crate::workflow::graph::{Join, Node, Sequence, StepIndex, Tolerance, Until};
 use crate::workflow::policy::{Effect, StepPolicy, ms};
-use crate::workflow::suspend::Heard;
 use crate::workflow::step::{Decision, Erased, Passive, SharedStep, Step, StepFn};
+use crate::workflow::suspend::Heard;
 
 /// A workflow of which only the name is known.
 #[derive(Debug)]
@@ -390,7 +390,11 @@ impl<I, C> WorkflowBuilder<I, C> {
     /// let order = Workflow::named("order").input::<u32>().child("shipment", &ship).build()?;
     /// # Ok::<(), stepwell::BuildError>(())
     /// ```
-    pub fn child<D>(mut self, name: impl AsRef<str>, child: impl Into<ChildRun<C, D>>) -> WorkflowBuilder<I, D> {
+    pub fn child<D>(
+        mut self,
+        name: impl AsRef<str>,
+        child: impl Into<ChildRun<C, D>>,
+    ) -> WorkflowBuilder<I, D> {
         let code = Arc::new(ChildNode(child.into().plan));
         let index = self.draft.add(name.as_ref(), StepPolicy::default().effect(Effect::Idempotent), code);
         self.draft.nodes.push(Node::Step(index));

@@ -286,9 +286,8 @@ async fn record(ctx: &StepContext, part: &str, plan: &ChildPlan) -> StepResult<R
         (None, Some(id)) => id.clone(),
         (None, None) => default_id(ctx, part),
     };
-    let run = RunId::new(&id).map_err(|error| {
-        StepError::config(format!("{error}: name the child with `ChildRun::id`"))
-    })?;
+    let run = RunId::new(&id)
+        .map_err(|error| StepError::config(format!("{error}: name the child with `ChildRun::id`")))?;
     let run = RunKey::new(ctx.tenant().clone(), run);
     let workflow = Name::new(&plan.workflow).map_err(|error| StepError::config(error.to_string()))?;
     ctx.write_child(ChildStarted {

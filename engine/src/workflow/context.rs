@@ -357,7 +357,8 @@ impl StepContext {
     /// Class `bug` when the change is not an object or has no JSON form; `lost_worker` when the run was lost to another
     /// worker.
     pub async fn merge_run_context<T: Serialize>(&self, change: &T) -> StepResult<()> {
-        let patch = finite::encode(change).map_err(|error| StepError::bug(format!("run context: {error}")))?;
+        let patch =
+            finite::encode(change).map_err(|error| StepError::bug(format!("run context: {error}")))?;
         let change: Value = patch.decode().map_err(|error| StepError::bug(error.to_string()))?;
         if !change.is_object() {
             return Err(StepError::bug("a change of the run context has to be an object"));

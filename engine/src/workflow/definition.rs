@@ -194,7 +194,9 @@ pub enum BuildError {
         step: String,
     },
     /// A wait for one of several signals names fewer than two, or one of them twice.
-    #[error("workflow {workflow}: {step} needs at least two signals, each named once; `wait_for` waits for one")]
+    #[error(
+        "workflow {workflow}: {step} needs at least two signals, each named once; `wait_for` waits for one"
+    )]
     Signals {
         /// The workflow.
         workflow: String,

@@ -53,7 +53,9 @@ impl Failure {
     pub fn from_step_error(error: StepError, classifiers: &Classifiers) -> Self {
         let Parts { class, code, message, retry_after_ms, context, location, cause } = error.into_parts();
         let (found, found_by, chain) = match &cause {
-            Cause::Told | Cause::Suspended(_) => (Classified::default(), ClassifiedBy::Unclassified, Vec::new()),
+            Cause::Told | Cause::Suspended(_) => {
+                (Classified::default(), ClassifiedBy::Unclassified, Vec::new())
+            }
             Cause::Source(source) => {
                 let (found, by) = classifiers.find(source.as_ref());
                 (found, by, texts(source.as_ref(), &message))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use bench::{Bench, at, count, failed};
+use bench::{Bench, at, count, failed, waits};
 use stepwell::contract::{RunId, RunKey, Status, TenantId};
 use stepwell::observe::cause::Cause;
 use stepwell::prelude::*;
@@ -208,4 +208,56 @@ async fn a_child_whose_id_another_run_has_fails_its_parent_and_leaves_that_run_a
         "{error}"
     );
     assert!(error.to_string().contains("o-1.shipment"), "{error}");
+}
+
+#[tokio::test]
+async fn a_restart_begins_the_child_anew_and_waits_for_none_that_still_runs() {
+    let (bench, packed, broken) = (Bench::new(), Arc::default(), Arc::default());
+    let child = ship(&packed, &broken);
+    let last = |_ctx: StepContext, n: u32| async move {
+        if n == 20 { Err(StepError::permanent("not twenty")) } else { Ok(n) }
+    };
+    let flow = Workflow::named("w").input::<u32>().child("shipment", &child).step_fn("check", last);
+    let flow = flow.build().expect("a workflow");
+    let engine = bench.builder().register(flow).register(child).start().await.expect("an engine");
+    let run = engine.start_run("w", "p", &1u32).await.expect("a run");
+    assert_eq!(failed(soon("an end", run.result::<u32>()).await).0, "check");
+    engine.restart(run.key(), &at("shipment"), "once more").await.expect("restarted");
+    until("it has failed again", async || count(&engine, &run, "run_failed").await == 2).await;
+    assert_eq!(packed.load(Ordering::Relaxed), 2);
+    assert_eq!(status(&engine, "p.shipment.3").await, Some(Status::Succeeded));
+}
+
+#[tokio::test]
+async fn a_step_that_begins_again_finds_the_result_of_a_child_that_it_named_itself() {
+    let (bench, packed, broken) = (Bench::new(), Arc::default(), Arc::default());
+    let child = ship(&packed, &broken);
+    let flow = Workflow::named("w").input::<u32>().child("shipment", ChildRun::of(&child).id("parcel-7"));
+    let flow = flow.step_fn("check", |ctx: StepContext, n: u32| async move {
+        if ctx.attempt() == 1 { Err(StepError::permanent("look again")) } else { Ok(n) }
+    });
+    let flow = flow.build().expect("a workflow");
+    let engine = bench.builder().register(flow).register(child).start().await.expect("an engine");
+    let run = engine.start_run("w", "p", &1u32).await.expect("a run");
+    assert_eq!(failed(soon("an end", run.result::<u32>()).await).0, "check");
+    engine.restart(run.key(), &at("shipment"), "once more").await.expect("restarted");
+    until("it has its result", async || status(&engine, "p").await == Some(Status::Succeeded)).await;
+    assert_eq!(run.result::<u32>().await.expect("a result"), 20);
+    assert_eq!(packed.load(Ordering::Relaxed), 1, "its id says that it is the same one");
+}
+
+#[tokio::test]
+async fn a_restart_over_a_child_that_runs_is_refused_and_names_it() {
+    let nap = Workflow::named("nap").input::<u32>().sleep("rest", days(1)).build().expect("a workflow");
+    let flow = Workflow::named("w").input::<u32>().child("nap", &nap).build().expect("a workflow");
+    let bench = Bench::new();
+    let engine = bench.builder().register(flow).register(nap).start().await.expect("an engine");
+    let run = engine.start_run("w", "p", &1u32).await.expect("a run");
+    until("the child sleeps", async || status(&engine, "p.nap").await == Some(Status::Waiting)).await;
+    waits(&engine, &run).await;
+    let refused = engine.restart(run.key(), &at("nap"), "once more").await;
+    assert!(
+        matches!(&refused, Err(stepwell::Error::Refused { why, .. }) if why.contains("default/p.nap")),
+        "{refused:?}"
+    );
 }

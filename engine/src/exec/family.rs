@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use stepwell_contract::{BackendError, Batch, Clock, Message, MessageId, Payload, RunKey, Verdict};
+use stepwell_contract::{BackendError, Batch, Clock, Message, MessageId, Payload, RunKey, Status, Verdict};
+use uuid::Uuid;
 
+use crate::error::Error;
 use crate::exec::core::Core;
 use crate::exec::requests;
 use crate::run::actor::Actor;
@@ -42,6 +44,36 @@ pub(crate) async fn tell(core: &Core, key: &RunKey, state: &State) -> Result<(),
         tracing::debug!(parent = %parent.run, %error, "the word of a child waits in its parent's inbox");
     }
     Ok(())
+}
+
+/// Tells the parent of a run that has ended how it did, in case it asks for it anew.
+///
+/// # Errors
+/// [`Error::Store`], [`Error::Journal`]: ask again.
+pub(crate) async fn tell_again(core: &Core, key: &RunKey) -> Result<(), Error> {
+    if !requests::head_of(core, key).await?.status.is_finished() {
+        return Ok(());
+    }
+    let state = requests::load_state(core, key).await?;
+    let (Some(parent), Some(ended)) = (&state.created.parent, end_of(&state)?) else { return Ok(()) };
+    let (place, part) = (parent.place.clone(), parent.part.clone());
+    let word = Payload::encode(&ChildEnded { place, part, run: key.clone(), ended })?;
+    let id = MessageId::new(format!("again-{}", Uuid::now_v7().simple()))?;
+    Ok(post(core, &parent.run, Message::new(id, CHILD_ENDED, core.time.now(), word)).await?)
+}
+
+/// How a run has ended, for its parent.
+fn end_of(state: &State) -> Result<Option<ChildEnd>, Error> {
+    Ok(match (state.status, &state.result, &state.failure) {
+        (Status::Succeeded, Some(shape), _) => {
+            Some(ChildEnd::Succeeded { output: shape.result(state)?.unwrap_or_else(Payload::null) })
+        }
+        (Status::Failed, _, Some((_, failure))) => {
+            Some(ChildEnd::Failed { failure: Box::new(failure.clone()) })
+        }
+        (Status::Cancelled, ..) => Some(ChildEnd::Cancelled),
+        _ => None,
+    })
 }
 
 async fn post(core: &Core, to: &RunKey, message: Message) -> Result<(), Arc<BackendError>> {

@@ -438,6 +438,7 @@ impl Runner {
             key: self.slot.key.clone(),
             place: start.place.clone(),
             attempt: start.attempt,
+            set_aside: self.state.attempts_before(&start.place),
             fence: self.slot.fence,
             cancelled: self.stop.child_token(),
             clock: Arc::clone(&core.time) as Arc<dyn Clock>,

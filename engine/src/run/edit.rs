@@ -46,6 +46,12 @@ pub(crate) fn edit(ask: &Ask, state: &State, graph: Option<&Graph>) -> Result<Ev
         }
         Verb::Restart => {
             let (place, cuts) = restart_at(ask, state, graph)?;
+            if let Some((place, _, child)) = state.open_children().find(|(place, ..)| covers(&cuts, place)) {
+                return Err(format!(
+                    "{place} has started run {}, which has not ended: `cancel` that first",
+                    child.run
+                ));
+            }
             let input = ask.value.clone();
             if input.is_some() && state.places().any(|(place, _)| !covers(&cuts, &place)) {
                 return Err(

@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stepwell_contract::{IdError, Name, Payload, RunId, RunKey, Status};
 
-use crate::exec::requests;
 use crate::exec::start::{self, StartRun};
+use crate::exec::{family, requests};
 use crate::run::actor::Actor;
 use crate::run::event::ChildStarted;
 use crate::run::place::Place;
@@ -257,7 +257,11 @@ async fn start(ctx: &StepContext, part: &str, plan: &ChildPlan, input: Payload) 
         let parent = Parent { run: ctx.key().clone(), place: ctx.place().clone(), part: part.to_owned() };
         let how = StartRun::child(plan, &run, parent, input)?;
         let core = ctx.engine()?;
-        start::start(&core, how).await.map_err(refused)?;
+        let handle = start::start(&core, how).await.map_err(refused)?;
+        if !handle.is_new() {
+            // It may have told already, a step that was set aside since.
+            family::tell_again(&core, &run).await.map_err(refused)?;
+        }
     }
     Ok(run)
 }
@@ -312,6 +316,10 @@ fn default_id(ctx: &StepContext, part: &str) -> String {
     if part != OF_NODE {
         id.push('.');
         id.push_str(part);
+    }
+    // A step that was set aside and begun again begins its children again.
+    if ctx.set_aside() > 0 {
+        id.push_str(&format!(".{}", ctx.set_aside() + 1));
     }
     id
 }

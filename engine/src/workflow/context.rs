@@ -46,6 +46,7 @@ struct Inner {
     key: RunKey,
     place: Place,
     attempt: u32,
+    set_aside: u32,
     fence: Fence,
     cancelled: CancellationToken,
     clock: Arc<dyn Clock>,
@@ -113,6 +114,8 @@ pub(crate) struct Surroundings {
     pub(crate) key: RunKey,
     pub(crate) place: Place,
     pub(crate) attempt: u32,
+    /// How many attempts were set aside before.
+    pub(crate) set_aside: u32,
     pub(crate) fence: Fence,
     pub(crate) cancelled: CancellationToken,
     pub(crate) clock: Arc<dyn Clock>,
@@ -135,6 +138,7 @@ impl StepContext {
             key: around.key,
             place: around.place,
             attempt: around.attempt,
+            set_aside: around.set_aside,
             fence: around.fence,
             cancelled: around.cancelled,
             clock: around.clock,
@@ -410,6 +414,10 @@ impl StepContext {
         &self.0.key
     }
 
+    pub(crate) fn set_aside(&self) -> u32 {
+        self.0.set_aside
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.0.clock.now()
     }
@@ -582,6 +590,7 @@ impl TestContext {
             key: RunKey::new(TenantId::default(), RunId::new("test").expect("a valid id")),
             place: Place::of(name("test")),
             attempt: self.attempt.unwrap_or(1),
+            set_aside: 0,
             fence: Fence(1),
             cancelled: CancellationToken::new(),
             clock: Arc::new(SystemClock),

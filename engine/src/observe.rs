@@ -2,6 +2,7 @@
 
 pub mod cause;
 pub mod logs;
+pub mod names;
 pub mod past;
 pub mod progress;
 pub mod verdict;

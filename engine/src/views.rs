@@ -7,9 +7,11 @@ use crate::error::Error;
 use crate::exec::engine::Engine;
 use crate::observe::cause::{Cause, cause};
 use crate::observe::logs::{AttemptLine, lines};
+use crate::observe::names::item_name;
 use crate::observe::past::Past;
 use crate::observe::progress::{RunProgress, progress};
 use crate::observe::verdict::{Unfinished, Verdict, verdict};
+use crate::run::place::Place;
 
 /// How many past runs an estimate looks at.
 const PAST_RUNS: usize = 10;
@@ -29,6 +31,17 @@ impl Engine {
         let state = self.state(key).await?;
         let past = if head.status.is_finished() { Past::default() } else { self.past(&head).await? };
         Ok(progress(&head, &state, registered.definition.graph(), &past, self.now()))
+    }
+
+    /// How people call the item that a place of a run is in, the outermost level first; `None` where no level is
+    /// [named](crate::workflow::builder::WorkflowBuilder::name_items), or the run's workflow is not registered here.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRun`]; [`Error::Journal`]; [`Error::Store`].
+    pub async fn item_name(&self, key: &RunKey, place: &Place) -> Result<Option<String>, Error> {
+        let head = self.get(key).await?.ok_or_else(|| Error::NoSuchRun(key.clone()))?;
+        let Some(registered) = self.core().definition_of(&head) else { return Ok(None) };
+        Ok(item_name(registered.definition.graph(), &self.state(key).await?, place))
     }
 
     /// What the steps of a run logged, oldest first.

@@ -498,3 +498,39 @@ fn what_stands_where_it_has_no_meaning_is_refused() {
     let too_wide = Workflow::named("w").input::<Vec<u32>>().map_flow(0, |item| item.step_fn("a", add!(1)));
     assert!(matches!(too_wide.build(), Err(BuildError::Concurrency { .. })));
 }
+
+#[tokio::test]
+async fn the_items_of_a_map_are_shown_by_the_names_that_people_give_them() {
+    let (held, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (tell, wait) = (Arc::clone(&held), Arc::clone(&release));
+    let shrink = move |_ctx: StepContext, photo: (String, u32)| {
+        let (tell, wait) = (Arc::clone(&tell), Arc::clone(&wait));
+        async move {
+            tell.notify_one();
+            wait.notified().await;
+            Ok(photo.1)
+        }
+    };
+    let flow = Workflow::named("w")
+        .input::<Vec<(String, u32)>>()
+        .name_items("photos", |photo: &(String, u32)| photo.0.clone())
+        .map_flow(1, |photo| photo.step_fn("shrink", shrink));
+    let bench = Bench::new();
+    let engine = bench.engine(flow.build().expect("a workflow")).await;
+    let photos = vec![("dawn.jpg".to_owned(), 1u32), ("dusk.jpg".to_owned(), 2)];
+    let run = engine.start_run("w", "r-1", &photos).await.expect("a run");
+    soon("the first item runs", held.notified()).await;
+    let progress = engine.progress(run.key()).await.expect("progress");
+    assert_eq!(progress.steps[1].running, ["shrink[0] dawn.jpg"]);
+    let second = "shrink[1]".parse().expect("a place");
+    assert_eq!(engine.item_name(run.key(), &second).await.expect("read").as_deref(), Some("dusk.jpg"));
+    release.notify_one();
+    soon("the second item runs", held.notified()).await;
+    release.notify_one();
+    assert_eq!(soon("a result", run.result::<Vec<u32>>()).await.expect("a result"), [1, 2]);
+    let dangling = Workflow::named("w").input::<Vec<u32>>().name_items("n", |n: &u32| n.to_string());
+    assert!(matches!(
+        dangling.step_fn("s", |_ctx: StepContext, n: Vec<u32>| async move { Ok(n) }).build(),
+        Err(BuildError::NothingToName { .. })
+    ));
+}

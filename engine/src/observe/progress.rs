@@ -3,12 +3,16 @@
 use serde::Serialize;
 use stepwell_contract::{Head, Status, Timestamp};
 
+use crate::observe::names::running;
 use crate::observe::past::Past;
 use crate::run::output::word;
 use crate::run::place::Place;
 use crate::run::state::{State, StepGroup, StepStatus};
 use crate::run::summary::Summary;
 use crate::workflow::graph::{Graph, Node, StepIndex};
+
+/// Most items named in which a step runs.
+const RUNNING_MAX: usize = 8;
 
 /// How far a run is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -35,6 +39,8 @@ pub struct StepProgress {
     pub attempt: u32,
     /// Items with a result, items begun, for the step of a map.
     pub items: Option<(usize, usize)>,
+    /// Some of the items in which it runs now, with the names by which people call them.
+    pub running: Vec<String>,
     /// From 0 to 1.
     pub fraction: f64,
     /// What it says it is at.
@@ -132,6 +138,7 @@ fn step_progress(
         state: "not begun",
         attempt: 0,
         items: None,
+        running: Vec::new(),
         fraction: 0.0,
         note: String::new(),
         elapsed_ms: None,
@@ -140,6 +147,7 @@ fn step_progress(
     let Some(step) = &group.single else {
         let begun = group.items.len();
         progress.items = Some((group.succeeded, begun));
+        progress.running = running(graph, state, index, RUNNING_MAX);
         let ended = group.succeeded + group.failed;
         progress.state = if ended < begun { "running" } else { "items ended" };
         progress.fraction = ended as f64 / begun.max(1) as f64;

@@ -43,6 +43,8 @@ pub enum Role<'a> {
     Sleeps,
     /// It waits for a signal.
     Waits,
+    /// It says how the items of a map are called.
+    Names,
 }
 
 /// What the step is in its graph.
@@ -55,6 +57,7 @@ pub fn role(graph: &Graph, step: StepIndex) -> Role<'_> {
             Node::Sleep { until: Until::Said(by), .. } if *by == step => Some(Role::Times),
             Node::Sleep { step: sleep, .. } if *sleep == step => Some(Role::Sleeps),
             Node::Wait { step: wait, .. } if *wait == step => Some(Role::Waits),
+            Node::Map { names: Some(names), .. } if *names == step => Some(Role::Names),
             Node::Step(work) if *work == step => Some(Role::Works),
             node => node.bodies().into_iter().find_map(|body| find(body, step)),
         })
@@ -111,6 +114,10 @@ impl Cuts<'_> {
                     self.rounds(*by, body, depth, 1);
                 }
                 is_here
+            }
+            Node::Map { names: Some(names), .. } if *names == self.step => {
+                self.whole(node.steps(), depth, None);
+                true
             }
             Node::Map { body, .. } => self.sequence(body, depth + 1),
             Node::Sleep { step, .. } if *step == self.step => {

@@ -20,7 +20,7 @@ pub(crate) fn edit(ask: &Ask, state: &State, graph: Option<&Graph>) -> Result<Ev
         Verb::Skip => {
             let (place, role) = open_step(ask, state, graph)?;
             match (&ask.value, role) {
-                (None, Role::Chooses(_) | Role::Repeats | Role::Times) => {
+                (None, Role::Chooses(_) | Role::Repeats | Role::Times | Role::Names) => {
                     return Err(format!("{place} decides what comes next: say with an output what"));
                 }
                 (Some(_), Role::Sleeps) => {
@@ -158,6 +158,8 @@ fn fits(place: &Place, role: Role<'_>, output: &Payload) -> Result<(), String> {
         Role::Repeats => "true or false".to_owned(),
         Role::Times if output.decode::<i64>().is_ok() => return Ok(()),
         Role::Times => "a time in milliseconds since 1970".to_owned(),
+        Role::Names if output.decode::<Vec<String>>().is_ok() => return Ok(()),
+        Role::Names => "a list of names".to_owned(),
     };
     Err(format!("{place} has to give {wanted}"))
 }

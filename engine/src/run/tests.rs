@@ -304,7 +304,7 @@ fn a_shutdown_uses_up_no_attempt() {
 
 fn map(concurrency: u32, tolerance: Option<Tolerance>, input: &str) -> Paper {
     Paper::new(
-        vec![Node::Map { body: vec![Node::Step(StepIndex(0))], concurrency, tolerance }],
+        vec![Node::Map { body: vec![Node::Step(StepIndex(0))], concurrency, tolerance, names: None }],
         &[("a", plain())],
         input,
     )
@@ -486,6 +486,7 @@ fn a_retry_leaves_tolerated_items_as_later_steps_have_seen_them() {
             body: vec![Node::Step(StepIndex(0))],
             concurrency: 2,
             tolerance: Some(Tolerance { count: 1, share: 0.0 }),
+            names: None,
         },
         Node::Step(StepIndex(1)),
     ];

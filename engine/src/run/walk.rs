@@ -321,7 +321,13 @@ impl Flow {
         match node {
             Node::Step(step) => Ok(walk.step(*step, &self.path, &self.given, may_start)),
             Node::Parallel { branches, join } => self.go_parallel(branches, *join, may_start, walk),
-            Node::Map { body, concurrency, tolerance } => {
+            Node::Map { body, concurrency, tolerance, names } => {
+                if let (None, Some(names)) = (&self.inner, names) {
+                    match walk.step(*names, &self.path, &self.given, may_start) {
+                        At::Done(_) => {}
+                        other => return Ok(other),
+                    }
+                }
                 let items = match &mut self.inner {
                     Some(Inner::Map(items)) => items,
                     inner => {

@@ -529,6 +529,35 @@ impl<I, T> WorkflowBuilder<I, Vec<T>> {
         self.add_map_flow(body, concurrency, None).then()
     }
 
+    /// Says how people call the items of the `map` that comes next: the history, progress and errors show their names beside
+    /// their numbers. The names are recorded before the first item begins, as the output of a step of this name.
+    ///
+    /// ```
+    /// # use stepwell::prelude::*;
+    /// # let say = |_ctx: StepContext, n: u32| async move { Ok(n) };
+    /// let flow = Workflow::named("w")
+    ///     .input::<Vec<u32>>()
+    ///     .name_items("photos", |photo: &u32| format!("IMG_{photo:04}"))
+    ///     .map_flow(8, |photo| photo.step_fn("shrink", say));
+    /// # flow.build().unwrap();
+    /// ```
+    pub fn name_items(
+        mut self,
+        name: impl AsRef<str>,
+        called: impl Fn(&T) -> String + Send + Sync + 'static,
+    ) -> Self
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let names = self.draft.add(
+            name.as_ref(),
+            StepPolicy::default(),
+            Arc::new(Decision::new(move |items: &Vec<T>| items.iter().map(&called).collect::<Vec<String>>())),
+        );
+        self.draft.names = Some(names);
+        self
+    }
+
     /// Like [`map_flow`](Self::map_flow), but goes on when items fail, as many as `tolerance` allows, and gives what became of
     /// each.
     pub fn map_flow_tolerant<D>(
@@ -555,14 +584,16 @@ impl<I, T> WorkflowBuilder<I, Vec<T>> {
         concurrency: u32,
         tolerance: Option<Tolerance>,
     ) -> Self {
-        let (mut draft, body) = self.draft.within(body);
+        let mut draft = self.draft;
+        let names = draft.names.take();
+        let (mut draft, body) = draft.within(body);
         if !(1..=MAP_CONCURRENCY_MAX).contains(&concurrency) {
             let steps = body.iter().flat_map(Node::steps);
             let names: Vec<&str> = steps.map(|step| draft.steps[step.0].0.name.as_str()).collect();
             let (workflow, step) = (draft.name.clone(), names.join(", "));
             draft.refuse(BuildError::Concurrency { workflow, step });
         }
-        draft.nodes.push(Node::Map { body, concurrency, tolerance });
+        draft.nodes.push(Node::Map { body, concurrency, tolerance, names });
         Self::of(draft)
     }
 }

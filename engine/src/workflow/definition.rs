@@ -193,6 +193,14 @@ pub enum BuildError {
         /// The step.
         step: String,
     },
+    /// Items were named and no map came after that.
+    #[error(
+        "workflow {workflow}: `name_items` names the items of the map that comes next, and there is none"
+    )]
+    NothingToName {
+        /// The workflow.
+        workflow: String,
+    },
     /// A wait for one of several signals names fewer than two, or one of them twice.
     #[error(
         "workflow {workflow}: {step} needs at least two signals, each named once; `wait_for` waits for one"

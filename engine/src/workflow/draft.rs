@@ -22,6 +22,8 @@ pub(crate) struct Draft {
     pub(crate) policy: RunPolicy,
     pub(crate) steps: Vec<(StepSpec, SharedStep)>,
     pub(crate) nodes: Vec<Node>,
+    /// The step that names the items of the map that comes next.
+    pub(crate) names: Option<StepIndex>,
     refused: Option<BuildError>,
 }
 
@@ -35,6 +37,7 @@ impl Draft {
             policy: RunPolicy::default(),
             steps: Vec::new(),
             nodes: Vec::new(),
+            names: None,
             refused: None,
         }
     }
@@ -92,6 +95,9 @@ impl Draft {
     pub(crate) fn finish(self) -> Result<Definition, BuildError> {
         if let Some(refused) = self.refused {
             return Err(refused);
+        }
+        if self.names.is_some() {
+            return Err(BuildError::NothingToName { workflow: self.name });
         }
         if self.nodes.is_empty() {
             return Err(BuildError::Empty { workflow: self.name });

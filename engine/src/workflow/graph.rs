@@ -98,6 +98,8 @@ pub enum Node {
         concurrency: u32,
         /// How many may fail; `None` when none may and outputs are not wrapped.
         tolerance: Option<Tolerance>,
+        /// The step that says how people call the items: its output is the list of their names.
+        names: Option<StepIndex>,
     },
     /// One of several bodies, by the word that a step gives for what flows in. An empty body gives what flows in.
     Choose {
@@ -150,7 +152,8 @@ impl Node {
             | Self::Wait { step, .. }
             | Self::Choose { by: step, .. }
             | Self::Repeat { by: step, .. } => vec![*step],
-            Self::Parallel { .. } | Self::Map { .. } | Self::Recall { .. } => Vec::new(),
+            Self::Map { names, .. } => names.iter().copied().collect(),
+            Self::Parallel { .. } | Self::Recall { .. } => Vec::new(),
         }
     }
 
@@ -185,9 +188,12 @@ impl Node {
             Self::Parallel { branches, join } => {
                 Self::Parallel { branches: branches.iter().map(all).collect(), join: *join }
             }
-            Self::Map { body, concurrency, tolerance } => {
-                Self::Map { body: all(body), concurrency: *concurrency, tolerance: *tolerance }
-            }
+            Self::Map { body, concurrency, tolerance, names } => Self::Map {
+                body: all(body),
+                concurrency: *concurrency,
+                tolerance: *tolerance,
+                names: names.as_ref().map(to),
+            },
             Self::Choose { by, arms } => Self::Choose {
                 by: to(by),
                 arms: arms.iter().map(|(word, body)| (word.clone(), all(body))).collect(),

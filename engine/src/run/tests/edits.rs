@@ -185,7 +185,8 @@ fn a_restart_sets_aside_what_comes_after_and_gives_fresh_budgets_while_attempts_
 #[test]
 fn a_restart_inside_a_map_leaves_the_other_items_alone() {
     let body = vec![Node::Step(StepIndex(0)), Node::Step(StepIndex(1))];
-    let nodes = vec![Node::Map { body, concurrency: 9, tolerance: None }, Node::Step(StepIndex(2))];
+    let nodes =
+        vec![Node::Map { body, concurrency: 9, tolerance: None, names: None }, Node::Step(StepIndex(2))];
     let steps = [("a", plain()), ("b", plain()), ("c", plain())];
     let restarted = |at: &str| {
         let mut run = Paper::new(nodes.clone(), &steps, "[1,2]");
@@ -337,6 +338,7 @@ fn a_fork_has_what_ended_before_its_step_and_begins_the_rest_anew() {
         body: vec![Node::Step(StepIndex(0))],
         concurrency: 9,
         tolerance: Some(Tolerance { count: 1, share: 0.0 }),
+        names: None,
     };
     let nodes = vec![each, Node::Step(StepIndex(1)), Node::Step(StepIndex(2))];
     let steps = [("a", plain()), ("b", plain()), ("c", plain())];

@@ -1,6 +1,7 @@
 //! Read-only views: folds of the journal, for people.
 
 pub mod cause;
+pub mod check;
 pub mod logs;
 pub mod names;
 pub mod past;

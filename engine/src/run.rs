@@ -1,12 +1,14 @@
 //! What happens to one run, pure: no waiting, no input or output, no clock, no randomness.
 
 pub mod actor;
+pub mod change;
 pub mod cut;
 pub mod decide;
 mod edit;
 pub mod event;
 pub mod fit;
 pub mod fork;
+pub mod forms;
 mod items;
 pub mod mail;
 pub mod notes;
@@ -15,6 +17,7 @@ mod permit;
 pub mod place;
 pub mod preview;
 mod reason;
+mod record;
 mod reopen;
 pub mod report;
 pub mod request;
@@ -25,6 +28,7 @@ pub(crate) mod suspended;
 pub mod takeover;
 pub mod token;
 pub mod trouble;
+pub mod unread;
 pub mod waiting;
 mod walk;
 

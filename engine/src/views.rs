@@ -1,18 +1,25 @@
 //! The engine's read-only views: where what is stored and what is registered meet the folds of [`observe`](crate::observe).
 
 use stepwell_contract::limits::PAGE_ITEMS_MAX;
-use stepwell_contract::{Cursor, Head, Page, Query, RunKey, Status};
+use stepwell_contract::{Cursor, Head, Page, Query, RunKey, Status, WorkflowRef};
 
 use crate::error::Error;
 use crate::exec::engine::Engine;
+use crate::exec::load;
+use crate::exec::runner::Left;
 use crate::observe::cause::{Cause, cause};
+use crate::observe::check::{Block, CheckReport, Fitness, RunCheck};
 use crate::observe::logs::{AttemptLine, lines};
 use crate::observe::names::item_name;
 use crate::observe::past::Past;
 use crate::observe::progress::{RunProgress, progress};
 use crate::observe::verdict::{Unfinished, Verdict, verdict};
+use crate::run::change::look_ahead;
 use crate::run::place::Place;
+use crate::run::state::{FoldError, Request};
 
+/// How many heads a check reads at once.
+const CHECK_HEADS: usize = 100;
 /// How many past runs an estimate looks at.
 const PAST_RUNS: usize = 10;
 
@@ -24,10 +31,9 @@ impl Engine {
     /// not yet begun are not known; [`Error::Journal`]; [`Error::Store`].
     pub async fn progress(&self, key: &RunKey) -> Result<RunProgress, Error> {
         let head = self.get(key).await?.ok_or_else(|| Error::NoSuchRun(key.clone()))?;
-        let registered = self.core().definition_of(&head).ok_or_else(|| Error::UnknownWorkflow {
-            name: format!("{} version {}", head.workflow, head.workflow_version),
-            hint: String::new(),
-        })?;
+        let registered = self.core().definition_of(&head);
+        let registered = registered
+            .ok_or_else(|| self.core().unknown(head.workflow.as_str(), Some(head.workflow_version)))?;
         let state = self.state(key).await?;
         let past = if head.status.is_finished() { Past::default() } else { self.past(&head).await? };
         Ok(progress(&head, &state, registered.definition.graph(), &past, self.now()))
@@ -60,10 +66,10 @@ impl Engine {
     pub async fn can_resume(&self, key: &RunKey) -> Result<Verdict, Error> {
         let head = self.get(key).await?.ok_or_else(|| Error::NoSuchRun(key.clone()))?;
         let registered = self.core().definition_of(&head);
-        let graph = registered.as_ref().map(|registered| registered.definition.graph().as_ref());
+        let definition = registered.as_ref().map(|registered| &registered.definition);
         match self.state(key).await {
-            Ok(state) => Ok(verdict(&head, Ok(&state), graph, self.now())),
-            Err(Error::Journal { source, .. }) => Ok(verdict(&head, Err(&source), graph, self.now())),
+            Ok(state) => Ok(verdict(&head, Ok(&state), definition, self.now())),
+            Err(Error::Journal { source, .. }) => Ok(verdict(&head, Err(&source), definition, self.now())),
             Err(error) => Err(error),
         }
     }
@@ -79,7 +85,14 @@ impl Engine {
             let has_mail = !self.backend().inbox(key, 1).await?.is_empty();
             // A run that moves is looked at again: its head and journal must speak of the same moment.
             if state.last_seq.plus(1) == head.next_seq {
-                return Ok(cause(&head, &state, has_mail, self.now()));
+                let cause = cause(&head, &state, has_mail, self.now());
+                // A program that registers nothing steers runs of others: it knows nothing of their workflows.
+                let core = self.core();
+                if core.definitions.is_empty() || core.definition_of(&head).is_some() {
+                    return Ok(cause);
+                }
+                let nearest = core.nearest(head.workflow.as_str(), Some(head.workflow_version));
+                return Ok(cause.map(|cause| cause.without_definition(nearest)));
             }
         }
     }
@@ -89,10 +102,29 @@ impl Engine {
     /// # Errors
     /// [`Error::Store`].
     pub async fn unfinished(&self, after: Option<Cursor>, limit: usize) -> Result<Page<Unfinished>, Error> {
-        let statuses = Status::ALL.into_iter().filter(|status| !status.is_finished()).collect();
-        let page =
-            self.list(&Query { statuses, ..Query::default() }, after, limit.min(PAGE_ITEMS_MAX)).await?;
+        let page = self.list(&open(), after, limit.min(PAGE_ITEMS_MAX)).await?;
         Ok(Page { items: page.items.iter().map(Unfinished::of).collect(), next: page.next })
+    }
+
+    /// Looks how the workflows registered here stand to every run that has not ended: what a worker with them would do. It
+    /// only reads, also while other workers go on: ask it of a new version of a program before that takes any run. Requests and
+    /// signals that wait in inboxes are not looked at.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn check(&self) -> Result<CheckReport, Error> {
+        let mut report = CheckReport::default();
+        let mut checks = self.checks();
+        while let Some(check) = checks.next().await? {
+            report.add(check);
+        }
+        Ok(report)
+    }
+
+    /// The same run by run, the newest first, with one in memory at a time.
+    #[must_use]
+    pub fn checks(&self) -> Checks<'_> {
+        Checks { engine: self, page: Vec::new().into_iter(), next: Some(None) }
     }
 
     /// What the steps of the same workflow took in its latest runs.
@@ -107,5 +139,86 @@ impl Engine {
             past.add(&self.history(&run.key).await?);
         }
         Ok(past)
+    }
+}
+
+/// The runs that have not ended.
+fn open() -> Query {
+    let statuses = Status::ALL.into_iter().filter(|status| !status.is_finished()).collect();
+    Query { statuses, ..Query::default() }
+}
+
+/// How the workflows of an engine stand to the runs that have not ended, one after the other.
+#[derive(Debug)]
+pub struct Checks<'a> {
+    engine: &'a Engine,
+    page: std::vec::IntoIter<Head>,
+    /// Where the next page begins, from the beginning if nowhere; nothing behind the last page.
+    next: Option<Option<Cursor>>,
+}
+
+impl Checks<'_> {
+    /// What was found about the next run; `None` behind the last.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; the next call goes on where it was.
+    pub async fn next(&mut self) -> Result<Option<RunCheck>, Error> {
+        loop {
+            while let Some(head) = self.page.as_slice().first() {
+                let found = self.engine.look_at(head).await?;
+                self.page.next();
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+            let Some(after) = self.next.clone() else { return Ok(None) };
+            let page = self.engine.list(&open(), after, CHECK_HEADS).await?;
+            self.next = page.next.map(Some);
+            self.page = page.items.into_iter();
+        }
+    }
+}
+
+impl Engine {
+    /// How the workflows registered here stand to a run; `None` when it has ended since it was listed.
+    async fn look_at(&self, head: &Head) -> Result<Option<RunCheck>, Error> {
+        let found = |version, status, fitness| {
+            let (key, name) = (head.key.clone(), head.workflow.clone());
+            Some(RunCheck { key, workflow: WorkflowRef { name, version }, status, fitness })
+        };
+        let mut state = match load::state(self.backend().as_ref(), &head.key).await {
+            Ok(state) => state,
+            // It was removed.
+            Err(Left::Fold(FoldError::NoBeginning)) if self.get(&head.key).await?.is_none() => {
+                return Ok(None);
+            }
+            Err(Left::Fold(error)) => {
+                let fitness = Fitness::Blocked { block: Block::Unreadable(error.to_string()) };
+                return Ok(found(head.workflow_version, head.status, fitness));
+            }
+            Err(left) => return Err(left.into_error(&head.key)),
+        };
+        let (version, status) = (state.workflow_version, state.status);
+        if status.is_finished() {
+            return Ok(None);
+        }
+        let reference = WorkflowRef { name: head.workflow.clone(), version };
+        let fitness = match self.core().definition_for(&reference) {
+            None => {
+                let nearest = self.core().nearest(reference.name.as_str(), Some(version));
+                Fitness::Blocked { block: Block::NoDefinition { nearest } }
+            }
+            // It ends as it is, whatever its definition says.
+            Some(_) if state.ending.is_some() || state.request == Some(Request::Cancel) => {
+                Fitness::Fine { moves_to: None }
+            }
+            Some(registered) => match look_ahead(&registered.definition, &mut state) {
+                Ok(ahead) => {
+                    Fitness::Fine { moves_to: ahead.moves_from.map(|_| registered.definition.version()) }
+                }
+                Err(holdup) => holdup.into(),
+            },
+        };
+        Ok(found(version, status, fitness))
     }
 }

@@ -1,6 +1,7 @@
 //! What a user writes: steps, and workflows made of them.
 
 pub mod builder;
+mod change;
 pub mod child;
 pub mod classify;
 pub mod context;
@@ -9,6 +10,8 @@ mod draft;
 pub mod error;
 pub mod failure;
 pub mod graph;
+pub(crate) mod migrate;
+pub(crate) mod nearest;
 pub mod policy;
 pub mod retry;
 pub mod step;

@@ -164,7 +164,7 @@ async fn what_can_never_go_on_comes_back_with_the_reason() {
     assert!(why.contains("was not over after 0ns of real time"), "{why}");
 
     let misfit = at_once(Rehearsal::new(order()).mock("ship", |_: Vec<bool>| Ok(String::new()))).await;
-    let said = misfit.assert_paused(PauseReason::Exhausted);
+    let said = misfit.assert_paused(PauseReason::NeedsMigration);
     assert!(said.contains("input") && said.contains("expected a sequence"), "{said}");
 }
 

@@ -1,6 +1,6 @@
 //! What all parts of a running engine share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use tracing::Instrument;
 
 use crate::clock::StoreTime;
 use crate::config::EngineOptions;
+use crate::error::Error;
 use crate::exec::committer::Committer;
 use crate::exec::outcome::Outcome;
 use crate::exec::pool::Pool;
@@ -28,6 +29,7 @@ use crate::workflow::classify::Classifiers;
 use crate::workflow::context::Resources;
 use crate::workflow::definition::Definition;
 use crate::workflow::failure::payload_of_panic;
+use crate::workflow::nearest::nearest_workflow;
 use crate::workflow::policy::{Effective, StepPolicy, effective};
 
 /// What all parts of a running engine share.
@@ -109,10 +111,59 @@ impl Core {
         self.options.queues.is_empty() || self.options.queues.contains(queue)
     }
 
-    /// The definition that a run needs.
+    /// The definition that goes on with a run: that of its version, else the newest one that takes it over.
     pub(crate) fn definition_of(&self, head: &Head) -> Option<Arc<Registered>> {
         let reference = WorkflowRef { name: head.workflow.clone(), version: head.workflow_version };
-        self.definitions.get(&reference).cloned()
+        self.definition_for(&reference)
+    }
+
+    /// The same for a workflow and its version.
+    pub(crate) fn definition_for(&self, reference: &WorkflowRef) -> Option<Arc<Registered>> {
+        let own = self.definitions.get(reference);
+        let taking_over = || {
+            let named = self.definitions.values().filter(|known| *known.definition.name() == reference.name);
+            let taking = named.filter(|known| known.definition.takes_over.contains(&reference.version));
+            taking.max_by_key(|known| known.definition.version())
+        };
+        own.or_else(taking_over).cloned()
+    }
+
+    /// The workflows whose runs this worker goes on with.
+    pub(crate) fn claimable(&self) -> Vec<WorkflowRef> {
+        let known = self.definitions.values().flat_map(|registered| {
+            let definition = &registered.definition;
+            let versions = std::iter::once(definition.version()).chain(definition.takes_over());
+            versions.map(|version| WorkflowRef { name: definition.name().clone(), version })
+        });
+        let known: BTreeSet<WorkflowRef> = known.collect();
+        known.into_iter().collect()
+    }
+
+    /// The workflow that is registered here and was probably meant.
+    pub(crate) fn nearest(&self, name: &str, version: Option<u32>) -> Option<WorkflowRef> {
+        nearest_workflow(name, version, self.definitions.keys()).cloned()
+    }
+
+    /// The error of whoever asks for a workflow that is not registered here.
+    pub(crate) fn unknown(&self, name: &str, version: Option<u32>) -> Error {
+        let mut known: Vec<String> = self
+            .definitions
+            .keys()
+            .map(|known| format!("{} version {}", known.name, known.version))
+            .collect();
+        known.sort();
+        let hint = match self.nearest(name, version) {
+            _ if known.is_empty() => "; none is: add it with `.register(…)`".to_owned(),
+            Some(near) => format!(
+                "; did you mean {} version {}? there is {}",
+                near.name,
+                near.version,
+                known.join(", ")
+            ),
+            None => format!("; there is {}", known.join(", ")),
+        };
+        let version = version.map(|version| format!(" version {version}")).unwrap_or_default();
+        Error::UnknownWorkflow { name: format!("{name}{version}"), hint }
     }
 
     /// Drives a run in the background until it comes to rest.

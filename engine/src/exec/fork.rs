@@ -129,10 +129,8 @@ async fn prepare(core: &Core, old: &Head, fork: &ForkRun, now: Timestamp) -> Res
     let refused = |why| Error::Refused { key: old.key.clone(), verb: FORK, status: old.status, why };
     let version = fork.version.unwrap_or(old.workflow_version);
     let wanted = WorkflowRef { name: old.workflow.clone(), version };
-    let registered = core.definitions.get(&wanted).cloned().ok_or_else(|| Error::UnknownWorkflow {
-        name: format!("{} version {version}", old.workflow),
-        hint: String::new(),
-    })?;
+    let registered = core.definitions.get(&wanted).cloned();
+    let registered = registered.ok_or_else(|| core.unknown(old.workflow.as_str(), Some(version)))?;
     let definition = &registered.definition;
     let before = requests::load_state(core, &old.key).await?;
     let copied = copies(definition.graph(), &before, &fork.place).map_err(refused)?;
@@ -156,6 +154,8 @@ async fn prepare(core: &Core, old: &Head, fork: &ForkRun, now: Timestamp) -> Res
         run: old.key.clone(),
         seen: before.last_seq,
         from: fork.place.clone(),
+        input_version: (fork.input.is_none() && before.input_version != version)
+            .then_some(before.input_version),
         actor: fork.actor.clone(),
         message: fork.message.clone(),
     };

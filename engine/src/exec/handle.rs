@@ -10,6 +10,7 @@ use crate::error::{Error, RunError};
 use crate::exec::core::Core;
 use crate::exec::outcome::Outcome;
 use crate::exec::requests;
+use crate::run::forms::bring_up;
 use crate::workflow::step::decode;
 
 /// How often a run that another process may advance is looked at, at first; the pause doubles up to a second.
@@ -86,7 +87,11 @@ impl RunHandle {
                 return Err(Error::ShuttingDown.into());
             }
             let outcome = if is_at_rest {
-                let state = requests::load_state(&self.core, &self.key).await?;
+                let mut state = requests::load_state(&self.core, &self.key).await?;
+                if let Some(registered) = self.core.definition_of(&head) {
+                    // What has no present form is given as it was stored.
+                    bring_up(&registered.definition, &mut state);
+                }
                 Outcome::of(&state).map_err(Error::from)?
             } else if self.core.registry.slot(&self.key).is_some() {
                 // This process drives it and will tell, unless it gives the run up or loses it.

@@ -7,6 +7,7 @@ use crate::run::state::State;
 /// Makes the head say where the run is.
 pub(crate) fn follow(head: &mut Head, state: &State, summary: Payload, now: Timestamp) {
     head.status = state.status;
+    head.workflow_version = state.workflow_version;
     // A run whose owner dies is due as soon as the lease has ended.
     head.wake_at = if state.owner.is_some() { Some(now) } else { state.wake_at };
     head.finished_at = state.status.is_finished().then_some(now);

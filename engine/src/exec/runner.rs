@@ -3,7 +3,7 @@
 //! The order inside [`Runner::turn`] is the promise of the engine: results, counts of new attempts and the renewed
 //! lease are durable in one write *before* the attempts begin.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -12,7 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use stepwell_contract::seeded::{Bug, is_planted};
 use stepwell_contract::{
-    BackendError, Clock, FaultKind, Head, Payload, Record, RunKey, Seq, Status, Timestamp,
+    BackendError, Clock, FaultKind, Head, Name, Payload, Record, RunKey, Seq, Status, Timestamp,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -27,13 +27,13 @@ use crate::exec::outcome::Outcome;
 use crate::exec::requests::MAIL_MAX;
 use crate::exec::slot::{Slot, Write, WriteError};
 use crate::run::actor::Actor;
+use crate::run::change::{Holdup, look_ahead, unfit};
 use crate::run::decide::{Next, Plan, Rest, Start};
 use crate::run::event::{
-    AttemptFailed, AttemptLost, Event, Logged, LostReason, PauseReason, ReleaseReason, RunCancelled,
+    AttemptFailed, AttemptLost, DefinitionChanged, Event, Logged, LostReason, ReleaseReason, RunCancelled,
     RunEnding, RunFailed, RunPaused, RunReleased, RunSucceeded, StepStarted, StepSucceeded, StepSuspended,
     Then,
 };
-use crate::run::fit::{Misfit, misfits};
 use crate::run::mail::answer;
 use crate::run::place::Place;
 use crate::run::report::overdue;
@@ -41,9 +41,9 @@ use crate::run::state::{FoldError, IllegalTransition, Request, State};
 use crate::run::summary::Summary;
 use crate::run::takeover::takeover;
 use crate::run::trouble::after_failure;
+use crate::run::unread::unread_by_undo;
 use crate::workflow::context::{Ask, StepContext, Surroundings};
 use crate::workflow::error::StepError;
-use crate::workflow::failure::Failure;
 use crate::workflow::graph::StepIndex;
 
 /// Most attempts that begin with one write.
@@ -123,7 +123,9 @@ pub(crate) struct Runner {
     stop_reason: LostReason,
     hold_until: Timestamp,
     /// What keeps the definition from going on with the run.
-    misfits: Vec<Misfit>,
+    holdup: Option<Holdup>,
+    /// Steps whose stored outputs the present code cannot read, and why.
+    stale: Arc<BTreeMap<Name, String>>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -173,7 +175,7 @@ impl Runner {
         runner.read_mail().await?;
         if runner.state.status != Status::Paused && !runner.state.status.is_finished() {
             runner.take_over()?;
-            runner.misfits = misfits(runner.registered.definition.graph(), &runner.state);
+            runner.look_ahead()?;
         }
         Ok(runner)
     }
@@ -207,7 +209,8 @@ impl Runner {
             stop,
             stop_reason: LostReason::Stopped,
             hold_until: Timestamp(i64::MAX),
-            misfits: Vec::new(),
+            holdup: None,
+            stale: Arc::default(),
             _permit: permit,
         }
     }
@@ -219,6 +222,27 @@ impl Runner {
                 tracing::warn!(run = %self.slot.key, step = %place, attempt, "the worker was lost during this attempt");
             }
             self.push(event)?;
+        }
+        Ok(())
+    }
+
+    /// Looks whether the definition at hand can go on with the run, before anything of it begins.
+    fn look_ahead(&mut self) -> Result<(), Left> {
+        let registered = Arc::clone(&self.registered);
+        let definition = &registered.definition;
+        match look_ahead(definition, &mut self.state) {
+            Ok(ahead) => {
+                self.stale = Arc::new(ahead.stale.steps());
+                // What flows through it may have another form now.
+                self.plan =
+                    Plan::new(Arc::clone(definition.graph()), Arc::clone(&registered.limits), &self.state);
+                if let Some(from) = ahead.moves_from {
+                    let (to, fingerprint) = (definition.version(), definition.fingerprint().to_owned());
+                    let worker = self.core.worker.clone();
+                    self.push(DefinitionChanged { from, to, fingerprint, worker }.into())?;
+                }
+            }
+            Err(holdup) => self.holdup = Some(holdup),
         }
         Ok(())
     }
@@ -255,18 +279,24 @@ impl Runner {
         }
         let now = self.core.time.now();
         // A request to stop is carried out whether the definition fits or not; but only one that fits knows how to undo.
-        let needs_fit = matches!(self.state.request, None | Some(Request::Undo));
-        let misfit = self.misfits.first().filter(|_| needs_fit);
-        let mut next = if let Some(misfit) = misfit {
-            self.unfit(misfit)
+        let needs_fit =
+            self.state.ending.is_none() && matches!(self.state.request, None | Some(Request::Undo));
+        let holdup = self.holdup.as_ref().filter(|_| needs_fit);
+        let mut next = if let Some(holdup) = holdup {
+            self.held(holdup.rest(&self.registered.definition))
         } else {
             // A worker that shuts down starts nothing more.
             let starts_max = if self.core.is_stopping() { 0 } else { STARTS_MAX };
             match self.plan.next(&self.state, now, starts_max) {
                 Ok(next) => next,
-                Err(error) => self.unfit(&error),
+                Err(error) => self.held(unfit(&self.registered.definition, &error)),
             }
         };
+        let definition = &self.registered.definition;
+        if let Some(unread) = unread_by_undo(definition, &self.state, &self.stale, &next.starts) {
+            next.starts.clear();
+            next.rest = Some(Holdup::Unread(unread).rest(definition));
+        }
         if next.stop {
             self.stop_attempts(LostReason::Stopped);
         }
@@ -344,18 +374,8 @@ impl Runner {
         }
     }
 
-    /// The journal does not fit the definition: hold the run and touch nothing.
-    fn unfit(&self, error: &dyn std::error::Error) -> Next {
-        let failure = Failure::undecodable("the run", error.to_string());
-        let rest = Rest::Pause {
-            reason: PauseReason::DefinitionChanged,
-            place: None,
-            message: format!(
-                "the definition of {} does not fit this run: {error}",
-                self.state.created.workflow
-            ),
-            failure: Some(failure),
-        };
+    /// The run cannot go on with this definition: it is held, and nothing else is touched.
+    fn held(&self, rest: Rest) -> Next {
         Next { rest: (self.state.running == 0).then_some(rest), stop: true, ..Next::default() }
     }
 
@@ -443,6 +463,7 @@ impl Runner {
             cancelled: self.stop.child_token(),
             clock: Arc::clone(&core.time) as Arc<dyn Clock>,
             outputs: self.state.outputs_at(&start.place.item),
+            stale: Arc::clone(&self.stale),
             cursor: step.cursor.clone(),
             memo: Arc::clone(&step.memo),
             children: Arc::clone(&step.children),
@@ -566,7 +587,10 @@ impl Runner {
         }
         let attempt = live.attempt;
         let event = match ended {
-            Ended::Succeeded(output) => StepSucceeded { place, attempt, output, elapsed_ms }.into(),
+            Ended::Succeeded(output) => {
+                let version = self.registered.definition.graph().step(live.step).version;
+                StepSucceeded { place, attempt, output, version, elapsed_ms }.into()
+            }
             Ended::Suspended(waiting) => {
                 StepSuspended { place, attempt, waiting: *waiting, elapsed_ms }.into()
             }

@@ -273,19 +273,6 @@ fn find(core: &Core, start: &StartRun) -> Result<Arc<Registered>, Error> {
     let wanted =
         named.filter(|(reference, _)| start.version.is_none_or(|version| version == reference.version));
     let newest = wanted.max_by_key(|(reference, _)| reference.version);
-    newest.map(|(_, registered)| Arc::clone(registered)).ok_or_else(|| {
-        let mut names: Vec<String> = core
-            .definitions
-            .keys()
-            .map(|known| format!("{} version {}", known.name, known.version))
-            .collect();
-        names.sort();
-        let hint = if names.is_empty() {
-            "; none is: add it with `.register(…)`".to_owned()
-        } else {
-            format!("; there is {}", names.join(", "))
-        };
-        let version = start.version.map(|version| format!(" version {version}")).unwrap_or_default();
-        Error::UnknownWorkflow { name: format!("{}{version}", start.workflow), hint }
-    })
+    let newest = newest.map(|(_, registered)| Arc::clone(registered));
+    newest.ok_or_else(|| core.unknown(&start.workflow, start.version))
 }

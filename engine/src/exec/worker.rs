@@ -68,7 +68,7 @@ async fn claim(core: &Core, limit: usize) -> Result<Vec<Head>, stepwell_contract
         worker: core.worker.clone(),
         ttl_ms: core.options.lease_ms,
         queues: core.options.queues.clone(),
-        workflows: core.definitions.keys().cloned().collect(),
+        workflows: core.claimable(),
         tenant: None,
         limit,
         nonce: fastrand::u64(..),

@@ -1,8 +1,9 @@
 //! What a run waits for: one answer for every run that has not ended, from what is recorded and nothing else.
 
 use serde::Serialize;
-use stepwell_contract::{Head, Name, RunKey, Status, Timestamp, WorkerId};
+use stepwell_contract::{Head, Name, RunKey, Status, Timestamp, WorkerId, WorkflowRef};
 
+use crate::observe::check::meant;
 use crate::run::event::PauseReason;
 use crate::run::place::Place;
 use crate::run::state::{State, StepState, StepStatus};
@@ -47,6 +48,23 @@ pub enum Cause {
         version: u32,
         /// Since when it is due.
         since: Timestamp,
+    },
+    /// A worker of another program: it is due, and none of the workflows registered here goes on with it.
+    #[error(
+        "it is due since {since}, and no workflow {workflow} version {version} is registered here{}: a worker has to take it that has it and reads queue {queue}",
+        meant(nearest.as_ref())
+    )]
+    NoDefinition {
+        /// The queue it waits in.
+        queue: Name,
+        /// What the worker must have registered.
+        workflow: Name,
+        /// In which version.
+        version: u32,
+        /// Since when it is due.
+        since: Timestamp,
+        /// The workflow that is registered here and comes nearest.
+        nearest: Option<WorkflowRef>,
     },
     /// The end of a sleep.
     #[error("{place} sleeps until {at}")]
@@ -103,6 +121,19 @@ pub enum Cause {
     /// Nothing: it will never move by itself. A fault of the engine.
     #[error("nothing will move it; please report this")]
     Nothing,
+}
+
+impl Cause {
+    /// The same where none of the workflows that are registered goes on with the run.
+    #[must_use]
+    pub fn without_definition(self, nearest: Option<WorkflowRef>) -> Self {
+        match self {
+            Self::FreeWorker { queue, workflow, version, since } => {
+                Self::NoDefinition { queue, workflow, version, since, nearest }
+            }
+            other => other,
+        }
+    }
 }
 
 fn list(places: &[Place]) -> String {

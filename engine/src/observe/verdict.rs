@@ -3,10 +3,10 @@
 use serde::Serialize;
 use stepwell_contract::{Head, RunKey, Status, Timestamp, WorkflowRef};
 
-use crate::run::fit::{Misfit, misfits};
+use crate::run::change::{Holdup, look_ahead};
 use crate::run::state::{FoldError, State};
 use crate::run::summary::{Summary, Trouble};
-use crate::workflow::graph::Graph;
+use crate::workflow::definition::Definition;
 
 /// Whether a run can go on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -35,9 +35,9 @@ pub enum Reason {
     /// Its journal cannot be read by this version.
     #[error("its journal cannot be read: {0}")]
     Unreadable(String),
-    /// The definition has changed in a way that does not fit it.
+    /// The definition, or a value that it has stored, has changed in a way that does not fit.
     #[error("{0}")]
-    Misfit(Misfit),
+    Changed(Holdup),
 }
 
 /// The verdict on a run.
@@ -45,7 +45,7 @@ pub enum Reason {
 pub fn verdict(
     head: &Head,
     state: Result<&State, &FoldError>,
-    graph: Option<&Graph>,
+    definition: Option<&Definition>,
     now: Timestamp,
 ) -> Verdict {
     let mut reasons = Vec::new();
@@ -64,12 +64,13 @@ pub fn verdict(
         }
         Ok(state) => {
             reasons.extend(state.pause.iter().map(|pause| Reason::Paused(pause.message.clone())));
-            let unfit = graph.map(|graph| misfits(graph, state)).unwrap_or_default();
-            blocked |= !unfit.is_empty();
-            reasons.extend(unfit.into_iter().map(Reason::Misfit));
+            let look = definition.filter(|_| !ends).map(|known| look_ahead(known, &mut state.clone()));
+            let holdup = look.and_then(Result::err);
+            blocked |= holdup.is_some();
+            reasons.extend(holdup.map(Reason::Changed));
         }
     }
-    if graph.is_none() {
+    if definition.is_none() {
         blocked = true;
         reasons.push(Reason::NotRegistered(head.workflow.to_string(), head.workflow_version));
     }

@@ -29,7 +29,8 @@ pub(crate) fn edit(ask: &Ask, state: &State, graph: Option<&Graph>) -> Result<Ev
                 (Some(output), role) => fits(place, role, output)?,
                 (None, _) => {}
             }
-            Ok(StepSkipped { place: place.clone(), reason: message, actor, output: ask.value.clone() }.into())
+            let (place, output, version) = (place.clone(), ask.value.clone(), version_of(place, graph));
+            Ok(StepSkipped { place, reason: message, actor, output, version }.into())
         }
         Verb::SetOutput => {
             let (place, role) = open_step(ask, state, graph)?;
@@ -42,7 +43,8 @@ pub(crate) fn edit(ask: &Ask, state: &State, graph: Option<&Graph>) -> Result<Ev
                 return Err(format!("{place} has not begun: `skip` it with an output"));
             }
             fits(place, role, &output)?;
-            Ok(OutputSet { place: place.clone(), output, actor, message }.into())
+            let version = version_of(place, graph);
+            Ok(OutputSet { place: place.clone(), output, version, actor, message }.into())
         }
         Verb::Restart => {
             let (place, cuts) = restart_at(ask, state, graph)?;
@@ -72,6 +74,12 @@ pub(crate) fn edit(ask: &Ask, state: &State, graph: Option<&Graph>) -> Result<Ev
         }
         verb => Err(format!("{} changes nothing that is recorded", verb.as_str())),
     }
+}
+
+/// The version of the form in which the definition at hand takes the step's output.
+fn version_of(place: &Place, graph: Option<&Graph>) -> u32 {
+    let spec = graph.and_then(|graph| graph.find(&place.step).map(|step| graph.step(step)));
+    spec.map_or(1, |spec| spec.version)
 }
 
 /// Whether one of the cuts covers the place.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use stepwell_contract::{
-    Fence, Kind, MessageId, Name, Payload, PayloadError, Record, RunKey, Seq, Timestamp, WorkerId,
+    Fence, MessageId, Name, Payload, PayloadError, Record, RunKey, Seq, Timestamp, WorkerId,
 };
 
 use crate::run::actor::Actor;
@@ -18,6 +18,7 @@ pub use crate::run::notes::{LogLevel, LogLine, Progress};
 use crate::run::output::Shape;
 use crate::run::place::{Path, Place};
 pub use crate::run::reason::{LostReason, PauseReason, ReleaseReason, Then};
+pub use crate::run::record::EventError;
 use crate::run::waiting::{ChildEnd, OnClose, Parent, RunEnd, Said, Waiting, WokenBy};
 use crate::workflow::failure::Failure;
 
@@ -125,6 +126,9 @@ events! {
         seen: Seq,
         /// The step that it goes on from.
         from: Place,
+        /// The version of the workflow that the input was given to; `None` when it is this run's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        input_version: Option<u32>,
         /// Who forked it.
         actor: Actor,
         /// Why, in their words.
@@ -139,6 +143,9 @@ events! {
         place: Place,
         /// How it ended.
         ended: CopiedEnd,
+        /// The version of its output's form.
+        #[serde(default = "first", skip_serializing_if = "is_first")]
+        version: u32,
     }
 
     /// A worker took the run; it holds the lease from here on.
@@ -161,6 +168,18 @@ events! {
         reason: ReleaseReason,
     }
 
+    /// The run goes on with another version of its workflow, which its worker has taken it over to.
+    DefinitionChanged = "definition_changed" {
+        /// The version it was a run of.
+        from: u32,
+        /// The version it is a run of from here on.
+        to: u32,
+        /// The fingerprint of that one's definition.
+        fingerprint: String,
+        /// The worker that has it.
+        worker: WorkerId,
+    }
+
     /// An attempt was counted; after this is durable the step runs.
     StepStarted = "step_started" {
         /// Which step.
@@ -179,6 +198,9 @@ events! {
         attempt: u32,
         /// The result.
         output: Payload,
+        /// The version of its form.
+        #[serde(default = "first", skip_serializing_if = "is_first")]
+        version: u32,
         /// How long the attempt took, in milliseconds.
         #[serde(rename = "ms")]
         elapsed_ms: u64,
@@ -276,6 +298,9 @@ events! {
         attempt: u32,
         /// What they said.
         said: Said<ReportedFailure>,
+        /// The version of the form of a result.
+        #[serde(default = "first", skip_serializing_if = "is_first")]
+        version: u32,
         /// Who.
         #[serde(default, skip_serializing_if = "Actor::is_engine")]
         actor: Actor,
@@ -391,6 +416,9 @@ events! {
         /// What it gives in place of a result; `None` when it passes on what it would have taken.
         #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
         output: Option<Payload>,
+        /// The version of that one's form.
+        #[serde(default = "first", skip_serializing_if = "is_first")]
+        version: u32,
     }
 
     /// An item of a map has failed, and the map goes on without it.
@@ -423,6 +451,9 @@ events! {
         place: Place,
         /// The result.
         output: Payload,
+        /// The version of its form.
+        #[serde(default = "first", skip_serializing_if = "is_first")]
+        version: u32,
         /// Who.
         actor: Actor,
         /// Why, in their words.
@@ -582,6 +613,14 @@ pub(crate) fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Paylo
     Payload::deserialize(from).map(Some)
 }
 
+fn first() -> u32 {
+    1
+}
+
+fn is_first(version: &u32) -> bool {
+    *version == 1
+}
+
 fn is_false(yes: &bool) -> bool {
     !yes
 }
@@ -617,6 +656,7 @@ impl Event {
             Self::RunCreated(_)
             | Self::RunTaken(_)
             | Self::RunReleased(_)
+            | Self::DefinitionChanged(_)
             | Self::SignalReceived(_)
             | Self::ContextMerged(_)
             | Self::UndoStarted(_)
@@ -652,45 +692,4 @@ impl Event {
             _ => false,
         }
     }
-
-    /// The event as the record at `seq`.
-    ///
-    /// # Errors
-    /// [`PayloadError::TooLarge`] when it is over the limit of one record.
-    pub fn record(&self, seq: Seq, at: Timestamp) -> Result<Record, PayloadError> {
-        Ok(Record::new(seq, Kind::of(self.kind()), at, EVENT_FORMAT, self.payload()?))
-    }
-}
-
-/// Why a record cannot be acted on.
-#[derive(Debug, thiserror::Error)]
-pub enum EventError {
-    /// It is of a kind that this engine does not know: written by a newer one.
-    #[error(
-        "record {seq} is of kind {kind:?}, which this version does not know: run a worker of the version that wrote it"
-    )]
-    Unknown {
-        /// Its place.
-        seq: Seq,
-        /// Its kind.
-        kind: String,
-    },
-    /// It is of a newer form: written by a newer engine.
-    #[error(
-        "record {seq} has form {format}, newer than this version reads: run a worker of the version that wrote it"
-    )]
-    Newer {
-        /// Its place.
-        seq: Seq,
-        /// Its form.
-        format: u16,
-    },
-    /// It is damaged or not what its kind says.
-    #[error("record {seq} cannot be read: {source}")]
-    Unreadable {
-        /// Its place.
-        seq: Seq,
-        /// What is wrong.
-        source: PayloadError,
-    },
 }

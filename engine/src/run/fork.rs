@@ -49,7 +49,7 @@ pub fn copies(graph: &Graph, state: &State, place: &Place) -> Result<Vec<Event>,
             let ended = end_of(step, is_tolerated)?;
             // Steps look back on outputs in the order in which they were recorded.
             let nth = state.outputs.iter().position(|(name, _)| place.item.is_root() && *name == place.step);
-            Some((nth.unwrap_or(usize::MAX), StepCopied { place, ended }))
+            Some((nth.unwrap_or(usize::MAX), StepCopied { version: step.version, place, ended }))
         })
         .collect();
     copied.sort_by_key(|(nth, _)| *nth);

@@ -26,6 +26,9 @@ impl State {
             (Event::RunReleased(_), Running | Cancelling) => owned && self.running == 0,
             (Event::RunReleased(_), _) => false,
 
+            (Event::DefinitionChanged(_), Running | Cancelling) => owned && self.running == 0,
+            (Event::DefinitionChanged(_), _) => false,
+
             // While it is being cancelled a run finishes what runs; it starts nothing but what undoes.
             (Event::StepStarted(_), Running) => owned && self.request.is_none(),
             (Event::StepStarted(_), Cancelling) => owned && self.undoing.is_some(),

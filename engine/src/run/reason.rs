@@ -59,6 +59,8 @@ pub enum PauseReason {
     QueueWait,
     /// The definition that this worker has is not the one the run began with.
     DefinitionChanged,
+    /// A stored value has a form that this worker's code does not read.
+    NeedsMigration,
 }
 
 impl PauseReason {
@@ -67,7 +69,11 @@ impl PauseReason {
     pub fn needs_retry(self) -> bool {
         match self {
             Self::Exhausted | Self::NeedsAttention | Self::InDoubt | Self::Quarantined => true,
-            Self::Requested | Self::Interrupted | Self::QueueWait | Self::DefinitionChanged => false,
+            Self::Requested
+            | Self::Interrupted
+            | Self::QueueWait
+            | Self::DefinitionChanged
+            | Self::NeedsMigration => false,
         }
     }
 }

@@ -7,8 +7,10 @@ use stepwell_contract::{Name, Status, Timestamp};
 
 use crate::run::cut::Cut;
 use crate::run::place::{Path, Place};
+use crate::run::reason::PauseReason;
 use crate::run::state::{State, StepState, StepStatus};
 use crate::run::waiting::Child;
+use crate::workflow::failure::Failure;
 
 impl State {
     /// Lets the run go on, with fresh budgets of attempts or not.
@@ -18,6 +20,9 @@ impl State {
         }
         self.status = Status::Queued;
         let trouble = self.trouble().map(|place| place.step.clone());
+        if self.pause.as_ref().is_some_and(|pause| pause.reason == PauseReason::NeedsMigration) {
+            self.read_again();
+        }
         self.pause = None;
         self.failure = None;
         self.ending = None;
@@ -81,6 +86,22 @@ impl State {
     pub(crate) fn trouble(&self) -> Option<&Place> {
         let paused = self.pause.as_ref().and_then(|pause| pause.place.as_ref());
         paused.or(self.failure.as_ref().and_then(|(place, _)| place.as_ref()))
+    }
+
+    /// Lets steps begin again that could not read what is stored: they have not failed by themselves.
+    fn read_again(&mut self) {
+        for group in self.steps.values_mut() {
+            let mut reopened = 0;
+            for (_, step) in group.all_mut() {
+                let is_unread = step.failure.as_ref().is_some_and(Failure::is_unread);
+                if step.status == StepStatus::Failed && is_unread {
+                    step.status = StepStatus::Again;
+                    step.spent = step.attempt;
+                    reopened += 1;
+                }
+            }
+            group.failed -= reopened;
+        }
     }
 
     /// Gives steps that are under way the time back for which the run was held.

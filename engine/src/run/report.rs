@@ -99,7 +99,8 @@ pub(crate) fn report(
         }
     };
     let actor = ask.actor.clone();
-    Ok(StepReported { place: place.clone(), attempt: told.attempt, said, actor }.into())
+    let version = graph.step(index).version;
+    Ok(StepReported { place: place.clone(), attempt: told.attempt, said, version, actor }.into())
 }
 
 /// The event that ends an attempt of which nobody outside has told in time.
@@ -116,7 +117,7 @@ pub(crate) fn overdue(
     let then = after_failure(step, limits, &failure, now, random);
     let said = Said::Failed(ReportedFailure { failure: Box::new(failure), then });
     let actor = crate::run::actor::Actor::Engine;
-    Some(StepReported { place: place.clone(), attempt: step.attempt, said, actor }.into())
+    Some(StepReported { place: place.clone(), attempt: step.attempt, said, version: 1, actor }.into())
 }
 
 /// A number from 0 to 1 that belongs to a message: the same wherever it is read.

@@ -28,6 +28,12 @@ pub struct State {
     pub created: Arc<RunCreated>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// The version of the workflow that it is a run of now.
+    pub workflow_version: u32,
+    /// The fingerprint of the definition of that version which it began with.
+    pub fingerprint: String,
+    /// The version of the workflow that its input was given to.
+    pub input_version: u32,
     /// The worker that has it, and its fencing token.
     pub owner: Option<(WorkerId, Fence)>,
     /// Every step that was ever started, by name.
@@ -167,6 +173,9 @@ impl State {
         Self {
             status: Status::Queued,
             deadline_at: created.deadline_at,
+            workflow_version: created.workflow_version,
+            fingerprint: created.fingerprint.clone(),
+            input_version: created.workflow_version,
             created: Arc::new(created),
             created_at: at,
             owner: None,
@@ -285,6 +294,10 @@ impl State {
                 self.owner = None;
                 self.wake_at = released.wake_at;
             }
+            Event::DefinitionChanged(changed) => {
+                self.workflow_version = changed.to;
+                self.fingerprint.clone_from(&changed.fingerprint);
+            }
             Event::StepStarted(started) => self.start(started, at),
             Event::StepSucceeded(succeeded) => self.succeed(succeeded),
             Event::AttemptFailed(failed) => self.fail(failed),
@@ -292,7 +305,7 @@ impl State {
             Event::TimerStarted(timer) => {
                 self.enter(&timer.place, StepStatus::Sleeping(timer.wake_at), at);
             }
-            Event::TimerFired(fired) => self.leave(&fired.place, StepStatus::Succeeded, None),
+            Event::TimerFired(fired) => self.leave(&fired.place, StepStatus::Succeeded, (None, 1)),
             Event::WaitStarted(wait) => {
                 self.enter(&wait.place, StepStatus::Awaiting(wait.until), at);
                 if let Some(step) = self.step_mut(&wait.place) {
@@ -309,7 +322,7 @@ impl State {
                     }
                     Some((_, signal)) => signal.payload,
                 };
-                self.leave(&ended.place, StepStatus::Succeeded, Some(said));
+                self.leave(&ended.place, StepStatus::Succeeded, (Some(said), 1));
             }
             Event::StepSuspended(suspended) => self.suspend(suspended),
             Event::StepWoken(woken) => self.wake(&woken.place, &woken.part, &woken.by),
@@ -353,30 +366,34 @@ impl State {
                 if self.step(&skipped.place).is_none() {
                     self.enter(&skipped.place, StepStatus::Again, at);
                 }
-                self.leave(&skipped.place, StepStatus::Skipped, skipped.output.clone());
+                let output = (skipped.output.clone(), skipped.version);
+                self.leave(&skipped.place, StepStatus::Skipped, output);
                 if !skipped.actor.is_engine() {
                     self.go_on_after(&skipped.place, at);
                 }
             }
             Event::OutputSet(set) => {
-                self.leave(&set.place, StepStatus::Succeeded, Some(set.output.clone()));
+                let output = (Some(set.output.clone()), set.version);
+                self.leave(&set.place, StepStatus::Succeeded, output);
                 // What a person vouches for has happened, and is undone like what was seen to happen.
                 self.complete(&set.place);
                 self.go_on_after(&set.place, at);
             }
-            Event::RunForked(_) => {}
+            Event::RunForked(forked) => {
+                self.input_version = forked.input_version.unwrap_or(self.input_version);
+            }
             Event::StepCopied(copied) => self.copy(copied, at),
             Event::StepsReset(reset) => {
                 for cut in &reset.cuts {
                     self.set_aside(cut);
                 }
                 if let Some(input) = &reset.input {
-                    Arc::make_mut(&mut self.created).input = input.clone();
+                    self.set_input(input);
                 }
                 self.go_on(at, true);
             }
             Event::InputEdited(edited) => {
-                Arc::make_mut(&mut self.created).input = edited.input.clone();
+                self.set_input(&edited.input);
                 // What a step kept for its next attempt was made of the old one.
                 for (_, step) in self.steps.values_mut().flat_map(StepGroup::all_mut) {
                     step.cursor = None;
@@ -465,6 +482,12 @@ impl State {
         Ok(())
     }
 
+    /// Whoever gives a run another input gives it to the version that the run is of now.
+    fn set_input(&mut self, input: &Payload) {
+        Arc::make_mut(&mut self.created).input = input.clone();
+        self.input_version = self.workflow_version;
+    }
+
     fn end(&mut self, status: Status) {
         self.status = status;
         self.ending = None;
@@ -522,6 +545,7 @@ impl State {
             began_at: at,
             started_at: at,
             output: None,
+            version: 1,
             failure: None,
             then: None,
             cursor: None,
@@ -538,13 +562,19 @@ impl State {
     }
 
     /// Ends a step of which no attempt runs.
-    pub(super) fn leave(&mut self, place: &Place, status: StepStatus, output: Option<Payload>) {
+    pub(super) fn leave(
+        &mut self,
+        place: &Place,
+        status: StepStatus,
+        (output, version): (Option<Payload>, u32),
+    ) {
         let Some(group) = self.steps.get_mut(&place.step) else { return };
         let Some(step) = group.at_mut(&place.item) else { return };
         let had_failed = step.status == StepStatus::Failed;
         step.status = status;
         step.waiting = None;
         step.output.clone_from(&output);
+        step.version = version;
         group.failed -= usize::from(had_failed);
         group.succeeded += 1;
         self.keep_output(place, output);
@@ -555,8 +585,12 @@ impl State {
         let place = &copied.place;
         self.enter(place, StepStatus::Again, at);
         match &copied.ended {
-            CopiedEnd::Succeeded { output } => self.leave(place, StepStatus::Succeeded, output.clone()),
-            CopiedEnd::Skipped { output } => self.leave(place, StepStatus::Skipped, output.clone()),
+            CopiedEnd::Succeeded { output } => {
+                self.leave(place, StepStatus::Succeeded, (output.clone(), copied.version));
+            }
+            CopiedEnd::Skipped { output } => {
+                self.leave(place, StepStatus::Skipped, (output.clone(), copied.version));
+            }
             CopiedEnd::Failed { failure } => {
                 let Some(group) = self.steps.get_mut(&place.step) else { return };
                 group.failed += 1;
@@ -601,6 +635,7 @@ impl State {
             step.status = StepStatus::Succeeded;
             step.crashes = 0;
             step.output = Some(succeeded.output.clone());
+            step.version = succeeded.version;
             step.cursor = None;
             step.memo = Arc::default();
         });

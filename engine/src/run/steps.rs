@@ -51,6 +51,11 @@ impl StepGroup {
         self.single.iter().map(|state| (Path::root(), state)).chain(items)
     }
 
+    pub(crate) fn all_by_path_mut(&mut self) -> impl Iterator<Item = (Path, &mut StepState)> {
+        let items = self.items.iter_mut().map(|(path, state)| (path.clone(), state));
+        self.single.iter_mut().map(|state| (Path::root(), state)).chain(items)
+    }
+
     pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = (bool, &mut StepState)> {
         let items = self.items.values_mut().map(|state| (true, state));
         self.single.iter_mut().map(|state| (false, state)).chain(items)
@@ -74,6 +79,8 @@ pub struct StepState {
     pub started_at: Timestamp,
     /// The result.
     pub output: Option<Payload>,
+    /// The version of the result's form, as stored.
+    pub version: u32,
     /// The latest failure, kept after a later success.
     pub failure: Option<Failure>,
     /// What followed from it.

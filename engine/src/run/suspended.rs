@@ -64,7 +64,7 @@ impl State {
         let place = &reported.place;
         match &reported.said {
             Said::Succeeded { output } => {
-                self.leave(place, StepStatus::Succeeded, Some(output.clone()));
+                self.leave(place, StepStatus::Succeeded, (Some(output.clone()), reported.version));
                 if let Some(step) = self.step_mut(place) {
                     step.cursor = None;
                     step.memo = Arc::default();

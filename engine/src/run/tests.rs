@@ -125,7 +125,7 @@ impl Paper {
 
     fn succeed(&mut self, place: Place, output: &str) {
         let attempt = self.state.step(&place).expect("begun").attempt;
-        self.happen(StepSucceeded { place, attempt, output: json(output), elapsed_ms: 1 });
+        self.happen(StepSucceeded { place, attempt, output: json(output), version: 1, elapsed_ms: 1 });
     }
 
     fn fail(&mut self, place: Place, failure: Failure) -> Then {
@@ -398,7 +398,8 @@ fn a_run_past_its_deadline_fails() {
 #[test]
 fn an_illegal_event_is_refused_and_changes_nothing() {
     let mut run = Paper::chain(&[("a", plain()), ("b", plain())]);
-    let succeed = |attempt| StepSucceeded { place: at("a"), attempt, output: json("1"), elapsed_ms: 0 };
+    let succeed =
+        |attempt| StepSucceeded { place: at("a"), attempt, output: json("1"), version: 1, elapsed_ms: 0 };
     assert!(run.refuses(succeed(1)), "a result of a step that never began");
     assert!(run.refuses(StepStarted { place: at("a"), attempt: 2 }), "a second attempt without a first");
     run.begin();
@@ -449,7 +450,14 @@ fn a_journal_folds_to_the_state_that_wrote_it() {
     happen(&mut run, StepStarted { place: at("a"), attempt: 1 }.into());
     happen(
         &mut run,
-        StepSucceeded { place: at("a"), attempt: 1, output: json("{\"x\":[1,2.50]}"), elapsed_ms: 3 }.into(),
+        StepSucceeded {
+            place: at("a"),
+            attempt: 1,
+            output: json("{\"x\":[1,2.50]}"),
+            version: 1,
+            elapsed_ms: 3,
+        }
+        .into(),
     );
     happen(&mut run, StepStarted { place: at("b"), attempt: 1 }.into());
     let records: Vec<_> = events

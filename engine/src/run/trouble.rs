@@ -6,6 +6,7 @@ use crate::run::decide::Rest;
 use crate::run::event::{LostReason, PauseReason, Then};
 use crate::run::place::Place;
 use crate::run::state::StepState;
+use crate::workflow::classify::ClassifiedBy;
 use crate::workflow::error::ErrorClass;
 use crate::workflow::failure::Failure;
 use crate::workflow::policy::{Effect, Effective, OnExhausted};
@@ -25,6 +26,12 @@ pub(crate) fn of_failed(limits: &Effective, place: &Place, failed: &StepState) -
             "{place} must not be repeated blindly and did not end: {failure}. Find out whether its effect happened; then `retry` if it did not, or `set_output` if it did"
         );
         return pause(PauseReason::InDoubt, message);
+    }
+    if failure.is_unread() {
+        let message = format!(
+            "{place} cannot read what is stored: {failure}. Run a worker that reads it or has a migration for it, then `resume`"
+        );
+        return pause(PauseReason::NeedsMigration, message);
     }
     match &failed.then {
         Some(Then::Exhausted(limit)) if limits.on_exhausted.value == OnExhausted::Pause => {
@@ -71,10 +78,19 @@ pub(crate) fn of_interrupted(
     }
     None
 }
+
+/// Whether a map may go on without an item that failed so.
+pub(crate) fn is_tolerable(failure: &Failure, effect: Effect) -> bool {
+    !is_in_doubt(failure, effect) && !failure.is_unread()
+}
+
 /// Whether a step that must not be repeated blindly may have had its effect although it failed: it was cut off, not
 /// refused.
 pub(crate) fn is_in_doubt(failure: &Failure, effect: Effect) -> bool {
+    // What could not read its input has not begun its work.
+    let has_begun = !(failure.is_unread() && failure.classified_by == ClassifiedBy::Observed);
     effect == Effect::NotIdempotent
+        && has_begun
         && matches!(failure.class, ErrorClass::Timeout | ErrorClass::Bug | ErrorClass::LostWorker)
 }
 
@@ -87,7 +103,7 @@ pub fn after_failure(
     now: Timestamp,
     random: f64,
 ) -> Then {
-    if is_in_doubt(failure, limits.effect.value) {
+    if is_in_doubt(failure, limits.effect.value) || failure.is_unread() {
         return Then::Never;
     }
     let elapsed_ms = now.since_ms(step.began_at);

@@ -105,7 +105,7 @@ impl<'a> Walk<'a> {
                     let rest = trouble::of_failed(limits, &place, present);
                     let failure = present.failure.clone();
                     let tolerable =
-                        failure.filter(|failure| !trouble::is_in_doubt(failure, limits.effect.value));
+                        failure.filter(|failure| trouble::is_tolerable(failure, limits.effect.value));
                     return At::Stuck(Box::new(Trouble { rest, tolerable }));
                 }
                 StepStatus::Interrupted(reason) => {
@@ -435,8 +435,8 @@ impl Flow {
                 let place = walk.place(*step, &self.path);
                 if walk.state.step(&place).is_none() {
                     let reason = format!("{} said {word}", walk.name(by));
-                    walk.events
-                        .push(StepSkipped { place, reason, actor: Actor::Engine, output: None }.into());
+                    let (actor, output, version) = (Actor::Engine, None, 1);
+                    walk.events.push(StepSkipped { place, reason, actor, output, version }.into());
                 }
             }
             let flow = Self::at(self.path.clone(), self.given.clone());

@@ -16,7 +16,7 @@ use crate::workflow::context::StepContext;
 use crate::workflow::definition::Definition;
 use crate::workflow::error::StepError;
 use crate::workflow::graph::Graph;
-use crate::workflow::step::{ErasedStep, RawError, SharedStep};
+use crate::workflow::step::{ErasedStep, RawError, SharedStep, Undecodable};
 
 /// After so many polls whoever waits for a body together with something else has asked that too.
 const POLLS_TO_HANG: u32 = 8;
@@ -117,6 +117,10 @@ impl ErasedStep for Watched {
                 ended
             }
         }
+    }
+
+    fn check_input(&self, input: &Payload) -> Result<(), Undecodable> {
+        self.step.check_input(input)
     }
 }
 

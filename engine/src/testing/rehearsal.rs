@@ -21,11 +21,9 @@ use crate::workflow::context::Resources;
 use crate::workflow::definition::{Definition, Workflow};
 use crate::workflow::error::{StepError, StepResult};
 use crate::workflow::graph::Graph;
+use crate::workflow::nearest::nearest;
 use crate::workflow::policy::StepPolicy;
 use crate::workflow::step::{Erased, SharedStep, Step, StepFn};
-
-/// How much two names have in common, from 0 to 1, at the least for one to be taken for the other misspelt.
-const NEAR: f64 = 0.7;
 
 /// Why a rehearsal did not take place. What the workflow itself does is never an error: see [`Rehearsed`].
 #[derive(Debug, thiserror::Error)]
@@ -301,9 +299,7 @@ pub(crate) fn named(workflow: &Name, graph: &Graph, name: &str) -> Result<Name, 
     if let Some(step) = names().find(|step| step.as_str() == name) {
         return Ok(step.clone());
     }
-    let near = |step: &Name| strsim::jaro_winkler(step.as_str(), name);
-    let nearest = names().max_by(|a, b| near(a).total_cmp(&near(b)));
-    let hint = match nearest.filter(|step| near(step) > NEAR) {
+    let hint = match nearest(name, names()) {
         Some(step) => format!(": did you mean {:?}?", step.as_str()),
         None => format!("; it has {}", names().map(Name::as_str).collect::<Vec<_>>().join(", ")),
     };

@@ -25,7 +25,7 @@ use crate::workflow::suspend::Heard;
 #[derive(Debug)]
 #[must_use]
 pub struct WorkflowStart {
-    draft: Draft,
+    pub(super) draft: Draft,
 }
 
 impl WorkflowStart {
@@ -125,6 +125,7 @@ impl<I, C> WorkflowBuilder<I, C> {
     ) -> WorkflowBuilder<I, S::Output> {
         let policy = step.policy();
         let index = self.draft.add(name.as_ref(), policy, Arc::new(Erased(step)));
+        self.draft.steps[index.0].0.version = S::VERSION;
         self.draft.nodes.push(Node::Step(index));
         self.then()
     }
@@ -146,7 +147,11 @@ impl<I, C> WorkflowBuilder<I, C> {
     /// a tuple. When one fails for good, the others start nothing more; see [`wait_all`](Self::wait_all).
     pub fn parallel<B: Branches<C>>(mut self, branches: B) -> WorkflowBuilder<I, B::Output> {
         let added = branches.into_steps();
-        let steps = added.into_iter().map(|branch| self.draft.add(branch.name, branch.policy, branch.step));
+        let steps = added.into_iter().map(|branch| {
+            let index = self.draft.add(branch.name, branch.policy, branch.step);
+            self.draft.steps[index.0].0.version = branch.version;
+            index
+        });
         let branches = steps.map(|step| vec![Node::Step(step)]).collect();
         self.draft.nodes.push(Node::Parallel { branches, join: Join::FailFast });
         self.then()
@@ -287,7 +292,7 @@ impl<I, C> WorkflowBuilder<I, C> {
     /// holds the run.
     pub fn compensate<S: Step<Input = C>>(self, undo: S) -> Self {
         let policy = undo.policy();
-        self.add_undo(Some(S::NAME), policy, Arc::new(Erased(undo)))
+        self.add_undo(Some(S::NAME), policy, S::VERSION, Arc::new(Erased(undo)))
     }
 
     /// Like [`compensate`](Self::compensate), with a closure, as the step `NAME.undo`.
@@ -297,10 +302,10 @@ impl<I, C> WorkflowBuilder<I, C> {
         Fut: Future<Output = StepResult<()>> + Send + 'static,
         C: DeserializeOwned + Send + 'static,
     {
-        self.add_undo(None, StepPolicy::default(), Arc::new(StepFn::new(undo)))
+        self.add_undo(None, StepPolicy::default(), 1, Arc::new(StepFn::new(undo)))
     }
 
-    fn add_undo(mut self, name: Option<&str>, policy: StepPolicy, code: SharedStep) -> Self {
+    fn add_undo(mut self, name: Option<&str>, policy: StepPolicy, version: u32, code: SharedStep) -> Self {
         let Some(Node::Step(step)) = self.draft.nodes.last() else {
             let workflow = self.draft.name.clone();
             self.draft.refuse(BuildError::NothingToUndo { workflow });
@@ -309,6 +314,7 @@ impl<I, C> WorkflowBuilder<I, C> {
         let step = step.0;
         let of_step = format!("{}.undo", self.draft.steps[step].0.name);
         let undo = self.draft.add(name.unwrap_or(&of_step), policy, code);
+        self.draft.steps[undo.0].0.version = version;
         self.draft.steps[step].0.undo = Some(undo);
         self
     }
@@ -644,6 +650,7 @@ pub trait Branches<Input> {
 pub struct Branch {
     name: &'static str,
     policy: StepPolicy,
+    version: u32,
     step: SharedStep,
 }
 
@@ -655,7 +662,7 @@ impl fmt::Debug for Branch {
 
 impl Branch {
     fn new<S: Step>(step: S) -> Self {
-        Self { name: S::NAME, policy: step.policy(), step: Arc::new(Erased(step)) }
+        Self { name: S::NAME, policy: step.policy(), version: S::VERSION, step: Arc::new(Erased(step)) }
     }
 }
 

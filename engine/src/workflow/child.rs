@@ -17,11 +17,11 @@ use crate::run::event::ChildStarted;
 use crate::run::place::Place;
 use crate::run::request::{Ask, Verb};
 use crate::run::waiting::{self, ChildEnd, OnClose, Parent, Waiting};
-use crate::workflow::context::StepContext;
+use crate::workflow::context::{StepContext, unread};
 use crate::workflow::definition::{Definition, Workflow};
 use crate::workflow::error::{StepError, StepResult};
 use crate::workflow::finite;
-use crate::workflow::step::{ErasedStep, RawError, decode};
+use crate::workflow::step::{ErasedStep, RawError, Undecodable, decode};
 
 /// How a child that the definition itself starts is named among those of its step.
 const OF_NODE: &str = "run";
@@ -178,8 +178,7 @@ impl<O> Child<O> {
         O: DeserializeOwned,
     {
         let output = output(ctx, &self.part, &self.run)?;
-        decode(&output, &format!("result of run {}", self.run))
-            .map_err(|failure| StepError::bug(failure.to_string()))
+        decode(&output, &format!("result of run {}", self.run)).map_err(unread)
     }
 }
 
@@ -344,6 +343,10 @@ impl ErasedStep for ChildNode {
         let run = start(ctx, OF_NODE, &self.0, input.clone()).await.map_err(RawError::Step)?;
         output(ctx, OF_NODE, &run).map_err(RawError::Step)
     }
+
+    fn check_input(&self, _input: &Payload) -> Result<(), Undecodable> {
+        Ok(())
+    }
 }
 
 /// The code of a node that is left to someone outside.
@@ -355,6 +358,10 @@ pub(crate) struct Outside {
 impl ErasedStep for Outside {
     async fn run_raw(&self, ctx: &StepContext, _input: &Payload) -> Result<Payload, RawError> {
         ctx.report_later(self.within_ms.map(std::time::Duration::from_millis)).map_err(RawError::Step)
+    }
+
+    fn check_input(&self, _input: &Payload) -> Result<(), Undecodable> {
+        Ok(())
     }
 }
 

@@ -27,6 +27,7 @@ use crate::run::suspended::wait_key;
 use crate::run::waiting::Child;
 use crate::workflow::child::Children;
 use crate::workflow::error::{StepError, StepResult};
+use crate::workflow::failure::{Failure, NEEDS_MIGRATION};
 use crate::workflow::finite;
 use crate::workflow::step::{Step, decode};
 use crate::workflow::suspend::Woken;
@@ -51,6 +52,7 @@ struct Inner {
     cancelled: CancellationToken,
     clock: Arc<dyn Clock>,
     outputs: Arc<Vec<(Name, Payload)>>,
+    stale: Arc<BTreeMap<Name, String>>,
     cursor: Mutex<Option<Payload>>,
     memo: Mutex<Arc<BTreeMap<String, Payload>>>,
     children: Mutex<Children>,
@@ -120,6 +122,8 @@ pub(crate) struct Surroundings {
     pub(crate) cancelled: CancellationToken,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) outputs: Arc<Vec<(Name, Payload)>>,
+    /// Steps whose stored outputs cannot be read, and why.
+    pub(crate) stale: Arc<BTreeMap<Name, String>>,
     pub(crate) cursor: Option<Payload>,
     pub(crate) memo: Arc<BTreeMap<String, Payload>>,
     pub(crate) children: Children,
@@ -143,6 +147,7 @@ impl StepContext {
             cancelled: around.cancelled,
             clock: around.clock,
             outputs: around.outputs,
+            stale: around.stale,
             cursor: Mutex::new(around.cursor),
             memo: Mutex::new(around.memo),
             children: Mutex::new(around.children),
@@ -272,11 +277,13 @@ impl StepContext {
     /// As for [`output`](Self::output); class `bug` also when the output is of another type.
     pub fn output_of<T: DeserializeOwned>(&self, step: &str) -> StepResult<T> {
         let found = self.0.outputs.iter().rev().find(|(name, _)| name.as_str() == step);
-        let (_, payload) = found.ok_or_else(|| {
+        let (name, payload) = found.ok_or_else(|| {
             StepError::bug(format!("step {step} has no recorded output before {}", self.0.place))
         })?;
-        decode(payload, &format!("output of step {step}"))
-            .map_err(|failure| StepError::bug(failure.to_string()))
+        if let Some(why) = self.0.stale.get(name) {
+            return Err(StepError::bug(format!("output of step {step}: {why}")).code(NEEDS_MIGRATION));
+        }
+        decode(payload, &format!("output of step {step}")).map_err(unread)
     }
 
     /// Runs a part of the step once: its result is written under `name`, and later attempts of the step get it
@@ -297,7 +304,7 @@ impl StepContext {
         let known = lock(&self.0.memo).get(name).cloned();
         if let Some(known) = known {
             let what = format!("result of part {name:?}");
-            return decode(&known, &what).map_err(|failure| StepError::bug(failure.to_string()));
+            return decode(&known, &what).map_err(unread);
         }
         let value = part().await?;
         let payload =
@@ -340,7 +347,7 @@ impl StepContext {
     pub fn cursor<C: DeserializeOwned>(&self) -> StepResult<Option<C>> {
         let cursor = lock(&self.0.cursor).clone();
         let decoded = cursor.map(|cursor| decode(&cursor, "cursor")).transpose();
-        decoded.map_err(|failure| StepError::bug(failure.to_string()))
+        decoded.map_err(unread)
     }
 
     /// The document that all steps of the run share, as it was when this attempt began, with what it has merged since.
@@ -464,6 +471,11 @@ impl StepContext {
         link.send(Ask { event, reply }).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
+}
+
+/// What a step is told that cannot read what its run has stored.
+pub(crate) fn unread(failure: Failure) -> StepError {
+    StepError::bug(failure.message).code(NEEDS_MIGRATION)
 }
 
 impl fmt::Debug for StepContext {
@@ -595,6 +607,7 @@ impl TestContext {
             cancelled: CancellationToken::new(),
             clock: Arc::new(SystemClock),
             outputs: Arc::new(self.outputs),
+            stale: Arc::default(),
             cursor: self.cursor,
             memo: Arc::new(self.memo),
             children: Arc::default(),

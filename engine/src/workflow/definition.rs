@@ -1,18 +1,21 @@
 //! A workflow: the definition that a builder makes.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use stepwell_contract::{IdError, Name};
+use stepwell_contract::{IdError, Name, Payload};
 
 use crate::workflow::builder::WorkflowStart;
 use crate::workflow::draft::Draft;
-use crate::workflow::failure::Failure;
+use crate::workflow::failure::{Failure, payload_of_panic};
 use crate::workflow::graph::{Graph, StepIndex};
+use crate::workflow::migrate::Migrations;
 use crate::workflow::policy::{PolicyError, RunPolicy};
-use crate::workflow::step::{ErasedStep, SharedStep};
+use crate::workflow::step::{ErasedStep, SharedStep, Undecodable};
 
 /// Most items of a map that run at once.
 pub const MAP_CONCURRENCY_MAX: u32 = 1_000;
@@ -53,6 +56,8 @@ pub struct Definition {
     pub(crate) version: u32,
     pub(crate) queue: Name,
     pub(crate) policy: RunPolicy,
+    pub(crate) takes_over: Arc<BTreeSet<u32>>,
+    pub(crate) migrations: Arc<Migrations>,
     pub(crate) graph: Arc<Graph>,
     pub(crate) steps: Arc<[SharedStep]>,
     pub(crate) fingerprint: String,
@@ -83,6 +88,11 @@ impl Definition {
         &self.policy
     }
 
+    /// The older versions whose runs it goes on with; see [`OnChange::Migrate`](crate::OnChange::Migrate).
+    pub fn takes_over(&self) -> impl Iterator<Item = u32> {
+        self.takes_over.iter().copied()
+    }
+
     /// What it consists of.
     #[must_use]
     pub fn graph(&self) -> &Arc<Graph> {
@@ -99,11 +109,22 @@ impl Definition {
     pub(crate) fn elsewhere(name: Name, version: u32, queue: Name) -> Self {
         let graph = Arc::default();
         let (policy, steps, fingerprint) = (RunPolicy::default(), Arc::new([]), String::new());
-        Self { name, version, queue, policy, graph, steps, fingerprint }
+        let (takes_over, migrations) = Default::default();
+        Self { name, version, queue, policy, takes_over, migrations, graph, steps, fingerprint }
     }
 
     pub(crate) fn step(&self, index: StepIndex) -> &Arc<dyn ErasedStep> {
         &self.steps[index.0]
+    }
+
+    /// Whether a step can read an input; nothing of the step runs but how its input is decoded.
+    pub(crate) fn check_input(&self, step: StepIndex, input: &Payload) -> Result<(), Undecodable> {
+        // Decoding is code of the user too.
+        let checked = catch_unwind(AssertUnwindSafe(|| self.step(step).check_input(input)));
+        checked.unwrap_or_else(|panic| {
+            let why = format!("decoding it panicked: {}", payload_of_panic(panic));
+            Err(Undecodable { path: ".".to_owned(), why })
+        })
     }
 
     /// The same definition with other code behind its steps.
@@ -218,6 +239,22 @@ pub enum BuildError {
         workflow: String,
         /// The step that chooses.
         step: String,
+    },
+    /// A migration of stored values that nothing could use, or one that is missing between others.
+    #[error("workflow {workflow}: {why}")]
+    Migration {
+        /// The workflow.
+        workflow: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// What it says of runs of older versions contradicts itself.
+    #[error("workflow {workflow}: {why}")]
+    Takeover {
+        /// The workflow.
+        workflow: String,
+        /// What contradicts.
+        why: &'static str,
     },
     /// A body gave back another builder than it was given.
     #[error("workflow {workflow}: a body must go on with the builder that it is given")]

@@ -1,5 +1,6 @@
 //! What a builder has collected. The first mistake is kept and told at the end.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use stepwell_contract::Name;
 use crate::workflow::builder::WorkflowBuilder;
 use crate::workflow::definition::{BuildError, Definition};
 use crate::workflow::graph::{Graph, Node, Sequence, StepIndex, StepSpec};
-use crate::workflow::policy::{RunPolicy, StepPolicy};
+use crate::workflow::migrate::Migrations;
+use crate::workflow::policy::{OnChange, RunPolicy, StepPolicy};
 use crate::workflow::step::SharedStep;
 
 /// What a builder has collected; the first mistake is kept and told by `build`.
@@ -20,6 +22,9 @@ pub(crate) struct Draft {
     pub(crate) version: u32,
     pub(crate) queue: Option<Name>,
     pub(crate) policy: RunPolicy,
+    /// The versions whose runs it takes over.
+    pub(crate) takes_over: BTreeSet<u32>,
+    pub(crate) migrations: Migrations,
     pub(crate) steps: Vec<(StepSpec, SharedStep)>,
     pub(crate) nodes: Vec<Node>,
     /// The step that names the items of the map that comes next.
@@ -35,6 +40,8 @@ impl Draft {
             version: 1,
             queue: None,
             policy: RunPolicy::default(),
+            takes_over: BTreeSet::new(),
+            migrations: Migrations::default(),
             steps: Vec::new(),
             nodes: Vec::new(),
             names: None,
@@ -87,8 +94,10 @@ impl Draft {
             // What it says for all its steps holds for them here too.
             let policy = spec.policy.or(definition.policy.step);
             let index = self.add(&format!("{prefix}{}", spec.name), policy, Arc::clone(code));
+            self.steps[index.0].0.version = spec.version;
             self.steps[index.0].0.undo = spec.undo.map(|undo| StepIndex(undo.0 + offset));
         }
+        self.migrations.include(&definition.migrations, |step| Name::new(format!("{prefix}{step}")).ok());
         self.nodes.extend(definition.graph.nodes.iter().map(|node| node.shifted(offset)));
     }
 
@@ -111,7 +120,13 @@ impl Draft {
             spec.policy.check().map_err(refuse(format!("step {}", spec.name)))?;
         }
         self.policy.check().map_err(refuse("the workflow itself".to_owned()))?;
-        let (steps, code): (Vec<_>, Vec<_>) = self.steps.into_iter().unzip();
+        self.check_takeover()?;
+        let (steps, code): (Vec<StepSpec>, Vec<_>) = self.steps.into_iter().unzip();
+        if let Some(step) = steps.iter().find(|step| step.version == 0) {
+            let why = format!("{} has version 0: versions begin with 1", step.name);
+            return Err(BuildError::Migration { workflow: self.name, why });
+        }
+        self.migrations.check(&self.name, self.version, &steps)?;
         let mut graph = Graph { steps, nodes: self.nodes };
         graph.measure();
         if let Some(step) = graph.recalled_from_within() {
@@ -127,10 +142,26 @@ impl Draft {
             version: self.version,
             queue,
             policy: self.policy,
+            takes_over: Arc::new(self.takes_over),
+            migrations: Arc::new(self.migrations),
             graph: Arc::new(graph),
             steps: code.into(),
             fingerprint,
         })
+    }
+}
+
+impl Draft {
+    /// Which versions it takes over says the same as what becomes of their runs.
+    fn check_takeover(&self) -> Result<(), BuildError> {
+        let migrates = self.policy.on_change == OnChange::Migrate;
+        let why = match self.takes_over.last() {
+            None if migrates => "`OnChange::Migrate` needs `takes_over` to say of which versions",
+            Some(_) if !migrates => "`takes_over` needs `on_change(OnChange::Migrate)`",
+            Some(newest) if *newest >= self.version => "`takes_over` names a version that is not older",
+            _ => return Ok(()),
+        };
+        Err(BuildError::Takeover { workflow: self.name.clone(), why })
     }
 }
 

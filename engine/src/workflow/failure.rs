@@ -18,6 +18,9 @@ pub const CHAIN_ENTRY_BYTES_MAX: usize = 2 << 10;
 /// Longest code, place, or name of a classifier kept, in bytes.
 pub const NAME_BYTES_MAX: usize = 512;
 
+/// The code of a failure to read what is stored.
+pub const NEEDS_MIGRATION: &str = "needs_migration";
+
 /// How an attempt or a run failed, as stored. Its texts are bounded; what was cut off says so.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Failure {
@@ -112,6 +115,25 @@ impl Failure {
     #[must_use]
     pub fn undecodable(what: impl fmt::Display, detail: impl fmt::Display) -> Self {
         Self::observed(ErrorClass::Bug, "undecodable", format!("{what} does not fit its type: {detail}"))
+    }
+
+    /// The same for a value that is read from the store: what is stored has another form than the code at hand, and another
+    /// attempt by the same code would read it the same way.
+    #[must_use]
+    pub(crate) fn unread(self) -> Self {
+        Self { code: Some(NEEDS_MIGRATION.to_owned()), ..self }
+    }
+
+    /// A stored value that could not be read, found before any attempt.
+    #[must_use]
+    pub(crate) fn unread_value(what: impl fmt::Display) -> Self {
+        Self::observed(ErrorClass::Bug, NEEDS_MIGRATION, what.to_string())
+    }
+
+    /// Whether something stored could not be read.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        self.code.as_deref() == Some(NEEDS_MIGRATION)
     }
 
     /// An output is too large to be stored.

@@ -17,6 +17,8 @@ pub struct StepSpec {
     pub name: Name,
     /// The limits it sets itself.
     pub policy: StepPolicy,
+    /// The version of the form of its output.
+    pub version: u32,
     /// How many maps and loops it is in.
     #[serde(default)]
     pub depth: usize,
@@ -29,7 +31,7 @@ impl StepSpec {
     /// A step of that name.
     #[must_use]
     pub fn new(name: Name, policy: StepPolicy) -> Self {
-        Self { name, policy, depth: 0, undo: None }
+        Self { name, policy, version: 1, depth: 0, undo: None }
     }
 }
 

@@ -72,6 +72,27 @@ pub enum OnExhausted {
     Fail,
 }
 
+/// What a worker does with a run that began under another definition of its workflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnChange {
+    /// A run stays with the version of the workflow that it began with; a changed definition of that version goes on with it
+    /// where it fits what is recorded.
+    #[default]
+    Pin,
+    /// The same, and the worker takes over runs of the older versions that the workflow lists; those that fit go on as runs
+    /// of this one.
+    Migrate,
+    /// A changed definition under the same version holds the run, also where it would fit.
+    Refuse,
+}
+
+impl OnChange {
+    fn is_pin(&self) -> bool {
+        *self == Self::Pin
+    }
+}
+
 /// The value of a limit of time that says: no limit, whatever is said further out.
 const NO_LIMIT_MS: u64 = u64::MAX;
 
@@ -252,6 +273,9 @@ pub struct RunPolicy {
     /// How long the run may wait for its first worker, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_wait_ms: Option<u64>,
+    /// What becomes of runs that began under another definition.
+    #[serde(default, skip_serializing_if = "OnChange::is_pin")]
+    pub on_change: OnChange,
     /// What holds for each step that does not say otherwise.
     #[serde(default, skip_serializing_if = "StepPolicy::says_nothing")]
     pub step: StepPolicy,
@@ -275,6 +299,13 @@ impl RunPolicy {
     #[must_use]
     pub fn queue_wait(mut self, limit: Duration) -> Self {
         self.queue_wait_ms = Some(ms(limit));
+        self
+    }
+
+    /// What becomes of runs that began under another definition.
+    #[must_use]
+    pub fn on_change(mut self, then: OnChange) -> Self {
+        self.on_change = then;
         self
     }
 

@@ -57,6 +57,9 @@ pub trait Step: Send + Sync + 'static {
     /// The durable identity of the step in its workflow: results are kept under it, so it outlives renamed types and
     /// moved code.
     const NAME: &'static str;
+    /// The version of the form of its output, from 1: raise it when what is stored of older runs no longer means the same, and
+    /// say with [`migrate`](crate::workflow::builder::WorkflowBuilder::migrate) how the old form becomes the new one.
+    const VERSION: u32 = 1;
 
     /// The limits of the step. What it does not say, the workflow says, then the engine, then the defaults.
     fn policy(&self) -> StepPolicy {
@@ -78,6 +81,9 @@ pub trait Step: Send + Sync + 'static {
 #[async_trait]
 pub(crate) trait ErasedStep: Send + Sync {
     async fn run_raw(&self, ctx: &StepContext, input: &Payload) -> Result<Payload, RawError>;
+
+    /// Whether the step can read that input; nothing of it runs.
+    fn check_input(&self, input: &Payload) -> Result<(), Undecodable>;
 }
 
 /// How an attempt of an erased step ends without a result.
@@ -94,9 +100,13 @@ pub(crate) struct Erased<S>(pub(crate) S);
 #[async_trait]
 impl<S: Step> ErasedStep for Erased<S> {
     async fn run_raw(&self, ctx: &StepContext, input: &Payload) -> Result<Payload, RawError> {
-        let input = decode(input, "input").map_err(RawError::Value)?;
+        let input = read(input, "input").map_err(RawError::Value)?;
         let output = self.0.run(ctx, input).await.map_err(RawError::Step)?;
         encode(&output).map_err(RawError::Value)
+    }
+
+    fn check_input(&self, input: &Payload) -> Result<(), Undecodable> {
+        examine::<S::Input>(input).map(drop)
     }
 }
 
@@ -121,9 +131,13 @@ where
     O: Serialize + Send + Sync + 'static,
 {
     async fn run_raw(&self, ctx: &StepContext, input: &Payload) -> Result<Payload, RawError> {
-        let input = decode(input, "input").map_err(RawError::Value)?;
+        let input = read(input, "input").map_err(RawError::Value)?;
         let output = (self.run)(ctx.clone(), input).await.map_err(RawError::Step)?;
         encode(&output).map_err(RawError::Value)
+    }
+
+    fn check_input(&self, input: &Payload) -> Result<(), Undecodable> {
+        examine::<I>(input).map(drop)
     }
 }
 
@@ -147,8 +161,12 @@ where
     W: Serialize + 'static,
 {
     async fn run_raw(&self, _ctx: &StepContext, input: &Payload) -> Result<Payload, RawError> {
-        let given: C = decode(input, "input").map_err(RawError::Value)?;
+        let given: C = read(input, "input").map_err(RawError::Value)?;
         encode(&(self.decide)(&given)).map_err(RawError::Value)
+    }
+
+    fn check_input(&self, input: &Payload) -> Result<(), Undecodable> {
+        examine::<C>(input).map(drop)
     }
 }
 
@@ -160,18 +178,41 @@ impl ErasedStep for Passive {
     async fn run_raw(&self, ctx: &StepContext, _input: &Payload) -> Result<Payload, RawError> {
         Err(RawError::Step(StepError::bug(format!("{} waits and has no code to run", ctx.place()))))
     }
+
+    fn check_input(&self, _input: &Payload) -> Result<(), Undecodable> {
+        Ok(())
+    }
 }
 
-/// The value of a stored payload; a failure names the place in the JSON where it does not fit.
-pub(crate) fn decode<T: DeserializeOwned>(payload: &Payload, what: &str) -> Result<T, Failure> {
+/// Where in a JSON text its value does not fit a type, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("at {path}: {why}")]
+pub(crate) struct Undecodable {
+    /// The place, such as `lines[2].price`; `.` for the whole.
+    pub(crate) path: String,
+    pub(crate) why: String,
+}
+
+/// The value of a payload.
+pub(crate) fn examine<T: DeserializeOwned>(payload: &Payload) -> Result<T, Undecodable> {
     payload.decode().map_err(|_| {
         // Only a failure pays for knowing the path.
         let mut from = serde_json::Deserializer::from_str(payload.text());
         match serde_path_to_error::deserialize::<_, T>(&mut from) {
-            Err(error) => Failure::undecodable(what, format!("at {}: {}", error.path(), error.inner())),
-            Ok(_) => Failure::undecodable(what, "it has more than one JSON value"),
+            Err(error) => Undecodable { path: error.path().to_string(), why: error.inner().to_string() },
+            Ok(_) => Undecodable { path: ".".to_owned(), why: "it has more than one JSON value".to_owned() },
         }
     })
+}
+
+/// The value of a stored payload; a failure names the place in the JSON where it does not fit.
+pub(crate) fn decode<T: DeserializeOwned>(payload: &Payload, what: &str) -> Result<T, Failure> {
+    examine(payload).map_err(|undecodable| Failure::undecodable(what, undecodable))
+}
+
+/// The value of a payload that a run has stored.
+pub(crate) fn read<T: DeserializeOwned>(payload: &Payload, what: &str) -> Result<T, Failure> {
+    decode(payload, what).map_err(Failure::unread)
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<Payload, Failure> {

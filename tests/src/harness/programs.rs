@@ -73,6 +73,7 @@ pub fn main(arguments: &Arguments) -> ExitCode {
         report.count_at_least("failed", tally.failed, programs / 20);
         report.count_at_least("undone", tally.undone, programs / 100);
         report.count_at_least("causes", tally.causes, programs / 20);
+        report.count_at_least("checks", tally.checks, programs / 100);
         report.count("signals", tally.signals);
         report.count("takeovers", tally.takeovers);
     }
@@ -104,6 +105,7 @@ struct Tally {
     takeovers: u64,
     undone: u64,
     causes: u64,
+    checks: u64,
     violations: Vec<String>,
 }
 
@@ -310,6 +312,15 @@ impl Group {
                         "nothing will move {asked}: {}",
                         latest(engines[0].0.backend().as_ref(), asked).await
                     ));
+                }
+            }
+            // Wherever a run is, the definitions that brought it there go on with it.
+            if ticks.is_multiple_of(50)
+                && let Ok(report) = engines[0].0.check().await
+            {
+                tally.checks += 1;
+                if !report.is_fine() {
+                    tally.violations.push(format!("a check under the same code: {report}"));
                 }
             }
             if ticks.is_multiple_of(20) && late.is_empty() && asks.is_empty() {

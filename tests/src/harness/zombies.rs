@@ -55,7 +55,7 @@ pub fn stale_batches(mine: &Head, present: &Head, step: &str) -> Vec<(&'static s
                     .into(),
             ),
         ),
-        ("result", Some(StepSucceeded { place, attempt, output: payload, elapsed_ms: 1 }.into())),
+        ("result", Some(StepSucceeded { place, attempt, output: payload, version: 1, elapsed_ms: 1 }.into())),
     ];
     let mut batches = Vec::new();
     for (what, event) in events {

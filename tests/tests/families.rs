@@ -32,7 +32,7 @@ fn shipment(done: &Arc<Done>) -> Workflow<String, String> {
     Workflow::named("shipment")
         .step_fn("pack", pack)
         .wait_for::<String>("address")
-        .step_fn("address", address)
+        .step_fn("label", address)
         .build()
         .expect("a valid definition")
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stepwell::prelude::*;
-use stepwell::{Actor, EngineOptions, Error, StartRun, Verb};
-use stepwell_contract::{Backend, Head, Name, Record, RunKey, Status};
+use stepwell::{Actor, Ask, EngineOptions, Error, StartRun, Verb};
+use stepwell_contract::{Backend, Head, Name, Payload, Record, RunKey, Status};
 use stepwell_tests::audit::{check_journal, journal};
 use stepwell_tests::hold::{Hold, PATIENCE};
+use stepwell_tests::on_every_store;
 use stepwell_tests::place::{Kind, Place};
 use stepwell_tests::wait::wait_until;
 
@@ -95,6 +96,15 @@ impl Scene {
         }
         self.comes_to(&key, status).await;
         key
+    }
+
+    /// The step of the run's workflow.
+    fn step_of(&self, head: &Head) -> &'static str {
+        match head.workflow.as_str() {
+            "failing" => "fails",
+            "quick" => "passes",
+            _ => "held",
+        }
     }
 
     async fn head(&self, key: &RunKey) -> Head {
@@ -194,3 +204,54 @@ async fn each_verb_is_answered_in_each_state_in_memory() {
 async fn each_verb_is_answered_in_each_state_across_workers_on_redis() {
     each_verb_in_each_state(Kind::Redis).await;
 }
+
+/// What a request that changes something says more than its verb.
+fn edit(verb: Verb, step: &str) -> Ask {
+    let json = |value: &serde_json::Value| Payload::encode(value).expect("JSON");
+    let ask = Ask::new(verb, Actor::Person("ada".to_owned()), "why not");
+    let at = |ask: Ask| ask.at(step.parse().expect("a place"));
+    match verb {
+        Verb::SetOutput => at(ask).with(json(&serde_json::json!(7))),
+        Verb::EditInput => ask.with(json(&serde_json::json!(null))),
+        Verb::MergeContext => ask.with(json(&serde_json::json!({"seen": {"by": "ada"}}))),
+        Verb::Report => {
+            at(ask).with(json(&serde_json::json!({"attempt": 1, "said": {"succeeded": {"output": 7}}})))
+        }
+        _ => at(ask),
+    }
+}
+
+/// Asked by another engine on the same store: what a dry run foretells is what happens, and a refusal changes nothing.
+async fn each_edit_in_each_state_does_what_its_dry_run_says(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    let (mut allowed, mut refused) = (0, 0);
+    for status in STATES {
+        for verb in Verb::ALL.into_iter().filter(|verb| verb.is_edit()) {
+            let what = format!("{} when {status}", verb.as_str());
+            let key = scene.run_in(status, &format!("{}-{status}", verb.as_str())).await;
+            let (head, records) = (scene.head(&key).await, scene.records(&key).await);
+            let ask = edit(verb, scene.step_of(&head));
+            let foretold = scene.other.dry_run(&key, &ask).await.expect(&what);
+            let answer = tokio::time::timeout(Duration::from_secs(60), scene.other.send(&key, ask)).await;
+            let answer = answer.expect(&what);
+            // A run that is running or being cancelled moves by itself between the two.
+            let moves = matches!(status, Status::Running | Status::Cancelling);
+            match (foretold.is_allowed(), answer) {
+                (true, Ok(_)) => allowed += 1,
+                (false, Err(Error::Refused { .. })) => {
+                    refused += 1;
+                    if !moves {
+                        assert_eq!(scene.head(&key).await, head, "{what}");
+                        assert_eq!(scene.records(&key).await, records, "{what}");
+                    }
+                }
+                (_, answer) => assert!(moves, "{what}: foretold {foretold:?}, and then {answer:?}"),
+            }
+            assert!(check_journal(&key, &scene.records(&key).await).is_empty(), "{what}");
+            scene.hold.release();
+            scene.hold.hold_again();
+        }
+    }
+    assert!(allowed >= 12 && refused >= 12, "{allowed} allowed, {refused} refused");
+}
+on_every_store!(each_edit_in_each_state_does_what_its_dry_run_says);

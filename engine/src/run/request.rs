@@ -68,7 +68,7 @@ impl Verb {
     /// Whether it changes what is recorded: such a request says more than the verb.
     #[must_use]
     pub fn is_edit(self) -> bool {
-        matches!(self, Self::EditInput) || self.is_about_a_step()
+        matches!(self, Self::EditInput | Self::MergeContext) || self.is_about_a_step()
     }
 
     /// Whether it is about a step, so that only an engine that has the workflow can answer it.

@@ -5,6 +5,7 @@ pub mod bulk;
 pub mod engine;
 pub mod fork;
 pub mod handle;
+pub mod limits;
 pub mod outside;
 pub mod runs;
 pub mod signals;

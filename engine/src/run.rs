@@ -13,6 +13,7 @@ mod items;
 pub mod mail;
 pub mod notes;
 pub mod output;
+pub mod parked;
 mod permit;
 pub mod place;
 pub mod preview;

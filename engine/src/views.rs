@@ -5,6 +5,7 @@ use stepwell_contract::{Cursor, Head, Page, Query, RunKey, Status, WorkflowRef};
 
 use crate::error::Error;
 use crate::exec::engine::Engine;
+use crate::exec::limits::queues::QueuePause;
 use crate::exec::load;
 use crate::exec::runner::Left;
 use crate::observe::cause::{Cause, cause};
@@ -85,16 +86,35 @@ impl Engine {
             let has_mail = !self.backend().inbox(key, 1).await?.is_empty();
             // A run that moves is looked at again: its head and journal must speak of the same moment.
             if state.last_seq.plus(1) == head.next_seq {
-                let cause = cause(&head, &state, has_mail, self.now());
+                let Some(cause) = cause(&head, &state, has_mail, self.now()) else { return Ok(None) };
+                let cause = self.with_names(cause).await?;
                 // A program that registers nothing steers runs of others: it knows nothing of their workflows.
                 let core = self.core();
                 if core.definitions.is_empty() || core.definition_of(&head).is_some() {
-                    return Ok(cause);
+                    return Ok(Some(cause));
                 }
                 let nearest = core.nearest(head.workflow.as_str(), Some(head.workflow_version));
-                return Ok(cause.map(|cause| cause.without_definition(nearest)));
+                return Ok(Some(cause.without_definition(nearest)));
             }
         }
+    }
+
+    /// Says who counts for a limit, or who paused a queue.
+    async fn with_names(&self, cause: Cause) -> Result<Cause, Error> {
+        Ok(match cause {
+            Cause::Limit { queue, key, limit, since, .. } => {
+                let holders = self.counted(&queue).await?;
+                Cause::Limit { queue, key, limit, holders, since }
+            }
+            Cause::QueuePaused { queue, by, message, since } => match self.queue_pause(&queue).await? {
+                Some(pause) => {
+                    let QueuePause { actor: by, message, since } = pause;
+                    Cause::QueuePaused { queue, by, message, since }
+                }
+                None => Cause::QueuePaused { queue, by, message, since },
+            },
+            other => other,
+        })
     }
 
     /// A page of the runs that have not ended, newest first, with what is wrong with them. Reads heads only.

@@ -18,6 +18,8 @@ use crate::error::Error;
 use crate::exec::committer::Committer;
 use crate::exec::core::{Core, Registered};
 use crate::exec::engine::Engine;
+use crate::exec::limits::queue::Queue;
+use crate::exec::limits::{self, Limits};
 use crate::exec::pool::Pool;
 use crate::exec::registry::Registry;
 use crate::exec::{keeper, panics};
@@ -61,6 +63,7 @@ pub struct EngineBuilder {
     definitions: Vec<Definition>,
     resources: Resources,
     classifiers: Classifiers,
+    queues: Vec<Queue>,
 }
 
 impl fmt::Debug for EngineBuilder {
@@ -79,6 +82,7 @@ impl EngineBuilder {
             definitions: Vec::new(),
             resources: Resources::default(),
             classifiers: Classifiers::default(),
+            queues: Vec::new(),
         }
     }
 
@@ -118,6 +122,13 @@ impl EngineBuilder {
         self
     }
 
+    /// States the limits of a queue, for all workers that share the store: those of the engine that was made last count,
+    /// also for workers that state none. A queue that is stated without limits has none any more.
+    pub fn queue(mut self, queue: Queue) -> Self {
+        self.queues.push(queue);
+        self
+    }
+
     /// Adds to how errors of steps are classified.
     pub fn classifiers(mut self, classifiers: Classifiers) -> Self {
         self.classifiers = classifiers;
@@ -136,6 +147,9 @@ impl EngineBuilder {
     /// [`Error::Store`] when the store does not answer; [`Error::RegisteredTwice`]; [`Error::Options`].
     pub async fn build(self) -> Result<Engine, Error> {
         check(&self.options)?;
+        for queue in &self.queues {
+            queue.limits.check(&queue.name)?;
+        }
         panics::watch();
         let definitions = register(self.definitions, &self.options)?;
         let (runtime, io) = OwnRuntime::start()?;
@@ -173,7 +187,10 @@ impl EngineBuilder {
             working: AtomicBool::new(false),
             runners: TaskTracker::new(),
             registry: Registry::default(),
+            limits: Limits::default(),
         });
+        limits::learn(&core).await?;
+        limits::state(&core, &self.queues).await?;
         keeper::start(&core).map_err(Error::Thread)?;
         Ok(Engine::of(core, runtime))
     }

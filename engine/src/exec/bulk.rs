@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::exec::core::Core;
-use crate::exec::requests;
+use crate::exec::{limits, requests};
 use crate::run::preview::Preview;
 use crate::run::request::Ask;
 
@@ -55,7 +55,7 @@ pub(crate) async fn select(core: &Core, query: &Query, limit: usize) -> Result<S
     let (mut listed, mut after) = (HashSet::new(), None);
     while selection.runs.len() < limit {
         let wanted = (limit - selection.runs.len()).min(PAGE_ITEMS_MAX);
-        let page = core.backend.scan(query, after, wanted).await?;
+        let page = limits::list(core, query, after, wanted).await?;
         // A run that changes while the pages are read may be on two of them.
         for head in page.items {
             if listed.insert(head.key.clone()) {

@@ -18,6 +18,7 @@ use crate::clock::StoreTime;
 use crate::config::EngineOptions;
 use crate::error::Error;
 use crate::exec::committer::Committer;
+use crate::exec::limits::Limits;
 use crate::exec::outcome::Outcome;
 use crate::exec::pool::Pool;
 use crate::exec::registry::Registry;
@@ -56,6 +57,7 @@ pub(crate) struct Core {
     pub(crate) working: AtomicBool,
     pub(crate) runners: TaskTracker,
     pub(crate) registry: Registry,
+    pub(crate) limits: Limits,
 }
 
 /// A definition with the limits of its steps worked out.

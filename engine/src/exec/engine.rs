@@ -17,7 +17,7 @@ use crate::exec::fork::{self, ForkRun};
 use crate::exec::handle::RunHandle;
 use crate::exec::runs::Runs;
 use crate::exec::start::{self, StartRun};
-use crate::exec::{keeper, load, requests, worker};
+use crate::exec::{keeper, limits, load, requests, worker};
 use crate::run::actor::Actor;
 use crate::run::place::Place;
 use crate::run::preview::Preview;
@@ -80,6 +80,7 @@ impl Engine {
         }
         core.runtime.spawn(keeper::fetch_mail(Arc::clone(core)));
         core.runtime.spawn(keeper::watch_unowned(Arc::clone(core)));
+        core.runtime.spawn(limits::follow(Arc::clone(core)));
         if !core.definitions.is_empty() {
             core.runtime.spawn(worker::work(Arc::clone(core)));
         }
@@ -142,7 +143,8 @@ impl Engine {
         Ok(self.0.core.backend.head(key).await?)
     }
 
-    /// A page of the heads that fit a query.
+    /// A page of the heads that fit a query. What the engine keeps for itself, in the tenant `stepwell.system`, is listed
+    /// only for a query that names that tenant.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -152,7 +154,7 @@ impl Engine {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Page<Head>, Error> {
-        Ok(self.0.core.backend.scan(query, after, limit).await?)
+        Ok(limits::list(&self.0.core, query, after, limit).await?)
     }
 
     /// All records of a run, oldest first: its history.

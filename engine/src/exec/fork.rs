@@ -148,6 +148,8 @@ async fn prepare(core: &Core, old: &Head, fork: &ForkRun, now: Timestamp) -> Res
         deadline_at: definition.policy().run_deadline_ms.map(|ms| now.plus_ms(ms)),
         queue_until: None,
         limits: registered.stated.clone(),
+        limit_key: before.created.limit_key.clone(),
+        not_before: None,
     };
     let mut state = State::new(created.clone(), now);
     let origin = RunForked {

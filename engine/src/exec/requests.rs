@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::exec::core::Core;
+use crate::exec::limits::admission::Rest;
 use crate::exec::outcome::Outcome;
 use crate::exec::slot::Slot;
 use crate::exec::{family, heads, load};
@@ -176,6 +177,19 @@ pub(crate) async fn answer_unowned(
     core: &Core,
     head: &Head,
 ) -> Result<Option<(Head, Vec<MessageId>)>, Error> {
+    answer_as_it_is(core, head, None).await
+}
+
+/// Answers the mail of a run that waits for others of its queue, and leaves it where it waits if it still can go on.
+pub(crate) async fn answer_parked(core: &Core, head: &Head, rest: &Rest) -> Result<(), Error> {
+    answer_as_it_is(core, head, Some(rest)).await.map(|_| ())
+}
+
+async fn answer_as_it_is(
+    core: &Core,
+    head: &Head,
+    rest: Option<&Rest>,
+) -> Result<Option<(Head, Vec<MessageId>)>, Error> {
     let mut state = load_state(core, &head.key).await?;
     let registered = core.definition_of(head);
     let known = registered.as_ref().map(|registered| registered.known());
@@ -199,7 +213,9 @@ pub(crate) async fn answer_unowned(
         return Ok(None);
     }
     let fence = if taken_over { fence } else { head.fence };
-    let Some(head) = write(core, head, &state, &events, take.clone(), fence).await? else { return Ok(None) };
+    let Some(head) = write(core, head, &state, &events, take.clone(), fence, rest).await? else {
+        return Ok(None);
+    };
     let head = match state.ending.is_some() && state.owner.is_none() {
         // What is left of it nobody need wait for a worker for.
         true => finish(core, &head, &mut state).await?.unwrap_or(head),
@@ -218,7 +234,7 @@ async fn finish(core: &Core, head: &Head, state: &mut State) -> Result<Option<He
     for event in &events {
         state.apply(event, core.time.now())?;
     }
-    write(core, head, state, &events, Vec::new(), fence).await
+    write(core, head, state, &events, Vec::new(), fence, None).await
 }
 
 /// Pauses a run that no worker took in time.
@@ -227,10 +243,17 @@ pub(crate) async fn pause_unclaimed(core: &Core, head: &Head) -> Result<(), Erro
     if state.status != Status::Queued {
         return Ok(());
     }
-    let message = format!(
-        "no worker took the run in time: none reads queue {} for {} version {}. Start one, then `resume`",
-        head.queue, head.workflow, head.workflow_version
-    );
+    let parked = head.summary.decode::<Summary>().ok().and_then(|summary| summary.parked);
+    let message = match parked {
+        Some(_) => format!(
+            "the run did not begin in time: queue {} has been full or paused. See to that, then `resume`",
+            head.queue
+        ),
+        None => format!(
+            "no worker took the run in time: none reads queue {} for {} version {}. Start one, then `resume`",
+            head.queue, head.workflow, head.workflow_version
+        ),
+    };
     let event: Event = RunPaused {
         reason: PauseReason::QueueWait,
         actor: Actor::Engine,
@@ -240,8 +263,18 @@ pub(crate) async fn pause_unclaimed(core: &Core, head: &Head) -> Result<(), Erro
     }
     .into();
     state.apply(&event, core.time.now())?;
-    write(core, head, &state, &[event], Vec::new(), head.fence).await?;
+    write(core, head, &state, &[event], Vec::new(), head.fence, None).await?;
     Ok(())
+}
+
+/// Adds an event to a run that nobody owns. Returns `false` when its state does not allow it, or it has changed meanwhile.
+pub(crate) async fn amend(core: &Core, head: &Head, event: Event) -> Result<bool, Error> {
+    let mut state = load_state(core, &head.key).await?;
+    if state.last_seq.plus(1) != head.next_seq || state.apply(&event, core.time.now()).is_err() {
+        return Ok(false);
+    }
+    let written = write(core, head, &state, &[event], Vec::new(), head.fence, None).await?;
+    Ok(written.is_some())
 }
 
 /// Writes events to a run that nobody owns. Returns its head then; `None` when it has changed meanwhile.
@@ -252,6 +285,7 @@ async fn write(
     events: &[Event],
     take: Vec<MessageId>,
     fence: Fence,
+    rest: Option<&Rest>,
 ) -> Result<Option<Head>, Error> {
     let now = core.time.now();
     let mut records = Vec::with_capacity(events.len());
@@ -264,6 +298,11 @@ async fn write(
     heads::follow(&mut head, state, Payload::encode(&before.with_trouble_of(state))?, now);
     // Whoever writes here does not go on with the run.
     head.lease = None;
+    if let Some(rest) = rest
+        && matches!(head.status, Status::Queued | Status::Waiting)
+    {
+        rest.write_into(&mut head);
+    }
     head.fence = fence;
     head.next_seq = from.next_seq.plus(records.len());
     head.updated_at = now;
@@ -307,7 +346,7 @@ pub(crate) async fn hold_unrecordable(core: &Core, slot: &Slot, why: &str) {
         for event in &events {
             state.apply(event, now)?;
         }
-        write(core, &head, &state, &events, Vec::new(), head.fence).await.map(|_| ())
+        write(core, &head, &state, &events, Vec::new(), head.fence, None).await.map(|_| ())
     };
     let held: Result<(), Error> = held.await;
     if let Err(error) = held {

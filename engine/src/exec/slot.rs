@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::StoreTime;
 use crate::exec::committer::Committer;
+use crate::exec::limits::admission::Rest;
 use crate::run::summary::{At, Summary};
 use crate::workflow::context::Board;
 
@@ -199,6 +200,16 @@ impl Slot {
             head.wake_at = Some(wake_at);
         })
         .await
+    }
+
+    /// Gives the run up with a word in its head on what it waits for, and none in its journal.
+    pub(crate) async fn park(
+        &self,
+        committer: &Committer,
+        time: &StoreTime,
+        rest: &Rest,
+    ) -> Result<(), WriteError> {
+        self.write(committer, time, Write::default(), |head| rest.write_into(head)).await
     }
 
     /// Writes the head with what the steps last said of their progress, which renews the lease.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use stepwell_contract::{
@@ -14,6 +15,9 @@ use crate::error::Error;
 use crate::exec::core::{Core, Registered};
 use crate::exec::handle::RunHandle;
 use crate::exec::heads;
+use crate::exec::limits::keyed::{Once, Rule, start_once};
+use crate::exec::limits::system;
+use crate::exec::limits::tenants::Tenants;
 use crate::exec::requests;
 use crate::exec::runner::{Left, Runner};
 use crate::exec::slot::{Slot, WriteError};
@@ -44,6 +48,17 @@ pub struct StartRun {
     parent: Option<Parent>,
     /// The definition of a workflow that may be registered elsewhere only.
     known: Option<Definition>,
+    limit_key: Option<Name>,
+    begin: Begin,
+    once: Option<Once>,
+}
+
+/// When a run begins at the earliest.
+#[derive(Debug, Clone, Copy)]
+enum Begin {
+    Now,
+    After(Duration),
+    At(Timestamp),
 }
 
 impl StartRun {
@@ -69,6 +84,9 @@ impl StartRun {
             actor: Actor::Program,
             parent: None,
             known: None,
+            limit_key: None,
+            begin: Begin::Now,
+            once: None,
         })
     }
 
@@ -89,6 +107,9 @@ impl StartRun {
             actor: Actor::Run(parent.run.clone()),
             parent: Some(parent),
             known: plan.known().map_err(config)?,
+            limit_key: None,
+            begin: Begin::Now,
+            once: None,
         })
     }
 
@@ -125,11 +146,73 @@ impl StartRun {
         self
     }
 
+    /// Says what the limits of its queue count it by. Its tenant if not set.
+    pub fn limit_key(mut self, key: Name) -> Self {
+        self.limit_key = Some(key);
+        self
+    }
+
+    /// It begins so long after it was started, at the earliest.
+    pub fn delay(mut self, by: Duration) -> Self {
+        self.begin = Begin::After(by);
+        self
+    }
+
+    /// It begins at this time, at the earliest.
+    pub fn not_before(mut self, at: Timestamp) -> Self {
+        self.begin = Begin::At(at);
+        self
+    }
+
+    /// Only if no run of the workflow that was started under this key is unfinished: otherwise the start returns that one,
+    /// whatever its input. A run that failed counts as ended; one that is retried after that does not stand for its key
+    /// any more. Of `singleton`, `dedup` and `debounce` the one set last counts.
+    pub fn singleton(mut self, key: impl Into<String>) -> Self {
+        self.once = Some(Once { key: key.into(), rule: Rule::Singleton });
+        self
+    }
+
+    /// Only if no run of the workflow was made under this key within the `window` before: otherwise the start returns that
+    /// one, whatever its input and wherever it is.
+    pub fn dedup(mut self, key: impl Into<String>, window: Duration) -> Self {
+        self.once = Some(Once { key: key.into(), rule: Rule::Dedup { window_ms: ms(window) } });
+        self
+    }
+
+    /// Only the last of many starts in a row counts: it begins once there was no other under this key for as long as
+    /// `quiet`, at the latest `max_wait` after the first. Until then each start gives the waiting run its input, which the
+    /// run's history tells, and returns it. A start after the run has begun makes another one.
+    pub fn debounce(mut self, key: impl Into<String>, quiet: Duration, max_wait: Duration) -> Self {
+        let rule = Rule::Debounce { quiet_ms: ms(quiet), max_wait_ms: ms(max_wait) };
+        self.once = Some(Once { key: key.into(), rule });
+        self
+    }
+
+    /// When it begins at the earliest; `None` for at once.
+    fn begins_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let asked = match self.begin {
+            Begin::Now => None,
+            Begin::After(by) => Some(now.plus_ms(ms(by))),
+            Begin::At(at) => Some(at),
+        };
+        let quiet = match self.once {
+            Some(Once { rule: Rule::Debounce { quiet_ms, max_wait_ms }, .. }) => {
+                Some(now.plus_ms(quiet_ms.min(max_wait_ms)))
+            }
+            _ => None,
+        };
+        asked.max(quiet).filter(|at| *at > now)
+    }
+
     /// Says who starts it.
     pub fn actor(mut self, actor: Actor) -> Self {
         self.actor = actor;
         self
     }
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Starts a run, or finds the one that was started alike before.
@@ -143,6 +226,13 @@ pub(crate) async fn start(core: &Arc<Core>, start: StartRun) -> Result<RunHandle
         (Err(error), None) => return Err(error),
     };
     let key = RunKey::new(start.tenant.clone(), RunId::new(&start.run)?);
+    if system::is_own(&key) {
+        return Err(Error::Options(format!(
+            "tenant {} is the engine's own: start runs for another tenant",
+            key.tenant
+        )));
+    }
+    Tenants::remember(core, &key.tenant);
     let now = core.time.now();
     let policy = registered.definition.policy();
     let created = RunCreated {
@@ -155,9 +245,20 @@ pub(crate) async fn start(core: &Arc<Core>, start: StartRun) -> Result<RunHandle
         deadline_at: policy.run_deadline_ms.map(|ms| now.plus_ms(ms)),
         queue_until: policy.queue_wait_ms.map(|ms| now.plus_ms(ms)),
         limits: registered.stated.clone(),
+        limit_key: start.limit_key.clone(),
+        not_before: start.begins_at(now),
     };
     let head = first_head(&registered, key.clone(), &start, now);
-    let is_ours = is_registered && core.is_working() && core.reads_queue(&head.queue);
+    if let Some(once) = &start.once {
+        let (found, made) = start_once(core, once, head, created, now).await?;
+        if !made && found == key && !matches!(once.rule, Rule::Debounce { .. }) {
+            same_as_before(core, &key, &start).await?;
+        }
+        return Ok(RunHandle::new(core, found, made));
+    }
+    // A run that has to ask before it begins is taken like one that comes from elsewhere.
+    let has_to_wait = created.not_before.is_some() || core.limits.shut_gate(&head.queue).is_some();
+    let is_ours = !has_to_wait && is_registered && core.is_working() && core.reads_queue(&head.queue);
     let made = match Arc::clone(&core.permits).try_acquire_owned() {
         Ok(permit) if is_ours => start_here(core, registered, head, created, permit, now).await?,
         _ => enqueue(core, head, created, now).await?,
@@ -237,7 +338,12 @@ async fn start_here(
 }
 
 /// Makes the run for whichever worker is free first.
-async fn enqueue(core: &Core, mut head: Head, created: RunCreated, now: Timestamp) -> Result<bool, Error> {
+pub(crate) async fn enqueue(
+    core: &Core,
+    mut head: Head,
+    created: RunCreated,
+    now: Timestamp,
+) -> Result<bool, Error> {
     let state = State::new(created.clone(), now);
     heads::follow(&mut head, &state, Payload::encode(&Summary::of(&state, (0, 0), None))?, now);
     head.version = head.version.next(fastrand::u64(..));

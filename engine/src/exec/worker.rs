@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepwell_contract::{Claim, Head};
+use stepwell_contract::{Batch, Claim, Clock, Head, Status, TenantId, Timestamp, Verdict};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::error::Error;
 use crate::exec::core::Core;
+use crate::exec::limits::admission::{Admission, admit};
+use crate::exec::limits::tenants::Rounds;
+use crate::exec::outcome::Outcome;
 use crate::exec::runner::{Left, Runner};
-use crate::exec::slot::Slot;
+use crate::exec::slot::{Slot, WriteError};
 
 /// Most runs taken with one claim.
 const CLAIM_MAX: usize = 128;
@@ -22,6 +26,7 @@ const RETRY_MAX_MS: u64 = 5_000;
 /// Takes due runs until the engine stops.
 pub(crate) async fn work(core: Arc<Core>) {
     let mut retry_ms = 50;
+    let mut rounds = Rounds::default();
     while !core.is_stopping() {
         // Back-pressure: no room, no claim. The room is kept until the claim is answered.
         let room = tokio::select! {
@@ -33,7 +38,11 @@ pub(crate) async fn work(core: Arc<Core>) {
         if let Ok(more) = Arc::clone(&core.permits).try_acquire_many_owned(u32::try_from(more).unwrap_or(0)) {
             room.merge(more);
         }
-        match claim(&core, room.num_permits()).await {
+        let (tenant, share) = rounds.next(&core, room.num_permits()).await;
+        let claimed = claim(&core, tenant.clone(), share).await;
+        rounds.note(tenant.as_ref(), share, claimed.as_ref().map_or(0, Vec::len));
+        match claimed {
+            Ok(heads) if heads.is_empty() && tenant.is_some() => {}
             Ok(heads) if heads.is_empty() => {
                 drop(room);
                 retry_ms = 50;
@@ -63,13 +72,17 @@ pub(crate) async fn work(core: Arc<Core>) {
     }
 }
 
-async fn claim(core: &Core, limit: usize) -> Result<Vec<Head>, stepwell_contract::BackendError> {
+async fn claim(
+    core: &Core,
+    tenant: Option<TenantId>,
+    limit: usize,
+) -> Result<Vec<Head>, stepwell_contract::BackendError> {
     let claim = Claim {
         worker: core.worker.clone(),
         ttl_ms: core.options.lease_ms,
         queues: core.options.queues.clone(),
         workflows: core.claimable(),
-        tenant: None,
+        tenant,
         limit,
         nonce: fastrand::u64(..),
     };
@@ -85,6 +98,28 @@ async fn claim(core: &Core, limit: usize) -> Result<Vec<Head>, stepwell_contract
     Ok(heads)
 }
 
+/// Claims one run that is known to have room, as a claim would, and goes on with it in the background. Returns `false` when
+/// this worker cannot, or somebody else has it.
+pub(crate) async fn take_over(core: &Arc<Core>, head: Head) -> Result<bool, Error> {
+    let now = core.time.now();
+    let is_ours = core.is_working() && core.reads_queue(&head.queue) && core.definition_of(&head).is_some();
+    let is_free = head.live_lease(now).is_none() && core.registry.slot(&head.key).is_none();
+    let Ok(permit) = Arc::clone(&core.permits).try_acquire_owned() else { return Ok(false) };
+    if !is_ours || !is_free || head.status.is_finished() || head.status == Status::Paused {
+        return Ok(false);
+    }
+    let mut taken = head.clone();
+    taken.fence.0 += 1;
+    taken.version = head.version.next(fastrand::u64(..));
+    taken.lease = Some(core.lease());
+    let batch = Batch::replace(head.version, taken.clone(), Vec::new());
+    if core.committer.commit(batch).await? != Verdict::Accepted {
+        return Ok(false);
+    }
+    take(core, taken, Some(permit)).await;
+    Ok(true)
+}
+
 /// Takes over a claimed run in the background.
 async fn take(core: &Arc<Core>, head: Head, permit: Option<OwnedSemaphorePermit>) {
     let (Some(registered), Some(permit)) = (core.definition_of(&head), permit) else {
@@ -98,10 +133,21 @@ async fn take(core: &Arc<Core>, head: Head, permit: Option<OwnedSemaphorePermit>
         // The clock jumped, and this process claimed what it was driving: nothing has to begin again.
         return;
     }
-    let slot = Arc::new(Slot::claimed(head, now));
+    let slot = Arc::new(Slot::claimed(head.clone(), now));
     core.registry.add_slot(&slot);
     let (own_core, own_slot) = (Arc::clone(core), Arc::clone(&slot));
+    let gate = core.limits.shut_gate(&head.queue);
     core.spawn(slot, async move {
+        let _place = match gate {
+            Some(gate) => match admit(&own_core, &gate, &own_slot, &head).await? {
+                Admission::Granted { place, at } => {
+                    wait_for_turn(&own_core, &own_slot, at).await?;
+                    place
+                }
+                Admission::Parked => return Ok(Outcome::Released),
+            },
+            None => None,
+        };
         match Runner::resume(&own_core, registered, Arc::clone(&own_slot), permit).await {
             Ok(runner) => runner.drive().await,
             Err(Left::Fold(error)) => {
@@ -112,4 +158,13 @@ async fn take(core: &Arc<Core>, head: Head, permit: Option<OwnedSemaphorePermit>
             Err(error) => Err(error),
         }
     });
+}
+
+/// Waits for the moment at which the rate lets the run begin.
+async fn wait_for_turn(core: &Core, slot: &Slot, at: Option<Timestamp>) -> Result<(), Left> {
+    let Some(at) = at.filter(|at| *at > core.time.now()) else { return Ok(()) };
+    tokio::select! {
+        () = core.time.sleep_until(at) => Ok(()),
+        () = slot.lost.cancelled() => Err(WriteError::Lost.into()),
+    }
 }

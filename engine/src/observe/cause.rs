@@ -4,9 +4,12 @@ use serde::Serialize;
 use stepwell_contract::{Head, Name, RunKey, Status, Timestamp, WorkerId, WorkflowRef};
 
 use crate::observe::check::meant;
+use crate::run::actor::Actor;
 use crate::run::event::PauseReason;
+use crate::run::parked::ParkedFor;
 use crate::run::place::Place;
 use crate::run::state::{State, StepState, StepStatus};
+use crate::run::summary::Summary;
 use crate::run::token::Token;
 use crate::run::waiting::Waiting;
 
@@ -112,6 +115,38 @@ pub enum Cause {
         /// How long it waits; `None` for ever.
         until: Option<Timestamp>,
     },
+    /// Room among the runs of its queue: as many are advanced as may be.
+    #[error("queue {queue} is full since {since}: at most {limit} runs{} at once; {}", of_key(key.as_ref()), of_holders(holders))]
+    Limit {
+        /// The queue.
+        queue: Name,
+        /// The limit key of which there are too many; `None` when the queue as a whole is full.
+        key: Option<Name>,
+        /// How many runs may be advanced at once.
+        limit: u32,
+        /// The runs that count, as they are known when this is asked.
+        holders: Vec<RunKey>,
+        /// Since when it waits.
+        since: Timestamp,
+    },
+    /// Somebody who lets its queue go on.
+    #[error("queue {queue} was paused by {by} at {since}: {message}")]
+    QueuePaused {
+        /// The queue.
+        queue: Name,
+        /// Who paused it.
+        by: Actor,
+        /// Why, in their words.
+        message: String,
+        /// Since when it is paused.
+        since: Timestamp,
+    },
+    /// The time at which it may begin: it was started for later, or its queue lets only so many begin in a time.
+    #[error("it does not begin before {at}")]
+    NotBefore {
+        /// When.
+        at: Timestamp,
+    },
     /// A time that is set for the run itself: its deadline, or when it is looked at again.
     #[error("nothing happens before {at}")]
     Time {
@@ -151,6 +186,22 @@ fn upto(until: Option<Timestamp>) -> String {
     until.map(|until| format!(", at most until {until}")).unwrap_or_default()
 }
 
+fn of_key(key: Option<&Name>) -> String {
+    key.map(|key| format!(" with key {key}")).unwrap_or_default()
+}
+
+fn of_holders(holders: &[RunKey]) -> String {
+    match holders {
+        [] => "those that count have just ended".to_owned(),
+        holders => {
+            let named: Vec<_> = holders.iter().take(5).map(ToString::to_string).collect();
+            let more = holders.len() - named.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("counting: {}{more}", named.join(", "))
+        }
+    }
+}
+
 /// What moves a run next; `None` when it has ended. `state` must be the fold of the journal that `head` stands for.
 #[must_use]
 pub fn cause(head: &Head, state: &State, has_mail: bool, now: Timestamp) -> Option<Cause> {
@@ -171,6 +222,14 @@ pub fn cause(head: &Head, state: &State, has_mail: bool, now: Timestamp) -> Opti
         let since = head.wake_at.filter(|at| *at <= now).unwrap_or(head.updated_at);
         let (queue, workflow) = (head.queue.clone(), head.workflow.clone());
         return Some(Cause::FreeWorker { queue, workflow, version: head.workflow_version, since });
+    }
+    if let Some(cause) = parked(head) {
+        return Some(cause);
+    }
+    if state.has_not_begun()
+        && let Some(at) = head.wake_at
+    {
+        return Some(Cause::NotBefore { at });
     }
     let of_suspended = |place, waiting: &Waiting, step: &StepState| suspended(head, place, waiting, step);
     let first = state.steps.iter().flat_map(|(step, group)| {
@@ -217,4 +276,17 @@ fn suspended(head: &Head, place: Place, waiting: &Waiting, step: &StepState) -> 
         Some(at) if waiting.signals.is_empty() => Cause::Timer { place, at },
         _ => Cause::Signal { place, signals: waiting.signals.clone(), until },
     }
+}
+
+/// What a run waits for that could begin or go on. Who counts and who paused the queue its head does not say.
+fn parked(head: &Head) -> Option<Cause> {
+    let parked = head.summary.decode::<Summary>().ok()?.parked?;
+    let (queue, since) = (head.queue.clone(), parked.since);
+    let limit = |key, limit| Cause::Limit { queue: queue.clone(), key, limit, holders: Vec::new(), since };
+    Some(match parked.reason {
+        ParkedFor::Concurrency(most) => limit(None, most),
+        ParkedFor::PerKey(most) => limit(Some(parked.key), most),
+        ParkedFor::Rate => Cause::NotBefore { at: parked.turn.or(head.wake_at)? },
+        ParkedFor::Paused => Cause::QueuePaused { queue, by: Actor::Engine, message: String::new(), since },
+    })
 }

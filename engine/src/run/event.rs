@@ -116,6 +116,12 @@ events! {
         /// The limits that somebody set, by step, and where each was set; all others are the defaults.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         limits: BTreeMap<Name, Value>,
+        /// What the limits of its queue count it by; `None` for the tenant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit_key: Option<Name>,
+        /// When it begins at the earliest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        not_before: Option<Timestamp>,
     }
 
     /// The run goes on from a step of another run, which stays as it is.
@@ -488,6 +494,16 @@ events! {
         message: String,
     }
 
+    /// A later start for the same thing came before the run began: it begins later, with the later start's input.
+    StartMoved = "start_moved" {
+        /// When it begins at the earliest from here on.
+        not_before: Timestamp,
+        /// The input from here on.
+        input: Payload,
+        /// Who started it again.
+        actor: Actor,
+    }
+
     /// Lines that an attempt logged.
     Logged = "logged" {
         /// Which step.
@@ -673,6 +689,7 @@ impl Event {
             | Self::RunTerminated(_)
             | Self::StepsReset(_)
             | Self::RunForked(_)
+            | Self::StartMoved(_)
             | Self::InputEdited(_) => None,
         }
     }
@@ -687,7 +704,7 @@ impl Event {
     #[must_use]
     pub fn is_edit(&self) -> bool {
         match self {
-            Self::OutputSet(_) | Self::StepsReset(_) | Self::InputEdited(_) => true,
+            Self::OutputSet(_) | Self::StepsReset(_) | Self::InputEdited(_) | Self::StartMoved(_) => true,
             Self::StepSkipped(skipped) => !skipped.actor.is_engine(),
             _ => false,
         }

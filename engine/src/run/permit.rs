@@ -79,6 +79,8 @@ impl State {
                 !owned && self.running == 0
             }
             (Event::StepsReset(_) | Event::InputEdited(_), _) => false,
+            (Event::StartMoved(_), Queued) => !owned && self.has_not_begun(),
+            (Event::StartMoved(_), _) => false,
 
             (
                 Event::TimerStarted(_)

@@ -27,7 +27,9 @@ impl State {
         self.failure = None;
         self.ending = None;
         self.request = None;
-        self.wake_at = Some(at);
+        // One that has not begun keeps to the time that it was started for.
+        let not_before = self.created.not_before.filter(|_| !self.begun);
+        self.wake_at = Some(not_before.map_or(at, |not_before| not_before.max(at)));
         if renews {
             self.renew_budgets(trouble.as_ref());
             self.renew_deadline(at);

@@ -64,6 +64,8 @@ pub struct State {
     pub wake_at: Option<Timestamp>,
     /// When the run fails if it has not ended.
     pub deadline_at: Option<Timestamp>,
+    /// Whether a worker has ever taken it.
+    pub begun: bool,
     /// How many attempts have begun and not ended.
     pub running: usize,
     /// How it ended, if with a result.
@@ -170,6 +172,7 @@ impl State {
     /// The state after a run was made.
     #[must_use]
     pub fn new(created: RunCreated, at: Timestamp) -> Self {
+        let created_not_before = created.not_before;
         Self {
             status: Status::Queued,
             deadline_at: created.deadline_at,
@@ -191,7 +194,8 @@ impl State {
             undoing: None,
             ending: None,
             failure: None,
-            wake_at: Some(at),
+            wake_at: Some(created_not_before.map_or(at, |not_before| not_before.max(at))),
+            begun: false,
             running: 0,
             result: None,
             last_seq: Seq::FIRST,
@@ -224,6 +228,12 @@ impl State {
         }
         let event = Event::read(record)?;
         self.apply(&event, record.at).map_err(|source| FoldError::Illegal { seq: record.seq, source })
+    }
+
+    /// Whether nothing of it was ever begun.
+    #[must_use]
+    pub fn has_not_begun(&self) -> bool {
+        !self.begun && self.status == Status::Queued
     }
 
     /// The step at `place`.
@@ -282,6 +292,7 @@ impl State {
                 if self.status != Status::Cancelling {
                     self.status = if is_asked { Status::Cancelling } else { Status::Running };
                 }
+                self.begun = true;
                 self.owner = Some((taken.worker.clone(), taken.fence));
                 self.wake_at = None;
             }
@@ -399,6 +410,12 @@ impl State {
                     step.cursor = None;
                     step.memo = Arc::default();
                 }
+            }
+            Event::StartMoved(moved) => {
+                let created = Arc::make_mut(&mut self.created);
+                created.input = moved.input.clone();
+                created.not_before = Some(moved.not_before);
+                self.wake_at = Some(moved.not_before.max(at));
             }
             Event::Checkpointed(saved) => {
                 if let Some(step) = self.step_mut(&saved.place) {

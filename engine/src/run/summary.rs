@@ -1,9 +1,10 @@
 //! The small text in a head by which listings tell how a run does, without reading its journal.
 
 use serde::{Deserialize, Serialize};
-use stepwell_contract::{Seq, Timestamp};
+use stepwell_contract::{Name, Seq, Timestamp};
 
 use crate::run::event::{PauseReason, Progress};
+use crate::run::parked::Parked;
 use crate::run::place::Place;
 use crate::run::state::State;
 use crate::workflow::error::ErrorClass;
@@ -30,6 +31,15 @@ pub struct Summary {
     /// Until when a worker has to have taken it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_until: Option<Timestamp>,
+    /// Whether a worker has ever taken it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub begun: bool,
+    /// What the limits of its queue count it by; `None` for the tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_key: Option<Name>,
+    /// Why it has to wait for others of its queue, while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked: Option<Parked>,
 }
 
 /// How far a step says it is.
@@ -103,6 +113,12 @@ impl Summary {
             (None, None) => None,
         };
         let queue_until = state.created.queue_until.filter(|_| state.last_seq == Seq::FIRST);
-        Self { trouble, queue_until, ..self }
+        let limit_key = state.created.limit_key.clone();
+        let parked = self.parked.clone().filter(|_| !state.status.is_finished());
+        Self { trouble, queue_until, limit_key, begun: state.begun, parked, ..self }
     }
+}
+
+fn is_false(yes: &bool) -> bool {
+    !yes
 }

@@ -47,6 +47,8 @@ mod tests {
             deadline_at: None,
             queue_until: None,
             limits: Default::default(),
+            limit_key: None,
+            not_before: None,
         };
         let mut state = State::new(created, NOW);
         let take = |state: &mut State, by, fence| {

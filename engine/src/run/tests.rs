@@ -76,6 +76,8 @@ impl Paper {
             deadline_at: None,
             queue_until: None,
             limits: Default::default(),
+            limit_key: None,
+            not_before: None,
         };
         let state = State::new(created, NOW);
         let plan = Plan::new(Arc::clone(&graph), Arc::clone(&limits), &state);

@@ -385,6 +385,8 @@ mod tests {
             deadline_at: None,
             queue_until: None,
             limits: std::collections::BTreeMap::new(),
+            limit_key: None,
+            not_before: None,
         };
         let mut state = State::new(created, NOW);
         let worker = WorkerId::new("w").expect("an id");

@@ -11,7 +11,7 @@ use stepwell_contract::seeded::{Bug, is_planted};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::chain;
-use crate::harness::{soaked, zombies};
+use crate::harness::{limited, soaked, zombies};
 use crate::report::Arguments;
 use crate::witness::{Witness, WitnessedBackend};
 
@@ -38,6 +38,10 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             "chain" => chain(arguments, &witness).await,
             "soak" => match open(arguments, &witness).await {
                 Ok(store) => soaked::work(arguments, &witness, store).await,
+                Err(code) => code,
+            },
+            "limited" => match open(arguments, &witness).await {
+                Ok(store) => limited::work(arguments, &witness, store).await,
                 Err(code) => code,
             },
             "abort" => abort(arguments, &witness).await,

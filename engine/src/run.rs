@@ -1,6 +1,7 @@
 //! What happens to one run, pure: no waiting, no input or output, no clock, no randomness.
 
 pub mod actor;
+mod attempts;
 pub mod change;
 pub mod cut;
 pub mod decide;
@@ -24,6 +25,7 @@ pub mod report;
 pub mod request;
 pub mod state;
 mod steps;
+mod subject;
 pub mod summary;
 pub(crate) mod suspended;
 pub mod takeover;

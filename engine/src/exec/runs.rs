@@ -9,8 +9,8 @@ use stepwell_contract::{Cursor, Head, Page, Query, RunKey, TenantId};
 use crate::error::Error;
 use crate::exec::core::Core;
 use crate::exec::handle::RunHandle;
-use crate::exec::requests;
 use crate::exec::start::{self, StartRun};
+use crate::exec::{limits, requests};
 use crate::run::actor::Actor;
 use crate::run::request::{Ask, Verb};
 
@@ -95,7 +95,7 @@ impl Runs {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Page<Head>, Error> {
-        Ok(self.engine()?.backend.scan(query, after, limit).await?)
+        Ok(limits::list(&*self.engine()?, query, after, limit).await?)
     }
 
     /// Asks something of a run on behalf of the program, and returns its head once that was answered.

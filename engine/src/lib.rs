@@ -12,6 +12,7 @@ pub mod error;
 pub mod exec;
 pub mod observe;
 pub mod run;
+pub mod schedule;
 pub mod testing;
 pub mod workflow;
 
@@ -45,6 +46,7 @@ pub use run::report::Report;
 pub use run::request::{Ask, Verb};
 pub use run::token::Token;
 pub use run::waiting::OnClose;
+pub use schedule::spec::Schedule;
 pub use stepwell_contract as contract;
 pub use views::Checks;
 pub use workflow::child::{Child, ChildRun};

@@ -19,14 +19,14 @@
 //! crate that tests a workflow, and would change nothing else.
 
 mod cast;
-mod clock;
+pub(crate) mod clock;
 mod crash;
 mod history;
 mod life;
 mod rehearsal;
 mod rehearsed;
 mod report;
-mod stage;
+pub(crate) mod stage;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

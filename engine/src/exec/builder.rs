@@ -23,6 +23,7 @@ use crate::exec::limits::{self, Limits};
 use crate::exec::pool::Pool;
 use crate::exec::registry::Registry;
 use crate::exec::{keeper, panics};
+use crate::schedule;
 use crate::workflow::classify::Classifiers;
 use crate::workflow::context::Resources;
 use crate::workflow::definition::{Definition, Workflow};
@@ -95,6 +96,20 @@ impl EngineBuilder {
     /// Adds a value that steps get with [`StepContext::resource`](crate::StepContext::resource), one of each type.
     pub fn resource<T: Any + Send + Sync>(mut self, value: T) -> Self {
         self.resources.put(Arc::new(value));
+        self
+    }
+
+    /// Lets this engine keep schedules: make them, and decide by the clock what they start. An engine that has workflows and is
+    /// [started](Self::start) does so anyway; one that is [built](Self::build) and begins to [work](Engine::work) later is
+    /// told with this.
+    pub fn keep_schedules(mut self) -> Self {
+        let keeper = schedule::keeper::definition();
+        let is_kept =
+            |known: &Definition| known.name() == keeper.name() && known.fingerprint() == keeper.fingerprint();
+        // Another workflow of that name is refused as registered twice.
+        if !self.definitions.iter().any(is_kept) {
+            self.definitions.push(keeper);
+        }
         self
     }
 
@@ -195,13 +210,15 @@ impl EngineBuilder {
         Ok(Engine::of(core, runtime))
     }
 
-    /// Makes the engine and begins to take due runs. On an exclusive store that begins with those that a dead process
-    /// left behind.
+    /// Makes the engine and begins to take due runs; with workflows, it also [keeps schedules](Self::keep_schedules). On an
+    /// exclusive store that begins with those that a dead process left behind.
     ///
     /// # Errors
     /// As for [`build`](Self::build).
     pub async fn start(self) -> Result<Engine, Error> {
-        let engine = self.build().await?;
+        // One without workflows takes no runs; what schedules start, it could not run.
+        let this = if self.definitions.is_empty() { self } else { self.keep_schedules() };
+        let engine = this.build().await?;
         engine.work();
         Ok(engine)
     }

@@ -151,6 +151,7 @@ impl Core {
         let mut known: Vec<String> = self
             .definitions
             .keys()
+            .filter(|known| known.name.as_str() != crate::schedule::WORKFLOW)
             .map(|known| format!("{} version {}", known.name, known.version))
             .collect();
         known.sort();

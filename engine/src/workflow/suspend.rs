@@ -57,6 +57,12 @@ impl Wait {
         self
     }
 
+    /// Like [`child`](Self::child), by the name that the step gave it.
+    pub(crate) fn child_named(mut self, part: &str) -> Self {
+        self.children.push(part.to_owned());
+        self
+    }
+
     /// Or this time, by the store's clock.
     pub fn until(mut self, at: Timestamp) -> Self {
         self.until = Some(at);

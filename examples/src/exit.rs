@@ -36,10 +36,22 @@ impl Trouble {
     }
 }
 
+/// The code that a program ends with; a trouble is told first.
+#[must_use]
+pub fn with(ended: Result<ExitCode, Trouble>) -> ExitCode {
+    ended.unwrap_or_else(|trouble| trouble.report())
+}
+
 impl From<stepwell::Error> for Trouble {
     fn from(error: stepwell::Error) -> Self {
         let code = if matches!(error, stepwell::Error::Store(_)) { STORE } else { FAILED };
         Self::new(code, "the engine cannot go on", error, "mend the cause, then run the same command again")
+    }
+}
+
+impl From<stepwell::BuildError> for Trouble {
+    fn from(error: stepwell::BuildError) -> Self {
+        Self::new(FAILED, "the workflow is not sound", error, "mend its definition")
     }
 }
 

@@ -235,10 +235,7 @@ impl Default for Times {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Flags::parse()).await {
-        Ok(code) => code,
-        Err(trouble) => trouble.report(),
-    }
+    exit::with(run(Flags::parse()).await)
 }
 
 async fn run(flags: Flags) -> Result<ExitCode, Trouble> {
@@ -249,9 +246,7 @@ async fn run(flags: Flags) -> Result<ExitCode, Trouble> {
         Command::Work { times, .. } => times,
         _ => &Times::default(),
     };
-    let workflow = workflow(times).map_err(|error| {
-        Trouble::new(exit::FAILED, "the workflow is not sound", error, "mend its definition")
-    })?;
+    let workflow = workflow(times)?;
     // Only `work` takes runs; the others make, ask and tell.
     let engine = Engine::builder(backend).register(workflow).build().await?;
     match flags.command {

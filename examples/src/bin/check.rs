@@ -106,17 +106,12 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Flags::parse()).await {
-        Ok(code) => code,
-        Err(trouble) => trouble.report(),
-    }
+    exit::with(run(Flags::parse()).await)
 }
 
 async fn run(flags: Flags) -> Result<ExitCode, Trouble> {
     let workflow = if flags.release == 1 { first() } else { later(flags.release) };
-    let workflow = workflow.map_err(|error| {
-        Trouble::new(exit::FAILED, "the workflow is not sound", error, "mend its definition")
-    })?;
+    let workflow = workflow?;
     let (backend, _) = flags.store.open().await?;
     let engine = Engine::builder(backend).register(workflow).build().await?;
     let code = match flags.command {

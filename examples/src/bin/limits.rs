@@ -87,10 +87,7 @@ impl Step for Send {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Flags::parse()).await {
-        Ok(code) => code,
-        Err(trouble) => trouble.report(),
-    }
+    exit::with(run(Flags::parse()).await)
 }
 
 async fn run(flags: Flags) -> Result<ExitCode, Trouble> {
@@ -100,7 +97,7 @@ async fn run(flags: Flags) -> Result<ExitCode, Trouble> {
     let (backend, store) = flags.store.open().await?;
     let outbox = Arc::new(Outbox::default());
     let mail = Workflow::named("mail").queue("mail").step(Send { outbox: Arc::clone(&outbox) });
-    let mail = mail.build().map_err(|error| Trouble::new(exit::FAILED, "no workflow", error, "mend it"))?;
+    let mail = mail.build()?;
     let limits = Queue::named("mail")?.concurrency(flags.at_once).per_key(1).rate(20, secs(1));
     let engine = Engine::builder(backend).register(mail).queue(limits).start().await?;
     let began = Instant::now();

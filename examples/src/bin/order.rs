@@ -248,10 +248,7 @@ struct Flags {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Flags::parse()).await {
-        Ok(code) => code,
-        Err(trouble) => trouble.report(),
-    }
+    exit::with(run(Flags::parse()).await)
 }
 
 async fn run(flags: Flags) -> Result<ExitCode, Trouble> {
@@ -264,9 +261,7 @@ async fn run(flags: Flags) -> Result<ExitCode, Trouble> {
     let (backend, store) = flags.store.open().await?;
 
     // An engine is a store, the workflows it can run, and what their steps need.
-    let workflow = workflow().map_err(|error| {
-        Trouble::new(exit::FAILED, "the workflow is not sound", error, "mend its definition")
-    })?;
+    let workflow = workflow()?;
     let engine = Engine::builder(backend)
         .register(workflow)
         .resource(Gateway { ledger: flags.ledger.clone() })

@@ -252,10 +252,7 @@ struct Flags {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Flags::parse()).await {
-        Ok(code) => code,
-        Err(trouble) => trouble.report(),
-    }
+    exit::with(run(Flags::parse()).await)
 }
 
 async fn run(flags: Flags) -> Result<ExitCode, Trouble> {
@@ -272,9 +269,7 @@ async fn run(flags: Flags) -> Result<ExitCode, Trouble> {
     };
     let stop = Stop::on_signals(&progress)?;
     let (backend, store) = flags.store.open().await?;
-    let workflow = workflow().map_err(|error| {
-        Trouble::new(exit::FAILED, "the workflow is not sound", error, "mend its definition")
-    })?;
+    let workflow = workflow()?;
     let engine = Engine::builder(backend)
         .register(workflow)
         .resource(Pace(Duration::from_millis(flags.pace_ms)))

@@ -161,19 +161,14 @@ impl From<OnOverlap> for Overlap {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Flags::parse()).await {
-        Ok(code) => code,
-        Err(trouble) => trouble.report(),
-    }
+    exit::with(run(Flags::parse()).await)
 }
 
 async fn run(flags: Flags) -> Result<ExitCode, Trouble> {
     let progress = Progress::new();
     logging::start(&progress);
     let (backend, _) = flags.store.open().await?;
-    let workflow = workflow().map_err(|error| {
-        Trouble::new(exit::FAILED, "the workflow is not sound", error, "mend its definition")
-    })?;
+    let workflow = workflow()?;
     // Only `work` takes runs; the others ask and tell.
     let engine = Engine::builder(backend).register(workflow).keep_schedules().build().await?;
     let schedules = engine.schedules().by(Actor::Person("operator".to_owned()));

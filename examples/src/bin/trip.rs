@@ -124,18 +124,14 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Flags::parse()).await {
-        Ok(code) => code,
-        Err(trouble) => trouble.report(),
-    }
+    exit::with(run(Flags::parse()).await)
 }
 
 async fn run(flags: Flags) -> Result<ExitCode, Trouble> {
     let progress = Progress::new();
     logging::start(&progress);
     let (backend, _) = flags.store.open().await?;
-    let unsound = |error| Trouble::new(exit::FAILED, "a workflow is not sound", error, "mend its definition");
-    let (trip, booking) = (trip().map_err(unsound)?, booking().map_err(unsound)?);
+    let (trip, booking) = (trip()?, booking()?);
     let engine = Engine::builder(backend).register(trip).register(booking).build().await?;
     match flags.command {
         Command::Book { id, fail } => {

@@ -41,10 +41,7 @@ struct Flags {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Flags::parse()).await {
-        Ok(code) => code,
-        Err(trouble) => trouble.report(),
-    }
+    exit::with(run(Flags::parse()).await)
 }
 
 /// Opens `json:FILE` itself and leaves every other scheme to Stepwell.
@@ -77,9 +74,7 @@ async fn run(flags: Flags) -> Result<ExitCode, Trouble> {
         })
         .step_fn("join", |_, greetings: Vec<String>| async move { Ok(greetings.join(". ")) })
         .build();
-    let workflow = workflow.map_err(|error| {
-        Trouble::new(exit::FAILED, "the workflow is not sound", error, "mend its definition")
-    })?;
+    let workflow = workflow?;
 
     let engine = Engine::builder(backend).register(workflow).start().await?;
     let info = engine.store().await?;

@@ -261,3 +261,62 @@ async fn a_restart_over_a_child_that_runs_is_refused_and_names_it() {
         "{refused:?}"
     );
 }
+
+#[tokio::test]
+async fn a_retry_of_a_parent_brings_back_the_children_that_its_failure_cancelled() {
+    let broken = Arc::new(AtomicBool::new(true));
+    let nap = Workflow::named("nap").input::<u32>().sleep("rest", hours(1)).build().expect("a workflow");
+    let is_broken = Arc::clone(&broken);
+    let fails = move |_ctx: StepContext, n: u32| {
+        let is_broken = is_broken.load(Ordering::Relaxed);
+        async move { if is_broken { Err(StepError::permanent("no")) } else { Ok(n) } }
+    };
+    let flow = Workflow::named("w").input::<u32>().both(
+        |left| left.child("nap", &nap),
+        |right| right.wait_for::<u32>("go").step_fn("fails", move |ctx, (n, _): (u32, u32)| fails(ctx, n)),
+    );
+    let flow = flow.build().expect("a workflow");
+    let bench = Bench::new();
+    let engine = bench.builder().register(flow).register(nap).start().await.expect("an engine");
+    let run = engine.start_run("w", "p", &1u32).await.expect("a run");
+    until("the child sleeps", async || status(&engine, "p.nap").await == Some(Status::Waiting)).await;
+    engine.signal(run.key(), "go", "m-1", &1u32).await.expect("sent");
+    assert_eq!(failed(soon("an end", run.result::<(u32, u32)>()).await).0, "fails");
+    until("the child is cancelled", async || status(&engine, "p.nap").await == Some(Status::Cancelled)).await;
+    broken.store(false, Ordering::Relaxed);
+    engine.retry(run.key(), "mended").await.expect("retried");
+    until("another child sleeps", async || status(&engine, "p.nap.again").await == Some(Status::Waiting))
+        .await;
+    bench.time.advance(hours(1));
+    until("it has its result", async || status(&engine, "p").await == Some(Status::Succeeded)).await;
+    assert_eq!(run.result::<(u32, u32)>().await.expect("a result"), (1, 1));
+}
+
+#[tokio::test]
+async fn what_undoes_a_step_may_wait_as_well() {
+    let undone = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&undone);
+    let undo = move |ctx: StepContext, _: u32| {
+        let counted = Arc::clone(&counted);
+        async move {
+            ctx.sleep("cool", hours(1)).await?;
+            let _: u32 = ctx.wait_for("confirmed").await?;
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+    };
+    let book = |_ctx: StepContext, n: u32| async move { Ok(n) };
+    let flow = Workflow::named("w").step_fn("book", book).compensate_fn(undo).wait_for::<u32>("never");
+    let flow = flow.build().expect("a workflow");
+    let bench = Bench::new();
+    let engine = bench.engine(flow).await;
+    let run = engine.start_run("w", "p", &1u32).await.expect("a run");
+    waits(&engine, &run).await;
+    engine.undo(run.key(), "no longer").await.expect("asked");
+    until("it cools", async || count(&engine, &run, "step_suspended").await == 1).await;
+    bench.time.advance(hours(1));
+    until("it waits to be confirmed", async || count(&engine, &run, "step_suspended").await == 2).await;
+    engine.signal(run.key(), "confirmed", "m-1", &1u32).await.expect("sent");
+    assert!(matches!(soon("an end", run.result::<u32>()).await, Err(RunError::Cancelled)));
+    assert_eq!(undone.load(Ordering::Relaxed), 1);
+}

@@ -54,6 +54,9 @@ const WRITE_BYTES: usize = 1 << 20;
 const WRITE_RECORDS: usize = 4_000;
 /// Waits shorter than this are waited out with the run at hand instead of giving it up.
 const HOLD_MS: u64 = 1_000;
+/// A run with more records than this that waits for the work of others is kept at hand for as long: to read it again for each
+/// of a thousand children costs more than to keep it.
+const KEEP_RECORDS: u64 = 512;
 /// How long a step that ignores cancellation is renewed beyond its last limit.
 const HOLD_GRACE_MS: u64 = 30_000;
 
@@ -122,6 +125,8 @@ pub(crate) struct Runner {
     _stop_when_left: DropGuard,
     stop_reason: LostReason,
     hold_until: Timestamp,
+    /// When something was last recorded of the run.
+    active_at: Timestamp,
     /// What keeps the definition from going on with the run.
     holdup: Option<Holdup>,
     /// Steps whose stored outputs the present code cannot read, and why.
@@ -209,6 +214,7 @@ impl Runner {
             stop,
             stop_reason: LostReason::Stopped,
             hold_until: Timestamp(i64::MAX),
+            active_at: Timestamp(i64::MIN),
             holdup: None,
             stale: Arc::default(),
             _permit: permit,
@@ -308,6 +314,8 @@ impl Runner {
         for start in &next.starts {
             self.push(StepStarted { place: start.place.clone(), attempt: start.attempt }.into())?;
         }
+        let is_overdue = !next.overdue.is_empty();
+        let timer = self.timer(&next, now);
         for place in &next.overdue {
             self.take_overdue(place, now)?;
         }
@@ -318,7 +326,7 @@ impl Runner {
         } else if next.starts.is_empty()
             && next.overdue.is_empty()
             && self.state.running == 0
-            && let Some(reason) = self.reason_to_release(next.timer, now)
+            && let Some(reason) = self.reason_to_release(timer, now)
         {
             self.push(RunReleased { wake_at, reason }.into())?;
             outcome = Some(Outcome::Released);
@@ -335,7 +343,14 @@ impl Runner {
             self.launch(start);
         }
         // What follows from a step that is overdue is decided with the next look.
-        Ok(Turn::Wait(if next.overdue.is_empty() { next.timer } else { Some(now) }))
+        Ok(Turn::Wait(if is_overdue { Some(now) } else { timer }))
+    }
+
+    /// When there is something to do again: for a long run that waits for the work of others, to see that nothing has come.
+    fn timer(&self, next: &Next, now: Timestamp) -> Option<Timestamp> {
+        let is_kept = next.is_busy && self.state.running == 0 && self.state.last_seq.0 > KEEP_RECORDS;
+        let idle_at = self.active_at.plus_ms(HOLD_MS);
+        next.timer.into_iter().chain((is_kept && idle_at > now).then_some(idle_at)).min()
     }
 
     /// Fails a step that was left to someone outside who has said nothing in time.
@@ -414,6 +429,7 @@ impl Runner {
         self.state.apply(&event, now)?;
         self.plan.note(&event, &self.state);
         self.next_seq = self.next_seq.plus(1);
+        self.active_at = now;
         self.pending_bytes += record.payload.text().len();
         self.pending.append.push(record);
         Ok(())

@@ -77,6 +77,8 @@ pub struct Next {
     pub timer: Option<Timestamp>,
     /// Steps left to someone outside, who has said nothing in time: each has failed.
     pub overdue: Vec<Place>,
+    /// Whether it waits for work: its own, or that of others.
+    pub is_busy: bool,
 }
 
 /// Why the definition cannot go on with what the journal holds.
@@ -211,7 +213,8 @@ impl Plan {
                 next.rest = Some(trouble.rest);
             }
             At::Wants => next.wants = true,
-            At::Busy | At::Idle => {}
+            At::Busy => next.is_busy = true,
+            At::Idle => {}
         }
         Ok(next)
     }
@@ -253,8 +256,9 @@ impl Plan {
                     }
                     at @ (At::Busy | At::Idle | At::Wants) => {
                         let wants = matches!(at, At::Wants);
+                        let overdue = std::mem::take(&mut walk.overdue);
                         let (events, starts, timer) = walk.decided();
-                        return Next { events, starts, wants, timer, ..Next::default() };
+                        return Next { events, starts, wants, timer, overdue, ..Next::default() };
                     }
                 }
             }

@@ -58,6 +58,7 @@ impl State {
             ) => false,
 
             (Event::StepReported(_), Queued | Running | Waiting | Paused) => true,
+            (Event::StepReported(_), Cancelling) => self.undoing.is_some(),
             (Event::StepReported(_), _) => false,
 
             // What a child tells is kept wherever the run is.
@@ -82,6 +83,8 @@ impl State {
             (Event::StartMoved(_), Queued) => !owned && self.has_not_begun(),
             (Event::StartMoved(_), _) => false,
 
+            // What undoes a step may wait too.
+            (Event::StepWoken(_), Cancelling) => owned && self.undoing.is_some(),
             (
                 Event::TimerStarted(_)
                 | Event::TimerFired(_)

@@ -1,6 +1,5 @@
 //! How a run goes on that was held, has failed or was changed: fresh budgets, time given back, results set aside.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stepwell_contract::{Name, Status, Timestamp};
@@ -9,7 +8,7 @@ use crate::run::cut::Cut;
 use crate::run::place::{Path, Place};
 use crate::run::reason::PauseReason;
 use crate::run::state::{State, StepState, StepStatus};
-use crate::run::waiting::Child;
+use crate::run::waiting::{Child, OnClose};
 use crate::workflow::failure::Failure;
 
 impl State {
@@ -18,6 +17,7 @@ impl State {
         if let Some(pause) = &self.pause {
             self.put_off_deadlines(at.since_ms(pause.since));
         }
+        let had_ended = self.status.is_finished();
         self.status = Status::Queued;
         let trouble = self.trouble().map(|place| place.step.clone());
         if self.pause.as_ref().is_some_and(|pause| pause.reason == PauseReason::NeedsMigration) {
@@ -31,7 +31,7 @@ impl State {
         let not_before = self.created.not_before.filter(|_| !self.begun);
         self.wake_at = Some(not_before.map_or(at, |not_before| not_before.max(at)));
         if renews {
-            self.renew_budgets(trouble.as_ref());
+            self.renew_budgets(trouble.as_ref(), had_ended);
             self.renew_deadline(at);
         }
     }
@@ -119,13 +119,16 @@ impl State {
 
     /// Lets every step that stands in the way, waits or was lost begin again with all its attempts. Failed items of a map
     /// that tolerated them stay as they are: later steps have gone on from that.
-    fn renew_budgets(&mut self, trouble: Option<&Name>) {
+    fn renew_budgets(&mut self, trouble: Option<&Name>, had_ended: bool) {
         self.failed_items.retain(|_, item| item.at.as_ref().map(|at| &at.step) != trouble);
         for (name, group) in &mut self.steps {
             let is_tolerated = trouble != Some(name);
             let mut reopened = 0;
             for (is_item, step) in group.all_mut() {
                 let is_settled = step.status == StepStatus::Failed && is_item && is_tolerated;
+                if !step.status.has_ended() && !is_settled {
+                    renew_children(step, had_ended);
+                }
                 let is_tried = !matches!(
                     step.status,
                     StepStatus::Succeeded
@@ -140,11 +143,6 @@ impl State {
                 reopened += usize::from(step.status == StepStatus::Failed);
                 step.spent = step.attempt;
                 step.crashes = 0;
-                // A child that has no result is tried again too.
-                for child in children_without_result(step) {
-                    child.ended = None;
-                    child.is_renewed = true;
-                }
                 // Not in doubt any more either: a person said to try again.
                 step.status = StepStatus::Again;
             }
@@ -153,9 +151,28 @@ impl State {
     }
 }
 
-/// The children of a step that have ended without a result.
-fn children_without_result(step: &mut StepState) -> impl Iterator<Item = &mut Child> {
-    let has_any = step.children.values().any(Child::has_ended_without_result);
-    let children = has_any.then(|| Arc::make_mut(&mut step.children));
-    children.into_iter().flat_map(BTreeMap::values_mut).filter(|child| child.has_ended_without_result())
+/// Lets the children of a step be tried again that have ended without a result, or that its run told to stop when it ended.
+fn renew_children(step: &mut StepState, had_ended: bool) {
+    let has_no_end = |child: &Child| {
+        let was_left = had_ended && child.ended.is_none() && child.on_close == OnClose::Cancel;
+        child.has_ended_without_result() || was_left
+    };
+    if !step.children.values().any(has_no_end) {
+        return;
+    }
+    let mut renewed = Vec::new();
+    for (part, child) in Arc::make_mut(&mut step.children).iter_mut().filter(|(_, child)| has_no_end(child)) {
+        child.ended = None;
+        child.is_renewed = true;
+        renewed.push(part.clone());
+    }
+    // What it waited for will not come by itself.
+    let waits = step
+        .waiting
+        .as_ref()
+        .is_some_and(|waiting| waiting.children.iter().any(|part| renewed.contains(part)));
+    if step.status == StepStatus::Suspended && waits {
+        step.status = StepStatus::Again;
+        step.waiting = None;
+    }
 }

@@ -1,7 +1,7 @@
 //! What someone outside says of a step that was left to them, and what follows from it.
 
 use serde::{Deserialize, Serialize};
-use stepwell_contract::{MessageId, PayloadError, Timestamp};
+use stepwell_contract::{MessageId, PayloadError, Status, Timestamp};
 
 use crate::run::event::{Event, ReportedFailure, StepReported};
 use crate::run::notes::Progress;
@@ -72,6 +72,9 @@ pub(crate) fn report(
     now: Timestamp,
 ) -> Result<Event, String> {
     let place = ask.place.as_ref().ok_or("it does not say which step")?;
+    if state.status == Status::Cancelling && state.undoing.is_none() {
+        return Err("it is being cancelled".to_owned());
+    }
     let told = ask.value.as_ref().and_then(|value| value.decode::<Told>().ok());
     let told = told.ok_or("it does not say how the attempt ended")?;
     let (graph, limits) = known.ok_or("its workflow is not registered here")?;

@@ -111,7 +111,7 @@ impl Verb {
             | (Self::Cancel | Self::Undo, Queued | Running | Waiting | Paused)
             | (Self::Skip | Self::SetOutput, Queued | Running | Waiting | Paused | Failed)
             | (Self::Restart | Self::EditInput, Queued | Waiting | Paused | Failed)
-            | (Self::Report, Queued | Running | Waiting | Paused)
+            | (Self::Report, Queued | Running | Waiting | Paused | Cancelling)
             | (Self::MergeContext, Queued | Running | Waiting | Paused | Cancelling | Failed)
             | (Self::Terminate, Queued | Running | Waiting | Paused | Cancelling) => Ok(()),
             (Self::Pause | Self::Interrupt, Paused) => Err("it is paused already"),

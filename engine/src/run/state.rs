@@ -346,8 +346,12 @@ impl State {
                 if let Some(child) =
                     step.and_then(|step| Arc::make_mut(&mut step.children).get_mut(&ended.part))
                 {
-                    child.ended = Some(ended.ended.clone());
-                    child.is_renewed = false;
+                    // One that is to be tried again tells of its former end.
+                    let is_former = child.is_renewed && !matches!(ended.ended, ChildEnd::Succeeded { .. });
+                    if !is_former {
+                        child.ended = Some(ended.ended.clone());
+                        child.is_renewed = false;
+                    }
                 }
                 if matches!(ended.ended, ChildEnd::Succeeded { .. }) {
                     self.reopen_for_child(&ended.place, at);
@@ -486,7 +490,9 @@ impl State {
                 }
             }
         }
-        if event.is_news() && self.owner.is_none() && matches!(self.status, Status::Queued | Status::Waiting)
+        if event.is_news()
+            && self.owner.is_none()
+            && matches!(self.status, Status::Queued | Status::Waiting | Status::Cancelling)
         {
             // The message that told of it has been taken, and no longer makes the run due.
             self.wake_at = Some(at);

@@ -242,54 +242,60 @@ fn output(ctx: &StepContext, part: &str, run: &RunKey) -> StepResult<Payload> {
 
 /// Starts the child, or finds it as an earlier attempt has started it.
 async fn start(ctx: &StepContext, part: &str, plan: &ChildPlan, input: Payload) -> StepResult<RunKey> {
-    let mut known = ctx.child(part);
-    if let Some(child) = &known
-        && child.is_renewed
-    {
-        known = renewed(ctx, child).await?.then(|| child.clone());
-    }
-    let run = match &known {
-        Some(child) => child.run.clone(),
-        None => record(ctx, part, plan).await?,
+    let run = match ctx.child(part) {
+        Some(child) if child.is_renewed => renew(ctx, part, plan, &child).await?,
+        Some(child) if child.ended.is_some() => return Ok(child.run),
+        Some(child) => child.run,
+        None => record(ctx, part, plan, default_id(ctx, part)).await?,
     };
-    if known.is_none_or(|child| child.ended.is_none()) {
-        let parent = Parent { run: ctx.key().clone(), place: ctx.place().clone(), part: part.to_owned() };
-        let how = StartRun::child(plan, &run, parent, input)?;
-        let core = ctx.engine()?;
-        let handle = start::start(&core, how).await.map_err(refused)?;
-        if !handle.is_new() {
-            // It may have told already, a step that was set aside since.
-            family::tell_again(&core, &run).await.map_err(refused)?;
-        }
+    let parent = Parent { run: ctx.key().clone(), place: ctx.place().clone(), part: part.to_owned() };
+    let how = StartRun::child(plan, &run, parent, input)?;
+    let core = ctx.engine()?;
+    let handle = start::start(&core, how).await.map_err(refused)?;
+    if !handle.is_new() {
+        // It may have told already, a step that was set aside since.
+        family::tell_again(&core, &run).await.map_err(refused)?;
     }
     Ok(run)
 }
 
-/// Lets a child that ended without a result go on. `false` when it cannot: another has to be begun.
-async fn renewed(ctx: &StepContext, child: &waiting::Child) -> StepResult<bool> {
+/// Lets a child go on that ended without a result, or begins another in its place. It is recorded first: what the child tells
+/// from here on counts again.
+async fn renew(
+    ctx: &StepContext,
+    part: &str,
+    plan: &ChildPlan,
+    child: &waiting::Child,
+) -> StepResult<RunKey> {
     let core = ctx.engine()?;
     let head = core.backend.head(&child.run).await.map_err(|error| refused(error.into()))?;
     match head.map(|head| head.status) {
-        Some(Status::Failed) => {
-            let why = format!("its parent {} is tried again", ctx.key());
-            let ask = Ask::new(Verb::Retry, Actor::Run(ctx.key().clone()), why);
-            requests::ask(&core, &child.run, ask).await.map_err(refused)?;
-            Ok(true)
+        Some(Status::Cancelled) => {
+            let again = format!("{}.again", child.run.run);
+            record_as(ctx, part, plan, &again).await
         }
-        Some(Status::Cancelled) | None => Ok(false),
-        Some(_) => Ok(true),
+        Some(Status::Cancelling) => {
+            Err(StepError::transient(format!("run {} is still being cancelled", child.run)))
+        }
+        status => {
+            record_as(ctx, part, plan, child.run.run.as_str()).await?;
+            if status == Some(Status::Failed) {
+                let why = format!("its parent {} is tried again", ctx.key());
+                let ask = Ask::new(Verb::Retry, Actor::Run(ctx.key().clone()), why);
+                requests::ask(&core, &child.run, ask).await.map_err(refused)?;
+            }
+            Ok(child.run.clone())
+        }
     }
 }
 
-/// Records the child under a new id, before it is made.
-async fn record(ctx: &StepContext, part: &str, plan: &ChildPlan) -> StepResult<RunKey> {
-    let id = match (ctx.child(part), &plan.id) {
-        // Another one in the place of one that was cancelled.
-        (Some(before), _) => format!("{}.again", before.run.run),
-        (None, Some(id)) => id.clone(),
-        (None, None) => default_id(ctx, part),
-    };
-    let run = RunId::new(&id)
+/// Records the child before it is made: under the id that it was given, or else under this one.
+async fn record(ctx: &StepContext, part: &str, plan: &ChildPlan, id: String) -> StepResult<RunKey> {
+    record_as(ctx, part, plan, plan.id.as_deref().unwrap_or(&id)).await
+}
+
+async fn record_as(ctx: &StepContext, part: &str, plan: &ChildPlan, id: &str) -> StepResult<RunKey> {
+    let run = RunId::new(id)
         .map_err(|error| StepError::config(format!("{error}: name the child with `ChildRun::id`")))?;
     let run = RunKey::new(ctx.tenant().clone(), run);
     let workflow = Name::new(&plan.workflow).map_err(|error| StepError::config(error.to_string()))?;

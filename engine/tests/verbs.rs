@@ -216,6 +216,7 @@ async fn a_request_outlives_the_owner_that_did_not_answer_it() {
     // Of what this owner writes nothing arrives after its first step has begun, and it hears of nothing.
     let dead = FaultPlan::seeded(1)
         .chance(Method::Inbox, 1.0, fault::Effect::Refuse(FaultKind::Unavailable))
+        .chance(Method::Claim, 1.0, fault::Effect::Refuse(FaultKind::Unavailable))
         .from(Method::Commit, 2, fault::Effect::Refuse(FaultKind::Unavailable));
     let dead = Arc::new(FaultBackend::new(Arc::clone(&store.1), dead)) as Arc<dyn Backend>;
     let owner = engine_on(&(store.0.clone(), dead), flow()).await;

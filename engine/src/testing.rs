@@ -23,6 +23,7 @@ pub(crate) mod clock;
 mod crash;
 mod history;
 mod life;
+mod outside;
 mod rehearsal;
 mod rehearsed;
 mod report;

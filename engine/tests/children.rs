@@ -164,7 +164,9 @@ async fn a_step_starts_several_children_and_gathers_their_results() {
     let run = engine.start_run("w", "p", &vec![1u32, 2, 3]).await.expect("a run");
     assert_eq!(soon("a result", run.result::<u32>()).await.expect("a result"), 20 + 30 + 40);
     assert_eq!(packed.load(Ordering::Relaxed), 3, "each child was begun once");
-    assert_eq!(status(&engine, "p.gather.n-2").await, Some(Status::Succeeded));
+    // A child tells its parent before its end is final.
+    until("the child has ended", async || status(&engine, "p.gather.n-2").await == Some(Status::Succeeded))
+        .await;
 }
 
 #[tokio::test]
@@ -319,4 +321,31 @@ async fn what_undoes_a_step_may_wait_as_well() {
     engine.signal(run.key(), "confirmed", "m-1", &1u32).await.expect("sent");
     assert!(matches!(soon("an end", run.result::<u32>()).await, Err(RunError::Cancelled)));
     assert_eq!(undone.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_child_that_ends_late_reopens_no_parent_that_has_failed_for_another_one() {
+    let (bench, packed, broken) = (Bench::new(), Arc::default(), Arc::new(AtomicBool::new(true)));
+    let child = ship(&packed, &broken);
+    let nap = Workflow::named("nap").input::<u32>().sleep("rest", days(1)).build().expect("a workflow");
+    let gather = |ctx: StepContext, n: u32| async move {
+        let slow = ChildRun::<u32, u32>::named("nap").on_close(OnClose::Abandon);
+        ctx.start_child("slow", slow, &n).await?;
+        ctx.start_child("ship", ChildRun::<u32, u32>::named("ship"), &n).await?.result(&ctx).await
+    };
+    let flow = Workflow::named("w").step_fn("gather", gather).build().expect("a workflow");
+    let engine = bench.builder().register(flow).register(child).register(nap).start().await;
+    let engine = engine.expect("an engine");
+    let run = engine.start_run("w", "p", &1u32).await.expect("a run");
+    let (step, code) = failed(soon("an end", run.result::<u32>()).await);
+    assert_eq!((step.as_str(), code.as_str()), ("gather", "child.failed"));
+    until("the other child sleeps", async || status(&engine, "p.gather.slow").await == Some(Status::Waiting))
+        .await;
+    bench.time.advance(days(1));
+    until("the other child's word is taken in", async || count(&engine, &run, "child_ended").await == 2)
+        .await;
+    assert_eq!(status(&engine, "p").await, Some(Status::Failed));
+    broken.store(false, Ordering::Relaxed);
+    engine.retry(run.key(), "the van is back").await.expect("it can be tried again");
+    assert_eq!(soon("a result", run.result::<u32>()).await.expect("a result"), 20);
 }

@@ -9,6 +9,7 @@ use stepwell::contract::Status;
 use stepwell::prelude::*;
 use stepwell::run::event::PauseReason;
 use stepwell::testing::{self, CrashTest, End, Problem, Rehearsal, RehearsalError, Rehearsed};
+use stepwell::{Actor, Ask, ChildRun, OnClose, Report, Verb};
 
 /// Two steps that do nothing but count: `charge`, then `ship`.
 fn order() -> Workflow<u64, String> {
@@ -493,4 +494,127 @@ async fn a_crash_test_of_what_does_not_end_says_so_and_stops() {
     let report = testing::crash_at_every_commit(hanging, 1).await;
     assert!(matches!(report.problems(), [Problem::NoEnd { .. }]), "{report}");
     std::panic::catch_unwind(|| report.assert_survives()).expect_err("nothing was tried");
+}
+
+// ---- runs that wait, and runs that start others
+
+/// A step that sleeps, asks for an answer, and leaves the rest to someone outside.
+fn asking() -> Workflow<u64, (u64, String)> {
+    Workflow::named("asking")
+        .step_fn("ask", |ctx: StepContext, n: u64| async move {
+            ctx.sleep("patience", hours(1)).await?;
+            Ok(n + ctx.wait_for::<u64>("answer").await?)
+        })
+        .external::<u64>("weigh", days(1))
+        .wait_for::<String>("approved")
+        .build()
+        .expect("a workflow")
+}
+
+#[tokio::test]
+async fn a_workflow_that_waits_for_those_outside_runs_to_its_end_in_one_line() {
+    let run = Rehearsal::new(asking())
+        .answer_after("answer", hours(2), 7u64)
+        .report_after("weigh", hours(4), Report::succeeded(&42u64).expect("JSON"))
+        .answer("approved", "by Ada");
+    let run = at_once(run).await;
+    assert_eq!(run.assert_succeeded(), &(42, "by Ada".to_owned()));
+    assert_eq!((run.output_of::<u64>("ask"), run.output_of::<u64>("weigh")), (14, 42));
+    assert_eq!(run.elapsed(), hours(1 + 2 + 4), "{run}");
+
+    let unanswered = at_once(Rehearsal::new(asking())).await;
+    assert_eq!((unanswered.end(), unanswered.elapsed()), (&End::Waiting, hours(1)), "{unanswered}");
+    let early = at_once(Rehearsal::new(asking()).signal_at(mins(5), "answer", 1u64)).await;
+    assert_eq!(early.output_of::<u64>("ask"), 8, "what came before the wait counts");
+    let stopped = Ask::new(Verb::Cancel, Actor::Program, "no longer");
+    let stopped = at_once(Rehearsal::new(asking()).ask_at(hours(3), stopped)).await;
+    assert_eq!((stopped.end(), stopped.elapsed()), (&End::Cancelled, hours(3)));
+}
+
+#[tokio::test]
+async fn the_first_wait_gets_the_first_answer_and_the_rest_get_the_last() {
+    let ask = |ctx: StepContext, n: u64| async move {
+        let mut heard = vec![n];
+        for nth in 0..4 {
+            let wait = stepwell::Wait::new().signal("answer");
+            let stepwell::Woken::Signal(said) = ctx.wait(&format!("ask-{nth}"), wait).await? else {
+                return Err(StepError::bug("woken by something else"));
+            };
+            heard.push(said.said()?);
+        }
+        Ok(heard)
+    };
+    let flow = || Workflow::named("w").step_fn("ask", ask).build().expect("a workflow");
+    let process = || Rehearsal::new(flow()).answer("answer", 1u64).answer("answer", 2u64);
+    assert_eq!(at_once(process()).await.assert_succeeded(), &[7, 1, 2, 2, 2]);
+    testing::crash_at_every_commit(process, 7).await.assert_never_in_doubt();
+    let wrong = Rehearsal::new(flow()).answer("no name", 1u64).try_run(&7).await;
+    assert!(wrong.expect_err("a refusal").to_string().contains("no name"));
+}
+
+/// A parent with a child of two steps.
+fn family(on_close: OnClose) -> Rehearsal<u64, String> {
+    let ship = Workflow::named("ship")
+        .step_fn("pack", |_ctx, n: u64| async move { Ok(n) })
+        .sleep("pause", hours(10))
+        .step_fn("send", |ctx: StepContext, n: u64| async move {
+            Ok(format!("{} sent {n}", ctx.resource::<String>()?))
+        })
+        .build()
+        .expect("a workflow");
+    let child = ChildRun::of(&ship).on_close(on_close);
+    let flow = Workflow::named("order").input::<u64>().child("shipment", child).build().expect("a workflow");
+    Rehearsal::new(flow).with(Rehearsal::new(ship).resource("Bob".to_owned()))
+}
+
+#[tokio::test]
+async fn a_rehearsal_takes_the_workflows_that_its_workflow_starts_and_their_stand_ins() {
+    let run = at_once(family(OnClose::Cancel)).await;
+    assert_eq!((run.assert_succeeded().as_str(), run.elapsed()), ("Bob sent 7", hours(10)));
+    let child = run.child("rehearsal.shipment");
+    assert_eq!(
+        (child.order_of_steps(), child.status()),
+        (vec!["pack".into(), "send".into()], Status::Succeeded)
+    );
+    assert!(run.to_string().contains("ship, run rehearsal.shipment: succeeded"), "{run}");
+
+    let mocked =
+        at_once(family(OnClose::Cancel).mock("shipment", |n: u64| Ok(format!("not sent {n}")))).await;
+    assert_eq!((mocked.assert_succeeded().as_str(), mocked.children().len()), ("not sent 7", 0));
+
+    let alone = Workflow::named("order")
+        .input::<u64>()
+        .child("shipment", ChildRun::<u64, u64>::named("ship").version(1))
+        .build()
+        .expect("a workflow");
+    let End::GivenUp { why } = at_once(Rehearsal::new(alone)).await.end().clone() else { panic!("it ended") };
+    assert!(why.contains("needs a worker that has workflow ship: add it with `with`"), "{why}");
+    let wrong = family(OnClose::Cancel).with(Rehearsal::new(order()).hang("shipp", 1)).try_run(&1).await;
+    assert!(wrong.expect_err("a refusal").to_string().contains("did you mean \"ship\""));
+}
+
+#[tokio::test]
+async fn what_a_run_leaves_behind_goes_on_to_its_end_and_is_no_part_of_its_time() {
+    let cancel = || Ask::new(Verb::Cancel, Actor::Program, "no longer");
+    for (on_close, status) in [(OnClose::Cancel, Status::Cancelled), (OnClose::Abandon, Status::Succeeded)] {
+        let run = at_once(family(on_close).ask_at(hours(1), cancel())).await;
+        assert_eq!((run.end(), run.elapsed()), (&End::Cancelled, hours(1)), "{run}");
+        assert_eq!(run.child("rehearsal.shipment").status(), status, "{run}");
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_is_in_doubt_after_a_crash_is_reported_as_its_step() {
+    let process = || {
+        let pay = Workflow::named("pay").step_fn("charge", |_ctx, n: u64| async move { Ok(n) });
+        let pay =
+            pay.policy(StepPolicy::default().effect(Effect::NotIdempotent)).build().expect("a workflow");
+        let flow =
+            Workflow::named("order").input::<u64>().child("payment", &pay).build().expect("a workflow");
+        Rehearsal::new(flow).with(pay)
+    };
+    let report = testing::crash_at_every_commit(process, 7).await;
+    report.assert_survives();
+    assert_eq!((report.step("pay/charge").in_doubt, report.in_doubt()), (2, 2), "{report}");
+    assert!(report.to_string().contains("pay/charge"), "{report}");
 }

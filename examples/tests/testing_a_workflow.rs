@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
+use stepwell::Report;
 use stepwell::prelude::*;
 use stepwell::run::event::PauseReason;
 use stepwell::testing::{self, CrashTest, Rehearsal, Rehearsed};
@@ -190,6 +191,37 @@ async fn a_step_can_be_played_by_another() {
     }
     let run = rehearsal().replace("ship", Pickup).run(&order()).await;
     assert_eq!(run.assert_succeeded().tracking, "at the counter, rehearsal");
+}
+
+#[tokio::test]
+async fn an_order_that_a_person_approves_and_a_carrier_delivers_ends_in_one_line() {
+    let delivery = Workflow::named("delivery")
+        .input::<Shipment>()
+        .external::<String>("carry", days(3)) // the carrier tells when it has arrived
+        .build()
+        .expect("a sound workflow");
+    let whole = Workflow::named("approved-order")
+        .step(Reserve)
+        .wait_for::<String>("approved")
+        .step_fn("thank", |_ctx, (order, _by): (Order, String)| async move { Ok(order) })
+        .step(Charge)
+        .step(Ship)
+        .child("delivery", &delivery)
+        .build()
+        .expect("a sound workflow");
+    let run = Rehearsal::new(whole)
+        .resource(Warehouse::default())
+        .resource(Gateway::default())
+        .answer_after("approved", hours(5), "by Ada")
+        .with(Rehearsal::new(delivery).report_after(
+            "carry",
+            days(2),
+            Report::succeeded("left with the neighbour").expect("it has a JSON form"),
+        ))
+        .run(&order())
+        .await;
+    assert_eq!(run.assert_succeeded(), "left with the neighbour");
+    assert_eq!(run.elapsed(), hours(5) + days(2));
 }
 
 /// What a process of the program finds outside, and what its death leaves.

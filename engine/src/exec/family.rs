@@ -28,6 +28,7 @@ pub(crate) async fn tell(core: &Core, key: &RunKey, state: &State) -> Result<(),
         let ask = Ask::new(Verb::Cancel, Actor::Run(key.clone()), why);
         let ask = Payload::encode(&ask).map_err(unwritable)?;
         post(core, child, Message::new(id_of("left-by", key, ending), REQUEST, core.time.now(), ask)).await?;
+        take_in(core, child).await?;
     }
     let Some(parent) = &state.created.parent else { return Ok(()) };
     let (place, part) = (parent.place.clone(), parent.part.clone());
@@ -35,15 +36,37 @@ pub(crate) async fn tell(core: &Core, key: &RunKey, state: &State) -> Result<(),
     let word = Payload::encode(&ended).map_err(unwritable)?;
     let word = Message::new(id_of("child", key, ending), CHILD_ENDED, core.time.now(), word);
     post(core, &parent.run, word).await?;
-    // A parent that has failed for this child is never due by itself.
-    if let Ok(Some(head)) = core.backend.head(&parent.run).await
-        && head.live_lease(core.time.now()).is_none()
-        && !head.is_due(true, core.time.now())
-        && let Err(error) = Box::pin(requests::answer_unowned(core, &head)).await
-    {
-        tracing::debug!(parent = %parent.run, %error, "the word of a child waits in its parent's inbox");
+    take_in(core, &parent.run).await
+}
+
+/// Sees to it that a run takes in what it was told although it is never due by itself: a child that is held, a parent that
+/// has failed for this child.
+///
+/// # Errors
+/// The store did not answer: what it was told stays in its inbox.
+pub(crate) async fn take_in(core: &Core, key: &RunKey) -> Result<(), Arc<BackendError>> {
+    loop {
+        let Some(head) = core.backend.head(key).await? else { return Ok(()) };
+        let now = core.time.now();
+        let has_none = core.backend.inbox(key, 1).await?.is_empty();
+        // Whoever has it or is to take it reads its mail.
+        if has_none || head.live_lease(now).is_some() || head.is_due(true, now) {
+            return Ok(());
+        }
+        match Box::pin(requests::answer_unowned(core, &head)).await {
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) if core.backend.head(key).await?.is_none_or(|now| now.version == head.version) => {
+                return Ok(());
+            }
+            // It has changed meanwhile.
+            Ok(None) => {}
+            Err(Error::Store(error)) => return Err(error),
+            Err(error) => {
+                tracing::warn!(run = %key, %error, "what the run was told waits in its inbox");
+                return Ok(());
+            }
+        }
     }
-    Ok(())
 }
 
 /// Tells the parent of a run that has ended how it did, in case it asks for it anew.

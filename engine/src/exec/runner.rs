@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
@@ -59,6 +60,9 @@ const HOLD_MS: u64 = 1_000;
 const KEEP_RECORDS: u64 = 512;
 /// How long a step that ignores cancellation is renewed beyond its last limit.
 const HOLD_GRACE_MS: u64 = 30_000;
+/// How often, and with which rests, the mail of a run is looked at that has come to rest.
+const TAKE_IN_TRIES: u32 = 5;
+const TAKE_IN_REST: Duration = Duration::from_millis(20);
 
 /// Why a run was left alone by this worker.
 #[derive(Debug, thiserror::Error)]
@@ -337,6 +341,7 @@ impl Runner {
         }
         if let Some(outcome) = outcome {
             self.slot.end();
+            self.take_in_late().await;
             return Ok(Turn::Over(outcome));
         }
         for start in next.starts {
@@ -376,6 +381,25 @@ impl Runner {
         }
         family::tell(&self.core, &self.slot.key, &self.state).await.map_err(WriteError::from)?;
         Ok(())
+    }
+
+    /// Takes in what its family told it while it came to rest: whoever told it saw that it had an owner, and nobody claims a
+    /// run that is held or has failed for its mail.
+    async fn take_in_late(&mut self) {
+        let may_be_told = match self.state.status {
+            Status::Failed => self.state.open_children().next().is_some(),
+            Status::Paused => self.state.created.parent.is_some(),
+            _ => false,
+        };
+        for _ in 0..if may_be_told { TAKE_IN_TRIES } else { 0 } {
+            match family::take_in(&self.core, &self.slot.key).await {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::warn!(run = %self.slot.key, %error, "what the run was told is not taken in yet");
+                    self.core.time.pause(TAKE_IN_REST).await;
+                }
+            }
+        }
     }
 
     /// A worker that shuts down, or has nothing to do for a while, gives the run up.

@@ -343,9 +343,11 @@ impl State {
             }
             Event::ChildEnded(ended) => {
                 let step = self.step_mut(&ended.place);
+                let mut had_no_result = false;
                 if let Some(child) =
                     step.and_then(|step| Arc::make_mut(&mut step.children).get_mut(&ended.part))
                 {
+                    had_no_result = child.has_ended_without_result();
                     // One that is to be tried again tells of its former end.
                     let is_former = child.is_renewed && !matches!(ended.ended, ChildEnd::Succeeded { .. });
                     if !is_former {
@@ -353,7 +355,8 @@ impl State {
                         child.is_renewed = false;
                     }
                 }
-                if matches!(ended.ended, ChildEnd::Succeeded { .. }) {
+                // One that had not ended is not what the step has failed for.
+                if had_no_result && matches!(ended.ended, ChildEnd::Succeeded { .. }) {
                     self.reopen_for_child(&ended.place, at);
                 }
             }

@@ -6,11 +6,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use stepwell_contract::{Name, Payload};
+use stepwell_contract::{Name, Payload, RunKey};
 
 use crate::lock::lock;
 use crate::run::place::Place;
 use crate::testing::clock::Pulse;
+use crate::testing::life::key;
 use crate::testing::rehearsal::{RehearsalError, named};
 use crate::workflow::context::StepContext;
 use crate::workflow::definition::Definition;
@@ -96,7 +97,7 @@ struct Watched {
 impl ErasedStep for Watched {
     async fn run_raw(&self, ctx: &StepContext, input: &Payload) -> Result<Payload, RawError> {
         let act = self.cast.act(ctx.place(), ctx.attempt());
-        let entry = self.log.begin(ctx.place().clone());
+        let entry = self.log.begin(Scene { run: ctx.key().clone(), place: ctx.place().clone() });
         match act {
             Some(Act::Hang) => {
                 // It counts as hanging once those were asked who cut it off: their timers must be set before time is
@@ -135,10 +136,23 @@ pub(crate) enum Played {
     Cut,
 }
 
+/// A step of a run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Scene {
+    pub(crate) run: RunKey,
+    pub(crate) place: Place,
+}
+
+impl fmt::Display for Scene {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.run == key() { self.place.fmt(f) } else { write!(f, "{} of {}", self.place, self.run.run) }
+    }
+}
+
 /// A body of a step that ran.
 #[derive(Debug, Clone)]
 pub(crate) struct Body {
-    pub(crate) place: Place,
+    pub(crate) scene: Scene,
     /// `None` while it runs.
     pub(crate) played: Option<Played>,
     hangs: bool,
@@ -147,7 +161,7 @@ pub(crate) struct Body {
 #[cfg(test)]
 impl Body {
     pub(crate) fn ended(place: Place, played: Played) -> Self {
-        Self { place, played: Some(played), hangs: false }
+        Self { scene: Scene { run: key(), place }, played: Some(played), hangs: false }
     }
 }
 
@@ -168,21 +182,21 @@ impl Log {
     }
 
     /// Where a body runs that does not hang.
-    pub(crate) fn busy(&self) -> Vec<Place> {
+    pub(crate) fn busy(&self) -> Vec<Scene> {
         let bodies = self.lock();
         let busy = bodies.iter().filter(|body| body.played.is_none() && !body.hangs);
-        busy.map(|body| body.place.clone()).collect()
+        busy.map(|body| body.scene.clone()).collect()
     }
 
     /// Where a body hangs.
-    pub(crate) fn hanging(&self) -> Vec<Place> {
+    pub(crate) fn hanging(&self) -> Vec<Scene> {
         let bodies = self.lock();
         let hanging = bodies.iter().filter(|body| body.played.is_none() && body.hangs);
-        hanging.map(|body| body.place.clone()).collect()
+        hanging.map(|body| body.scene.clone()).collect()
     }
 
     /// Takes it that whatever runs now never ends. Returns where that is.
-    pub(crate) fn give_up_waiting(&self) -> Vec<Place> {
+    pub(crate) fn give_up_waiting(&self) -> Vec<Scene> {
         let busy = self.busy();
         for body in self.lock().iter_mut() {
             body.hangs = true;
@@ -201,9 +215,9 @@ impl Log {
         }
     }
 
-    fn begin(&self, place: Place) -> Entry<'_> {
+    fn begin(&self, scene: Scene) -> Entry<'_> {
         let mut bodies = self.lock();
-        bodies.push(Body { place, played: None, hangs: false });
+        bodies.push(Body { scene, played: None, hangs: false });
         let entry = Entry { log: self, nth: bodies.len() - 1 };
         drop(bodies);
         self.pulse.beat();

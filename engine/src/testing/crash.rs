@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use stepwell_contract::Payload;
+use stepwell_contract::{Name, Payload};
 
 use crate::error::Error;
 use crate::testing::cast::Body;
@@ -129,7 +129,7 @@ impl<W, I: Serialize, O: DeserializeOwned> CrashTest<'_, W, I, O> {
     pub async fn try_run(self, input: &I) -> Result<CrashReport, RehearsalError> {
         let input = Payload::encode(input).map_err(Error::from)?;
         let undisturbed = self.trial(&input, None).await?;
-        let mut report = CrashReport::new(&undisturbed.run, &undisturbed.limits);
+        let mut report = CrashReport::new(&undisturbed.run, &undisturbed.steps);
         report.add_without_crash(&undisturbed.run);
         report.add_check(None, &undisturbed.run, undisturbed.checked);
         if matches!(undisturbed.run.end(), End::GivenUp { .. }) {
@@ -171,10 +171,16 @@ impl<W, I: Serialize, O: DeserializeOwned> CrashTest<'_, W, I, O> {
             died = Some(writing);
             (performed, store) = (self.process)(&outside).perform(&world, input, None, store).await?;
         }
-        let limits = performed.limits.clone();
+        let steps = performed.plays.iter().flat_map(|play| {
+            let limits = play.limits(&performed.engine_policy).to_vec();
+            let workflow = play.definition.name().clone();
+            let steps = play.definition.graph().steps.iter().map(|step| step.name.clone()).zip(limits);
+            steps.map(move |(step, limits)| (workflow.clone(), step, limits)).collect::<Vec<_>>()
+        });
+        let steps = steps.collect();
         let run = performed.gather(&world, &store).await?;
         let checked = (self.check)(&outside, &run);
-        Ok(Trial { run, died, checked, limits, log: world.log.bodies() })
+        Ok(Trial { run, died, checked, steps, log: world.log.bodies() })
     }
 }
 
@@ -184,6 +190,7 @@ struct Trial<O> {
     /// What was being written when the process died.
     died: Option<String>,
     checked: Result<(), String>,
-    limits: Vec<Effective>,
+    /// Every step of each workflow, with its limits.
+    steps: Vec<(Name, Name, Effective)>,
     log: Vec<Body>,
 }

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use stepwell_contract::{Record, Timestamp};
+use stepwell_contract::{Batch, Record, Timestamp};
 
 use crate::run::event::{Event, Then};
+use crate::run::waiting::{ChildEnd, Said, Waiting, WokenBy};
+use crate::testing::life::key;
 
 /// Longest piece of JSON that is shown, in characters.
 const SHOWN_MAX: usize = 160;
@@ -21,9 +23,16 @@ pub(crate) fn history(records: &[Record]) -> String {
     text
 }
 
-/// The records of one write in a few words.
-pub(crate) fn words(records: &[&Record]) -> String {
-    let words: Vec<String> = records.iter().map(|record| short(record)).collect();
+/// What one write says, in a few words.
+pub(crate) fn words(batches: &[Batch]) -> String {
+    let mut words = Vec::new();
+    for batch in batches {
+        let whose = if batch.key == key() { String::new() } else { format!("{}: ", batch.key.run) };
+        let records = batch.append.iter().map(short);
+        let messages =
+            batch.post.iter().map(|message| format!("sent a {}", message.kind.as_str().replace('_', " ")));
+        words.extend(records.chain(messages).map(|word| format!("{whose}{word}")));
+    }
     words.join(", ")
 }
 
@@ -85,12 +94,43 @@ fn line(record: &Record, first: Timestamp) -> String {
             let lines: Vec<&str> = e.lines.iter().map(|line| line.text.as_str()).collect();
             format!("{} says: {}", e.place, cut(&lines.join(" | ")))
         }
+        Event::StepSuspended(e) => format!("{} waits{}", e.place, awaited(&e.waiting, first)),
+        Event::StepWoken(e) => match e.by {
+            WokenBy::Signal { name, .. } => format!("{} goes on: signal {name} came", e.place),
+            WokenBy::Child(part) => format!("{} goes on: its run {part} ended", e.place),
+            WokenBy::Time => format!("{} goes on: its time is over", e.place),
+        },
+        Event::StepReported(e) => match e.said {
+            Said::Succeeded { output } => format!("{} was reported done: {}", e.place, cut(output.text())),
+            Said::Failed(failed) => {
+                format!("{} was reported failed, attempt {}: {}", e.place, e.attempt, failed.failure)
+            }
+            Said::Progress(progress) => format!("{} was reported so far: {}", e.place, progress.note),
+        },
+        Event::ChildStarted(e) => format!("{} starts run {} of {}", e.place, e.run.run, e.workflow),
+        Event::ChildEnded(e) => match e.ended {
+            ChildEnd::Succeeded { output } => format!("run {} succeeded: {}", e.run.run, cut(output.text())),
+            ChildEnd::Failed { failure } => format!("run {} failed: {failure}", e.run.run),
+            ChildEnd::Cancelled => format!("run {} was cancelled", e.run.run),
+        },
+        Event::SignalReceived(e) => format!("signal {} came: {}", e.name, cut(e.payload.text())),
         Event::RunPaused(e) => format!("the run paused, {:?}: {}", e.reason, e.message),
         Event::RunSucceeded(_) => "the run succeeded".to_owned(),
         Event::RunFailed(e) => format!("the run failed: {}", e.failure),
         Event::RunCancelled(_) => "the run was cancelled".to_owned(),
         _ => raw(),
     }
+}
+
+/// What a step waits for, in words.
+fn awaited(waiting: &Waiting, first: Timestamp) -> String {
+    let signals = waiting.signals.iter().map(|name| format!("signal {name}"));
+    let children = waiting.children.iter().map(|name| format!("run {name}"));
+    let outside = waiting.outside.then(|| "to be reported on".to_owned());
+    let for_any = signals.chain(children).chain(outside).collect::<Vec<_>>().join(" or ");
+    let for_any = if for_any.is_empty() { for_any } else { format!(" for {for_any}") };
+    let until = waiting.until.map(|at| format!(" until {}", since(first, at))).unwrap_or_default();
+    format!("{for_any}{until}")
 }
 
 fn short(record: &Record) -> String {
@@ -101,6 +141,11 @@ fn short(record: &Record) -> String {
         Ok(Event::AttemptLost(e)) => format!("{} was lost", e.place),
         Ok(Event::Checkpointed(e)) => format!("{} saved its place", e.place),
         Ok(Event::Memoised(e)) => format!("{} kept {}", e.place, e.name),
+        Ok(Event::StepSuspended(e)) => format!("{} waits", e.place),
+        Ok(Event::StepWoken(e)) => format!("{} goes on", e.place),
+        Ok(Event::StepReported(e)) => format!("{} was reported on", e.place),
+        Ok(Event::ChildStarted(e)) => format!("{} starts run {}", e.place, e.run.run),
+        Ok(Event::ChildEnded(e)) => format!("run {} ended", e.run.run),
         _ => record.kind.as_str().replace('_', " "),
     }
 }

@@ -1,11 +1,13 @@
 //! One process of a rehearsal: an engine, and time that skips to the next moment at which something happens.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use stepwell_contract::limits::PAGE_ITEMS_MAX;
 use stepwell_contract::{
-    Backend, Clock, Head, MemoryBackend, Payload, RunId, RunKey, Seq, Status, TenantId, Timestamp,
+    Backend, Clock, Head, MemoryBackend, Payload, Query, RunId, RunKey, Seq, Status, TenantId, Timestamp,
 };
 
 use crate::config::EngineOptions;
@@ -13,10 +15,12 @@ use crate::error::Error;
 use crate::exec::attempt::Bounds;
 use crate::exec::engine::Engine;
 use crate::run::decide::Plan;
+use crate::run::event::Event;
 use crate::run::place::Place;
 use crate::run::state::State;
-use crate::testing::cast::{Cast, Log};
+use crate::testing::cast::{Cast, Log, Scene};
 use crate::testing::clock::{Pulse, SkippingTime, really};
+use crate::testing::outside::{self, Outside, Spoken, Word};
 use crate::testing::rehearsal::RehearsalError;
 use crate::testing::stage::{Death, Stage};
 use crate::workflow::classify::Classifiers;
@@ -36,12 +40,17 @@ pub(crate) struct World {
     pub(crate) time: Arc<SkippingTime>,
     pub(crate) log: Arc<Log>,
     pub(crate) pulse: Pulse,
+    /// What those outside have said.
+    spoken: Spoken,
+    /// Whether a process has died.
+    has_died: AtomicBool,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
         let pulse = Pulse::new();
-        Self { time: Arc::new(SkippingTime::new(pulse.clone())), log: Log::new(pulse.clone()), pulse }
+        let (time, log) = (Arc::new(SkippingTime::new(pulse.clone())), Log::new(pulse.clone()));
+        Self { time, log, pulse, spoken: Spoken::default(), has_died: AtomicBool::new(false) }
     }
 
     pub(crate) fn empty_store(&self) -> MemoryBackend {
@@ -49,24 +58,32 @@ impl World {
     }
 }
 
-/// What a process is made of.
-pub(crate) struct Program {
+/// A workflow of a rehearsal: what is played, by whom, and what those outside say to its runs.
+#[derive(Clone)]
+pub(crate) struct Play {
     pub(crate) definition: Definition,
     pub(crate) cast: Cast,
+    pub(crate) outside: Outside,
+}
+
+impl Play {
+    /// The limits of each step, in the order of the graph.
+    pub(crate) fn limits(&self, engine_policy: &StepPolicy) -> Arc<[Effective]> {
+        let workflow = &self.definition.policy().step;
+        let steps = &self.definition.graph().steps;
+        steps.iter().map(|step| effective(&step.policy, workflow, engine_policy)).collect()
+    }
+}
+
+/// What a process is made of.
+pub(crate) struct Program {
+    /// What it has; the first is what is rehearsed, the others are what that starts.
+    pub(crate) plays: Vec<Play>,
     pub(crate) resources: Resources,
     pub(crate) classifiers: Classifiers,
     pub(crate) engine_policy: StepPolicy,
     pub(crate) patience: Duration,
     pub(crate) at_most: Duration,
-}
-
-impl Program {
-    /// The limits of each step, in the order of the graph.
-    pub(crate) fn limits(&self) -> Vec<Effective> {
-        let workflow = &self.definition.policy().step;
-        let steps = &self.definition.graph().steps;
-        steps.iter().map(|step| effective(&step.policy, workflow, &self.engine_policy)).collect()
-    }
 }
 
 /// How a life ended.
@@ -97,14 +114,17 @@ pub(crate) async fn live(
     death: Option<Death>,
 ) -> Result<(LifeEnd, MemoryBackend), RehearsalError> {
     let stage = Stage::new(store, death, world.pulse.clone());
-    let limits = program.limits().into();
     let (patience, at_most) = (program.patience, program.at_most);
-    let name = program.definition.name().to_string();
+    let limits: Vec<_> = program.plays.iter().map(|play| play.limits(&program.engine_policy)).collect();
+    let name = program.plays.first().map(|play| play.definition.name().to_string()).unwrap_or_default();
     let options =
         EngineOptions { threads: 2, poll_ms: 100, step: program.engine_policy, ..EngineOptions::default() };
     let stop_grace_ms = options.stop_grace_ms;
-    let engine = Engine::builder(Arc::clone(&stage) as Arc<dyn Backend>)
-        .definition(program.cast.playing(&program.definition, &world.log))
+    let mut builder = Engine::builder(Arc::clone(&stage) as Arc<dyn Backend>);
+    for play in &program.plays {
+        builder = builder.definition(play.cast.clone().playing(&play.definition, &world.log));
+    }
+    let engine = builder
         .resources(program.resources)
         .classifiers(program.classifiers)
         .options(options)
@@ -122,13 +142,15 @@ pub(crate) async fn live(
         started = starting => started?,
         () = stage.died() => {}
     }
+    let plays = program.plays.iter().zip(limits).collect();
     let mut life =
-        Life { world, stage: &stage, definition: &program.definition, limits, stop_grace_ms, state: None };
+        Life { world, stage: &stage, engine: &engine, plays, stop_grace_ms, runs: BTreeMap::new() };
     let end = life.drive(patience, at_most).await?;
     // Taken before the engine goes: whatever it still writes on its way out is not part of this.
     let left = stage.reopened();
     drop(engine);
     if let LifeEnd::Died(writing) = &end {
+        world.has_died.store(true, Ordering::Release);
         // What still ran would have its effect beside the next life.
         tokio::select! {
             () = world.log.silence() => {}
@@ -144,10 +166,16 @@ pub(crate) async fn live(
 struct Life<'a> {
     world: &'a World,
     stage: &'a Stage,
-    definition: &'a Definition,
-    limits: Arc<[Effective]>,
+    engine: &'a Engine,
+    plays: Vec<(&'a Play, Arc<[Effective]>)>,
     stop_grace_ms: u64,
-    state: Option<State>,
+    runs: BTreeMap<RunKey, Run>,
+}
+
+/// A run as far as its journal was read.
+struct Run {
+    state: State,
+    seen: outside::Seen,
 }
 
 impl Life<'_> {
@@ -161,22 +189,28 @@ impl Life<'_> {
                     format!("it was not over after {at_most:?} of real time; `at_most` sets another limit");
                 return Ok(LifeEnd::GivenUp(why));
             }
-            let look = {
+            let step = {
                 let _still = self.stage.still().await;
                 if let Some(of) = self.stage.death() {
                     return Ok(LifeEnd::Died(of));
                 }
                 self.look().await?
             };
-            match look {
-                Look::AtRest => return Ok(LifeEnd::AtRest),
-                Look::NoWake => return Ok(LifeEnd::NoWake),
-                Look::GoneOn(why) => return Ok(LifeEnd::GivenUp(why)),
-                Look::Skip(at) => {
+            match step {
+                Ahead::Over(end) => return Ok(end),
+                Ahead::Skip(at) => {
                     self.world.time.skip_to(at);
                     continue;
                 }
-                Look::Wait => {}
+                Ahead::Say(word) => {
+                    let is_first_life = !self.world.has_died.load(Ordering::Acquire);
+                    tokio::select! {
+                        said = self.world.spoken.say(self.engine, *word, is_first_life) => said?,
+                        () = self.stage.died() => {}
+                    }
+                    continue;
+                }
+                Ahead::Wait => {}
             }
             tokio::select! {
                 () = self.world.pulse.after(beats) => {}
@@ -191,7 +225,7 @@ impl Life<'_> {
                         let hanging = self.world.log.hanging();
                         let why = match &hanging[..] {
                             [] => format!("nothing happened for {patience:?} of real time"),
-                            places => format!("{} does not end when it is told to", said(places)),
+                            scenes => format!("{} does not end when it is told to", said(scenes)),
                         };
                         return Ok(LifeEnd::GivenUp(why));
                     }
@@ -200,52 +234,141 @@ impl Life<'_> {
         }
     }
 
-    async fn look(&mut self) -> Result<Look, Error> {
-        let Some(head) = self.stage.head(&key()).await? else { return Ok(Look::Wait) };
-        let has_mail = !self.stage.inbox(&key(), 1).await?.is_empty();
-        self.read().await?;
-        let Some(state) = &self.state else { return Ok(Look::Wait) };
-        if let Some(why) = endless(state) {
+    /// Looks at every run of the store: time stands still while anybody works in any of them.
+    async fn look(&mut self) -> Result<Ahead, Error> {
+        let (mut looks, mut words) = (Vec::new(), Vec::new());
+        for head in self.heads().await? {
+            self.read(&head.key).await?;
+            let look = self.look_at(&head).await?;
+            if let (Some(run), Some((play, _))) = (self.runs.get(&head.key), self.play_of(&head)) {
+                words.extend(play.outside.next(&head, &run.state, &run.seen, &self.world.spoken));
+            }
+            looks.push((head.key == key(), look));
+        }
+        let word = words.into_iter().min_by_key(|word| word.at);
+        Ok(ahead(looks, word, self.world.time.now()))
+    }
+
+    async fn heads(&self) -> Result<Vec<Head>, Error> {
+        let (mut heads, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.stage.scan(&Query::default(), after, PAGE_ITEMS_MAX).await?;
+            heads.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return Ok(heads);
+            }
+        }
+    }
+
+    fn play_of(&self, head: &Head) -> Option<&(&Play, Arc<[Effective]>)> {
+        self.plays.iter().find(|(play, _)| {
+            *play.definition.name() == head.workflow && play.definition.version() == head.workflow_version
+        })
+    }
+
+    async fn look_at(&self, head: &Head) -> Result<Look, Error> {
+        let Some(run) = self.runs.get(&head.key) else { return Ok(Look::Wait) };
+        let Some((play, limits)) = self.play_of(head) else {
+            return Ok(match head.status.is_finished() || head.status == Status::Paused {
+                true => Look::AtRest,
+                false => Look::GoneOn(format!(
+                    "run {} needs a worker that has workflow {}: add it with `with`",
+                    head.key.run, head.workflow
+                )),
+            });
+        };
+        let has_mail = !self.stage.inbox(&head.key, 1).await?.is_empty();
+        if let Some(why) = endless(&run.state) {
             return Ok(Look::GoneOn(why));
         }
-        let hanging = self.world.log.hanging();
+        let here = |scenes: Vec<Scene>| {
+            let here = scenes.into_iter().filter(|scene| scene.run == head.key);
+            here.map(|scene| scene.place).collect::<Vec<_>>()
+        };
+        let hanging = here(self.world.log.hanging());
+        let graph = play.definition.graph();
         let ends = hanging.iter().filter_map(|place| {
-            let step = state.step(place)?;
-            let limits = &self.limits[self.definition.graph().find(&place.step)?.0];
-            let bounds = Bounds::of(limits, step.began_at, step.started_at);
+            let step = run.state.step(place)?;
+            let bounds = Bounds::of(&limits[graph.find(&place.step)?.0], step.began_at, step.started_at);
             let silent_ms = bounds.heartbeat.map(|(ms, _)| ms);
             bounds.end_ms().into_iter().chain(silent_ms).min().map(|ms| step.started_at.plus_ms(ms))
         });
         Ok(look(&Seen {
-            head: &head,
+            head,
             has_mail,
-            state,
+            state: &run.state,
             now: self.world.time.now(),
             next_sleep: self.world.time.next_sleep(),
             next_limit: ends.min(),
-            is_busy: !self.world.log.busy().is_empty(),
+            is_busy: !here(self.world.log.busy()).is_empty(),
             hanging: &hanging,
-            graph: self.definition.graph(),
-            limits: &self.limits,
+            graph,
+            limits,
             stop_grace_ms: self.stop_grace_ms,
         }))
     }
 
-    /// Takes in what was written since the last look.
-    async fn read(&mut self) -> Result<(), Error> {
+    /// Takes in what was written to a run since the last look.
+    async fn read(&mut self, key: &RunKey) -> Result<(), Error> {
+        let unread = |source| Error::Journal { key: key.clone(), source };
         loop {
-            let from = self.state.as_ref().map_or(Seq::FIRST, |state| state.last_seq.plus(1));
-            let page = self.stage.journal(&key(), from, PAGE_ITEMS_MAX).await?;
-            let folded = match &mut self.state {
-                None if page.is_empty() => return Ok(()),
-                None => State::fold(&page).map(|state| self.state = Some(state)),
-                Some(state) => page.iter().try_for_each(|record| state.replay(record)),
-            };
-            folded.map_err(|source| Error::Journal { key: key(), source })?;
-            if page.len() < PAGE_ITEMS_MAX {
+            let from = self.runs.get(key).map_or(Seq::FIRST, |run| run.state.last_seq.plus(1));
+            let page = self.stage.journal(key, from, PAGE_ITEMS_MAX).await?;
+            let is_last = page.len() < PAGE_ITEMS_MAX;
+            let mut records = page.iter();
+            if !self.runs.contains_key(key) {
+                let Some(first) = records.next() else { return Ok(()) };
+                let state = State::fold([first]).map_err(unread)?;
+                self.runs.insert(key.clone(), Run { state, seen: outside::Seen::default() });
+            }
+            let Some(run) = self.runs.get_mut(key) else { return Ok(()) };
+            for record in records {
+                run.state.replay(record).map_err(unread)?;
+                let event = Event::read(record).map_err(|error| unread(error.into()))?;
+                run.seen.note(&event, record.at);
+            }
+            if is_last {
                 return Ok(());
             }
         }
+    }
+}
+
+/// What comes next in a rehearsal.
+enum Ahead {
+    /// Nothing more.
+    Over(LifeEnd),
+    /// Nothing before this time.
+    Skip(Timestamp),
+    /// Somebody outside says something.
+    Say(Box<Word>),
+    /// Somebody is at work.
+    Wait,
+}
+
+/// What comes next, by what is seen of each run (and whether it is the one that is rehearsed), and by what those outside have
+/// to say first.
+fn ahead(looks: Vec<(bool, Look)>, word: Option<Word>, now: Timestamp) -> Ahead {
+    if looks.is_empty() || looks.iter().any(|(_, look)| *look == Look::Wait) {
+        return Ahead::Wait;
+    }
+    let is_over = looks.iter().any(|(is_own, look)| *is_own && *look == Look::AtRest);
+    let gone_on = looks.iter().find_map(|(_, look)| match look {
+        Look::GoneOn(why) => Some(why.clone()),
+        _ => None,
+    });
+    let skips = looks.iter().filter_map(|(_, look)| match look {
+        Look::Skip(at) => Some(*at),
+        _ => None,
+    });
+    let at = skips.chain(word.iter().map(|word| word.at.max(now))).min();
+    match (word, at, gone_on) {
+        (_, _, Some(why)) if !is_over => Ahead::Over(LifeEnd::GivenUp(why)),
+        (Some(word), _, _) if word.at <= now => Ahead::Say(Box::new(word)),
+        (_, Some(at), _) => Ahead::Skip(at),
+        (_, None, _) if is_over => Ahead::Over(LifeEnd::AtRest),
+        (_, None, _) => Ahead::Over(LifeEnd::NoWake),
     }
 }
 
@@ -289,9 +412,11 @@ fn look(seen: &Seen<'_>) -> Look {
     if head.status.is_finished() || head.status == Status::Paused {
         return Look::AtRest;
     }
+    if seen.has_mail {
+        return Look::Wait;
+    }
     if head.lease.is_none() {
         return match head.wake_at {
-            _ if seen.has_mail => Look::Wait,
             Some(at) if at > now => Look::Skip(at),
             Some(_) => Look::Wait,
             None => Look::NoWake,
@@ -330,7 +455,7 @@ fn endless(state: &State) -> Option<String> {
 }
 
 /// Places in words.
-fn said(places: &[Place]) -> String {
+fn said<T: ToString>(places: &[T]) -> String {
     places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 

@@ -8,17 +8,21 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use stepwell_contract::{Backend, Name, Payload};
+use stepwell_contract::limits::PAGE_ITEMS_MAX;
+use stepwell_contract::{Backend, MemoryBackend, Name, Payload, Query};
 
 use crate::error::Error;
 use crate::exec::load;
+use crate::run::report::Report;
+use crate::run::request::Ask;
 use crate::testing::cast::{Act, Cast, Spot};
-use crate::testing::life::{LifeEnd, Program, World, key, live};
+use crate::testing::life::{LifeEnd, Play, Program, World, live};
+use crate::testing::outside::Outside;
 use crate::testing::rehearsed::Rehearsed;
 use crate::testing::stage::Death;
 use crate::workflow::classify::Classifiers;
 use crate::workflow::context::Resources;
-use crate::workflow::definition::{Definition, Workflow};
+use crate::workflow::definition::Workflow;
 use crate::workflow::error::{StepError, StepResult};
 use crate::workflow::graph::Graph;
 use crate::workflow::nearest::nearest;
@@ -89,8 +93,9 @@ pub enum RehearsalError {
 /// ```
 #[must_use = "a rehearsal takes place when it is `run`"]
 pub struct Rehearsal<I, O> {
-    definition: Definition,
-    cast: Cast,
+    play: Play,
+    /// Of the workflows whose runs it starts.
+    others: Vec<Play>,
     resources: Resources,
     classifiers: Classifiers,
     engine_policy: StepPolicy,
@@ -108,7 +113,7 @@ impl<I, O> From<Workflow<I, O>> for Rehearsal<I, O> {
 
 impl<I, O> fmt::Debug for Rehearsal<I, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rehearsal").field("workflow", self.definition.name()).finish_non_exhaustive()
+        f.debug_struct("Rehearsal").field("workflow", self.play.definition.name()).finish_non_exhaustive()
     }
 }
 
@@ -116,8 +121,12 @@ impl<I, O> Rehearsal<I, O> {
     /// A rehearsal of the workflow as it is.
     pub fn new(workflow: Workflow<I, O>) -> Self {
         Self {
-            definition: workflow.into_definition(),
-            cast: Cast::default(),
+            play: Play {
+                definition: workflow.into_definition(),
+                cast: Cast::default(),
+                outside: Outside::default(),
+            },
+            others: Vec::new(),
             resources: Resources::default(),
             classifiers: Classifiers::default(),
             engine_policy: StepPolicy::default(),
@@ -160,6 +169,108 @@ impl<I, O> Rehearsal<I, O> {
         self.turn(name, attempt, Act::Hang)
     }
 
+    /// Adds a workflow whose runs this one starts as its children: as it is, or a rehearsal of its own, with the stand-ins,
+    /// failures and answers for its steps. Of that one's settings only its resources count, where this one has none of their
+    /// type.
+    ///
+    /// ```
+    /// use stepwell::prelude::*;
+    /// use stepwell::testing::Rehearsal;
+    /// # tokio_test::block_on(async {
+    /// let ship = Workflow::named("ship")
+    ///     .step_fn("send", |_ctx, n: u64| async move { Ok(format!("sent {n}")) })
+    ///     .build()
+    ///     .unwrap();
+    /// let order = Workflow::named("order").input::<u64>().child("shipment", &ship).build().unwrap();
+    ///
+    /// let run = Rehearsal::new(order)
+    ///     .with(Rehearsal::new(ship).fail("send", 1, StepError::transient("no van")))
+    ///     .run(&7)
+    ///     .await;
+    ///
+    /// assert_eq!(run.assert_succeeded(), "sent 7");
+    /// assert_eq!(run.child("rehearsal.shipment").attempts("send"), 2);
+    /// # });
+    /// ```
+    pub fn with<A, B>(mut self, other: impl Into<Rehearsal<A, B>>) -> Self {
+        let other = other.into();
+        self.others.push(other.play);
+        self.others.extend(other.others);
+        self.resources.put_missing(&other.resources);
+        if let Some(refused) = other.refused {
+            self.refuse(refused);
+        }
+        self
+    }
+
+    /// Lets somebody send a signal to a run of this workflow whenever it waits for it, as a node or in the middle of a step.
+    /// Said several times for one signal, the first wait gets the first, and so on; all further ones get the last.
+    pub fn answer(self, signal: &str, says: impl Serialize) -> Self {
+        self.answer_after(signal, Duration::ZERO, says)
+    }
+
+    /// Lets the [`answer`](Self::answer) come so long, in simulated time, after the wait has begun.
+    pub fn answer_after(mut self, signal: &str, after: Duration, says: impl Serialize) -> Self {
+        if let Some((signal, says)) = self.signal(signal, &says) {
+            self.play.outside.answer(signal, after, says);
+        }
+        self
+    }
+
+    /// Lets somebody report whenever this step was left to those outside. Said several times for one step, its first attempt
+    /// gets the first, and so on; all further ones get the last. Names are as for [`fail`](Self::fail).
+    ///
+    /// ```
+    /// use stepwell::Report;
+    /// use stepwell::prelude::*;
+    /// use stepwell::testing::Rehearsal;
+    /// # tokio_test::block_on(async {
+    /// let workflow = Workflow::named("order")
+    ///     .input::<u64>()
+    ///     .external::<u64>("weigh", hours(8))
+    ///     .wait_for::<String>("approved")
+    ///     .build()
+    ///     .unwrap();
+    ///
+    /// let run = Rehearsal::new(workflow)
+    ///     .report("weigh", Report::failed(StepError::transient("it slipped")))
+    ///     .report_after("weigh", hours(1), Report::succeeded(&42u64).unwrap())
+    ///     .answer("approved", "by Ada")
+    ///     .run(&7)
+    ///     .await;
+    ///
+    /// assert_eq!(run.assert_succeeded(), &(42, "by Ada".to_owned()));
+    /// assert_eq!(run.attempts("weigh"), 2);
+    /// # });
+    /// ```
+    pub fn report(self, name: &str, report: Report) -> Self {
+        self.report_after(name, Duration::ZERO, report)
+    }
+
+    /// Lets the [`report`](Self::report) come so long, in simulated time, after the step was left to those outside. One that
+    /// comes too late is refused, as it would be in earnest.
+    pub fn report_after(mut self, name: &str, after: Duration, report: Report) -> Self {
+        match Spot::named(self.play.definition.name(), self.play.definition.graph(), name) {
+            Ok(spot) => self.play.outside.report(spot, after, report),
+            Err(error) => self.refuse(error),
+        }
+        self
+    }
+
+    /// Sends a signal to each run of this workflow, so long after it was started, whether it waits for it or not.
+    pub fn signal_at(mut self, after: Duration, signal: &str, says: impl Serialize) -> Self {
+        if let Some((signal, says)) = self.signal(signal, &says) {
+            self.play.outside.signal_at(after, signal, says);
+        }
+        self
+    }
+
+    /// Asks something of each run of this workflow, so long after it was started: to cancel, pause or retry, for instance.
+    pub fn ask_at(mut self, after: Duration, ask: Ask) -> Self {
+        self.play.outside.ask_at(after, ask);
+        self
+    }
+
     /// Adds a value that steps get with [`StepContext::resource`](crate::StepContext::resource), one of each type.
     pub fn resource<T: Any + Send + Sync>(self, value: T) -> Self {
         self.shared(Arc::new(value))
@@ -198,8 +309,8 @@ impl<I, O> Rehearsal<I, O> {
     }
 
     fn stand_in(mut self, name: &str, code: SharedStep) -> Self {
-        match named(self.definition.name(), self.definition.graph(), name) {
-            Ok(step) => self.cast.stand_in(step, code),
+        match named(self.play.definition.name(), self.play.definition.graph(), name) {
+            Ok(step) => self.play.cast.stand_in(step, code),
             Err(error) => self.refuse(error),
         }
         self
@@ -209,11 +320,23 @@ impl<I, O> Rehearsal<I, O> {
         if attempt == 0 {
             self.refuse(RehearsalError::NoSuchAttempt { name: name.to_owned() });
         }
-        match Spot::named(self.definition.name(), self.definition.graph(), name) {
-            Ok(spot) => self.cast.turn(spot, attempt, act),
+        match Spot::named(self.play.definition.name(), self.play.definition.graph(), name) {
+            Ok(spot) => self.play.cast.turn(spot, attempt, act),
             Err(error) => self.refuse(error),
         }
         self
+    }
+
+    /// A signal by its parts, if they are right.
+    fn signal(&mut self, signal: &str, says: &impl Serialize) -> Option<(Name, Payload)> {
+        let parts = Name::new(signal).map_err(Error::from);
+        match parts.and_then(|signal| Ok((signal, Payload::encode(says)?))) {
+            Ok(parts) => Some(parts),
+            Err(error) => {
+                self.refuse(error.into());
+                None
+            }
+        }
     }
 
     fn refuse(&mut self, error: RehearsalError) {
@@ -252,44 +375,53 @@ impl<I, O> Rehearsal<I, O> {
         world: &World,
         input: &Payload,
         death: Option<Death>,
-        store: stepwell_contract::MemoryBackend,
-    ) -> Result<(Performed, stepwell_contract::MemoryBackend), RehearsalError> {
+        store: MemoryBackend,
+    ) -> Result<(Performed, MemoryBackend), RehearsalError> {
         if let Some(refused) = self.refused {
             return Err(refused);
         }
-        let definition = self.definition.clone();
+        let plays: Vec<Play> = std::iter::once(self.play).chain(self.others).collect();
         let program = Program {
-            definition: self.definition,
-            cast: self.cast,
+            plays: plays.clone(),
             resources: self.resources,
             classifiers: self.classifiers,
             engine_policy: self.engine_policy,
             patience: self.patience,
             at_most: self.at_most,
         };
-        let limits = program.limits();
         let (end, left) = live(world, program, input, store, death).await?;
-        Ok((Performed { definition, limits, end }, left))
+        Ok((Performed { plays, engine_policy: self.engine_policy, end }, left))
     }
 }
 
 /// What one life came to.
 pub(crate) struct Performed {
-    pub(crate) definition: Definition,
-    pub(crate) limits: Vec<crate::workflow::policy::Effective>,
+    pub(crate) plays: Vec<Play>,
+    pub(crate) engine_policy: StepPolicy,
     pub(crate) end: LifeEnd,
 }
 
 impl Performed {
-    /// The run as it was left.
+    /// The run as it was left, and those that it started.
     pub(crate) async fn gather<O: DeserializeOwned>(
         self,
         world: &World,
-        store: &dyn Backend,
+        store: &MemoryBackend,
     ) -> Result<Rehearsed<O>, RehearsalError> {
-        let records = load::records(store, &key()).await.map_err(Error::from)?;
-        Rehearsed::new(&self.definition, self.end, records, world.time.as_ref())
-            .map_err(RehearsalError::Engine)
+        let mut runs = Vec::new();
+        let mut after = None;
+        loop {
+            let page = store.scan(&Query::default(), after, PAGE_ITEMS_MAX).await.map_err(Error::from)?;
+            for head in page.items {
+                let records = load::records(store, &head.key).await.map_err(Error::from)?;
+                runs.push((head, records));
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Rehearsed::gather(&self.plays, self.end, runs, world.time.as_ref()).map_err(RehearsalError::Engine)
     }
 }
 

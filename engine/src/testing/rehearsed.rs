@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use stepwell_contract::{Clock, Name, Payload, Record, Status};
+use serde_json::Value;
+use stepwell_contract::{Clock, Head, Name, Payload, Record, RunId, RunKey, Status, Timestamp};
 
 use crate::error::Error;
 use crate::exec::outcome::Outcome;
-use crate::run::event::{Event, PauseReason};
+use crate::run::event::{Event, PauseReason, StepReported};
 use crate::run::place::Place;
 use crate::run::state::{FoldError, State};
+use crate::run::waiting::Said;
 use crate::testing::cast::Spot;
 use crate::testing::clock::SkippingTime;
 use crate::testing::history::{history, span};
-use crate::testing::life::{LifeEnd, key};
+use crate::testing::life::{LifeEnd, Play, key};
 use crate::workflow::definition::Definition;
 use crate::workflow::failure::Failure;
 use crate::workflow::graph::Graph;
@@ -46,7 +48,7 @@ pub enum End<O> {
     },
     /// It was cancelled.
     Cancelled,
-    /// It waits for a message, and no timer: in a rehearsal nobody sends one.
+    /// It waits for a message that nobody was set to send, or for a child that does.
     Waiting,
     /// It was left as it was: a step hangs that no limit ends, is tried again for ever, or took too long in real time.
     GivenUp {
@@ -69,7 +71,8 @@ impl<O> fmt::Display for End<O> {
     }
 }
 
-/// What a rehearsal came to. Its `Display` is the history of the run; every failed assertion prints it.
+/// What a rehearsal came to. Its `Display` is the history of the run and of those that it started; every failed assertion
+/// prints it.
 ///
 /// ```
 /// use stepwell::prelude::*;
@@ -93,6 +96,7 @@ impl<O> fmt::Display for End<O> {
 /// ```
 #[derive(Debug)]
 pub struct Rehearsed<O> {
+    id: RunId,
     workflow: Name,
     graph: Arc<Graph>,
     end: End<O>,
@@ -101,21 +105,52 @@ pub struct Rehearsed<O> {
     records: Vec<Record>,
     events: Vec<Event>,
     elapsed: Duration,
+    children: Vec<Rehearsed<Value>>,
 }
 
 impl<O: DeserializeOwned> Rehearsed<O> {
-    pub(crate) fn new(
+    /// What is left in a store of the run that was rehearsed and of those that it started.
+    pub(crate) fn gather(
+        plays: &[Play],
+        end: LifeEnd,
+        runs: Vec<(Head, Vec<Record>)>,
+        time: &SkippingTime,
+    ) -> Result<Self, Error> {
+        let (mut own, mut children) = (Vec::new(), Vec::new());
+        for (head, records) in runs {
+            if head.key == key() {
+                own = records;
+                continue;
+            }
+            let known = plays.iter().map(|play| &play.definition).find(|definition| {
+                *definition.name() == head.workflow && definition.version() == head.workflow_version
+            });
+            let elsewhere =
+                || Definition::elsewhere(head.workflow.clone(), head.workflow_version, head.queue.clone());
+            let definition = known.cloned().unwrap_or_else(elsewhere);
+            let is_at_rest = head.status.is_finished() || head.status == Status::Paused;
+            let end = if is_at_rest { LifeEnd::AtRest } else { LifeEnd::NoWake };
+            children.push(Rehearsed::new(&head.key, &definition, end, records, time.now())?);
+        }
+        children.sort_by(|a, b| a.id.cmp(&b.id));
+        let definition = plays.first().map(|play| &play.definition).ok_or_else(|| Error::NoSuchRun(key()))?;
+        Ok(Self { children, ..Self::new(&key(), definition, end, own, time.now())? })
+    }
+
+    fn new(
+        key: &RunKey,
         definition: &Definition,
         end: LifeEnd,
         records: Vec<Record>,
-        time: &SkippingTime,
+        now: Timestamp,
     ) -> Result<Self, Error> {
-        let unread = |source: FoldError| Error::Journal { key: key(), source };
+        let unread = |source: FoldError| Error::Journal { key: key.clone(), source };
         let events: Result<Vec<Event>, _> = records.iter().map(Event::read).collect();
         let events = events.map_err(|error| unread(error.into()))?;
         let state = State::fold(&records);
         let status = state.as_ref().map_or(Status::Queued, |state| state.status);
         let mut result = None;
+        let is_over = matches!(end, LifeEnd::AtRest);
         let end = match end {
             LifeEnd::NoWake => End::Waiting,
             LifeEnd::GivenUp(why) => End::GivenUp { why },
@@ -134,14 +169,42 @@ impl<O: DeserializeOwned> Rehearsed<O> {
                 Outcome::Released => End::Waiting,
             },
         };
-        let began = records.first().map_or_else(|| time.now(), |record| record.at);
-        let elapsed = Duration::from_millis(time.now().since_ms(began));
-        let (workflow, graph) = (definition.name().clone(), Arc::clone(definition.graph()));
-        Ok(Self { workflow, graph, end, result, status, records, events, elapsed })
+        let began = records.first().map_or(now, |record| record.at);
+        // Those that it has left behind may go on after it, and tell it what it takes no more.
+        let ended = records.iter().zip(&events).rev().find(|(_, event)| is_over && comes_to_rest(event));
+        let ended = ended.map_or(now, |(record, _)| record.at);
+        let elapsed = Duration::from_millis(ended.since_ms(began));
+        let (id, workflow, graph) =
+            (key.run.clone(), definition.name().clone(), Arc::clone(definition.graph()));
+        Ok(Self { id, workflow, graph, end, result, status, records, events, elapsed, children: Vec::new() })
     }
 }
 
 impl<O> Rehearsed<O> {
+    /// The id of the run: `rehearsal` for the one that was rehearsed.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    /// Every run that came of it, the children of its children too, by id.
+    #[must_use]
+    pub fn children(&self) -> &[Rehearsed<Value>] {
+        &self.children
+    }
+
+    /// The run of that id that came of it: `rehearsal.shipment` is what step `shipment` started.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    #[track_caller]
+    pub fn child(&self, id: &str) -> &Rehearsed<Value> {
+        let found = self.children.iter().find(|child| child.id() == id);
+        let ids = || self.children.iter().map(Rehearsed::id).collect::<Vec<_>>().join(", ");
+        found.unwrap_or_else(|| panic!("there is no run {id}; there is {}\n{self}", ids()))
+    }
+
     /// How far the run went.
     #[must_use]
     pub fn end(&self) -> &End<O> {
@@ -222,6 +285,9 @@ impl<O> Rehearsed<O> {
         let is_it = self.places(name);
         let failures = self.events.iter().filter_map(|event| match event {
             Event::AttemptFailed(failed) if is_it(&failed.place) => Some(&failed.failure),
+            Event::StepReported(StepReported { place, said: Said::Failed(failed), .. }) if is_it(place) => {
+                Some(&*failed.failure)
+            }
             _ => None,
         });
         failures.collect()
@@ -237,6 +303,11 @@ impl<O> Rehearsed<O> {
         let is_it = self.places(name);
         let output = self.events.iter().rev().find_map(|event| match event {
             Event::StepSucceeded(succeeded) if is_it(&succeeded.place) => Some(&succeeded.output),
+            Event::StepReported(StepReported { place, said: Said::Succeeded { output }, .. })
+                if is_it(place) =>
+            {
+                Some(output)
+            }
             _ => None,
         });
         let Some(output) = output else { panic!("{name} has no output\n{self}") };
@@ -321,11 +392,25 @@ impl<O> Rehearsed<O> {
     }
 }
 
+/// Whether a run is at rest after this.
+fn comes_to_rest(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::RunSucceeded(_)
+            | Event::RunFailed(_)
+            | Event::RunCancelled(_)
+            | Event::RunPaused(_)
+            | Event::RunTerminated(_)
+    )
+}
+
 /// How the run ended and all that happened to it.
 impl<O> fmt::Display for Rehearsed<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (workflow, elapsed) = (&self.workflow, span(self.elapsed));
-        writeln!(f, "{workflow}: {} after {elapsed} of simulated time", self.end)?;
-        f.write_str(&history(&self.records))
+        let of = if self.id == key().run { String::new() } else { format!(", run {}", self.id) };
+        writeln!(f, "{workflow}{of}: {} after {elapsed} of simulated time", self.end)?;
+        f.write_str(&history(&self.records))?;
+        self.children.iter().try_for_each(|child| child.fmt(f))
     }
 }

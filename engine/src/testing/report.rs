@@ -8,7 +8,7 @@ use stepwell_contract::Name;
 
 use crate::run::event::PauseReason;
 use crate::run::place::Place;
-use crate::testing::cast::{Body, Played};
+use crate::testing::cast::{Body, Played, Scene};
 use crate::testing::rehearsal::named;
 use crate::testing::rehearsed::{End, Rehearsed};
 use crate::testing::stage::Side;
@@ -18,7 +18,7 @@ use crate::workflow::policy::{Effect, Effective};
 /// Where a process died.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CrashPoint {
-    /// Which write of the run, from 1.
+    /// Which write to the store, from 1.
     pub write: u64,
     /// On which side of it.
     pub side: Side,
@@ -39,6 +39,8 @@ impl fmt::Display for CrashPoint {
 /// What crashes did to one step, over all runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepReport {
+    /// Its workflow.
+    pub workflow: Name,
     /// Its name.
     pub name: Name,
     /// What it declares of a repetition.
@@ -141,22 +143,23 @@ impl CrashReport {
         self.steps.iter().map(|step| step.in_doubt).sum()
     }
 
-    /// What the crashes did to each step, in the order of the workflow.
+    /// What the crashes did to each step, in the order of the workflow, and to those of the workflows that it starts.
     #[must_use]
     pub fn steps(&self) -> &[StepReport] {
         &self.steps
     }
 
-    /// What the crashes did to a step.
+    /// What the crashes did to a step: `charge`, or, of another workflow, `ship/send`.
     ///
     /// # Panics
-    /// When the workflow has no such step.
+    /// When there is no such step.
     #[must_use]
     #[track_caller]
     pub fn step(&self, name: &str) -> &StepReport {
-        let name = named(&self.workflow, &self.graph, name).unwrap_or_else(|error| panic!("{error}"));
-        let index = self.graph.find(&name).expect("a step that was found by its name");
-        &self.steps[index.0]
+        let found = self.steps.iter().find(|step| self.title(step) == name);
+        let missing =
+            || named(&self.workflow, &self.graph, name).expect_err("a step that is not among the reported");
+        found.unwrap_or_else(|| panic!("{}", missing()))
     }
 
     /// What is wrong.
@@ -185,10 +188,22 @@ impl CrashReport {
         assert!(self.in_doubt() == 0, "{} is in doubt after some crashes\n{self}", self.workflow);
     }
 
-    pub(crate) fn new<O>(undisturbed: &Rehearsed<O>, limits: &[Effective]) -> Self {
-        let graph = Arc::clone(undisturbed.graph());
-        let steps = graph.steps.iter().zip(limits).map(|(step, limits)| StepReport {
-            name: step.name.clone(),
+    /// The name of a step in the report.
+    fn title(&self, step: &StepReport) -> String {
+        match step.workflow == self.workflow {
+            true => step.name.to_string(),
+            false => format!("{}/{}", step.workflow, step.name),
+        }
+    }
+
+    fn row(&mut self, workflow: &Name, step: &Name) -> Option<&mut StepReport> {
+        self.steps.iter_mut().find(|row| row.workflow == *workflow && row.name == *step)
+    }
+
+    pub(crate) fn new<O>(undisturbed: &Rehearsed<O>, steps: &[(Name, Name, Effective)]) -> Self {
+        let steps = steps.iter().map(|(workflow, step, limits)| StepReport {
+            workflow: workflow.clone(),
+            name: step.clone(),
             effect: limits.effect.value,
             ran: 0,
             again_after_effect: 0,
@@ -199,7 +214,7 @@ impl CrashReport {
             workflow: undisturbed.workflow().clone(),
             expected: undisturbed.end().to_string(),
             steps: steps.collect(),
-            graph,
+            graph: Arc::clone(undisturbed.graph()),
             crashes: Vec::new(),
             same: 0,
             problems: Vec::new(),
@@ -235,29 +250,25 @@ impl CrashReport {
         log: &[Body],
     ) {
         let history = || run.to_string();
-        for (place, repeats) in repeats(log) {
-            let Some(step) = self.graph.find(&place.step).map(|index| &mut self.steps[index.0]) else {
-                continue;
-            };
+        for (scene, repeats) in repeats(log) {
+            let child = run.children().iter().find(|child| child.id() == scene.run.run.as_str());
+            let workflow = child.map_or_else(|| self.workflow.clone(), |child| child.workflow().clone());
+            let Some(step) = self.row(&workflow, &scene.place.step) else { continue };
             step.ran += repeats.ran;
             step.again_after_effect += repeats.after_effect;
             step.again_after_cut += repeats.after_cut;
             if step.effect == Effect::NotIdempotent && repeats.after_effect + repeats.after_cut > 0 {
-                self.problems.push(Problem::Repeated { at: at.clone(), step: place, history: history() });
+                let (at, step, history) = (at.clone(), scene.place, history());
+                self.problems.push(Problem::Repeated { at, step, history });
             }
         }
-        let doubtful = match run.end() {
-            End::Paused { reason: PauseReason::InDoubt, place: Some(place), .. } => {
-                let index = self.graph.find(&place.step);
-                index
-                    .map(|index| &mut self.steps[index.0])
-                    .filter(|step| step.effect == Effect::NotIdempotent)
-            }
-            _ => None,
-        };
+        let doubtful = in_doubt(run);
         if has_same_result && is_same_end(undisturbed.end(), run.end()) {
             self.same += 1;
-        } else if let Some(step) = doubtful {
+        } else if let Some(step) = doubtful
+            && let Some(step) = self.row(&step.0, &step.1)
+            && step.effect == Effect::NotIdempotent
+        {
             step.in_doubt += 1;
         } else {
             let expected = self.expected.clone();
@@ -270,6 +281,17 @@ impl CrashReport {
         if self.crashes.is_empty() {
             self.problems.push(Problem::NothingCrashed);
         }
+    }
+}
+
+/// The workflow and the step because of which nobody knows how the run goes on, in itself or in one that it waits for.
+fn in_doubt<O>(run: &Rehearsed<O>) -> Option<(Name, Name)> {
+    match run.end() {
+        End::Paused { reason: PauseReason::InDoubt, place: Some(place), .. } => {
+            Some((run.workflow().clone(), place.step.clone()))
+        }
+        End::Waiting => run.children().iter().find_map(in_doubt),
+        _ => None,
     }
 }
 
@@ -297,21 +319,21 @@ struct Repeats {
     after_cut: usize,
 }
 
-fn repeats(log: &[Body]) -> BTreeMap<Place, Repeats> {
-    let mut repeats: BTreeMap<Place, Repeats> = BTreeMap::new();
-    let mut before: BTreeMap<&Place, Played> = BTreeMap::new();
+fn repeats(log: &[Body]) -> BTreeMap<Scene, Repeats> {
+    let mut repeats: BTreeMap<Scene, Repeats> = BTreeMap::new();
+    let mut before: BTreeMap<&Scene, Played> = BTreeMap::new();
     for body in log {
-        let repeats = repeats.entry(body.place.clone()).or_default();
+        let repeats = repeats.entry(body.scene.clone()).or_default();
         repeats.ran += 1;
-        match before.get(&body.place) {
+        match before.get(&body.scene) {
             Some(Played::Done) => repeats.after_effect += 1,
             Some(Played::Cut) => repeats.after_cut += 1,
             Some(Played::Refused) | None => {}
         }
         let played = body.played.unwrap_or(Played::Cut);
         // An effect that has happened stays so, whatever a repetition says.
-        if before.get(&body.place) != Some(&Played::Done) {
-            before.insert(&body.place, played);
+        if before.get(&body.scene) != Some(&Played::Done) {
+            before.insert(&body.scene, played);
         }
     }
     repeats
@@ -328,7 +350,7 @@ impl fmt::Display for CrashReport {
             crashes.len(),
             self.in_doubt()
         )?;
-        let width = self.steps.iter().map(|step| step.name.as_str().len()).max().unwrap_or(0).max(4);
+        let width = self.steps.iter().map(|step| self.title(step).len()).max().unwrap_or(0).max(4);
         let (step, declared, ran) = ("step", "declared", "ran");
         writeln!(f, "  {step:<width$}  {declared:<14}  {ran:>5}  after its effect  after a cut  in doubt")?;
         for step in &self.steps {
@@ -337,11 +359,11 @@ impl fmt::Display for CrashReport {
                 Effect::Idempotent => "idempotent",
                 Effect::NotIdempotent => "not idempotent",
             };
-            let StepReport { name, ran, again_after_effect, again_after_cut, in_doubt, .. } = step;
+            let title = self.title(step);
+            let StepReport { ran, again_after_effect, again_after_cut, in_doubt, .. } = step;
             writeln!(
                 f,
-                "  {:<width$}  {declared:<14}  {ran:>5}  {again_after_effect:>16}  {again_after_cut:>11}  {in_doubt:>8}",
-                name.as_str()
+                "  {title:<width$}  {declared:<14}  {ran:>5}  {again_after_effect:>16}  {again_after_cut:>11}  {in_doubt:>8}"
             )?;
         }
         for problem in &self.problems {
@@ -374,9 +396,9 @@ mod tests {
             let mut log: Vec<Body> = played.iter().map(|played| body("a", *played)).collect();
             log.insert(1, body("b", Done));
             let repeats = repeats(&log);
-            let of_a = &repeats[&log[0].place];
+            let of_a = &repeats[&log[0].scene];
             assert_eq!((of_a.ran, of_a.after_effect, of_a.after_cut), (played.len(), expected.0, expected.1));
-            assert_eq!(repeats[&log[1].place], Repeats { ran: 1, after_effect: 0, after_cut: 0 });
+            assert_eq!(repeats[&log[1].scene], Repeats { ran: 1, after_effect: 0, after_cut: 0 });
         }
     }
 }

@@ -102,18 +102,18 @@ impl Backend for Stage {
         if self.death().is_some() {
             return self.gone(writes).await;
         }
-        let records: Vec<&Record> = batches.iter().flat_map(|batch| &batch.append).collect();
         // A renewed lease is no point of its own: nothing is lost with it.
-        writes.done += u64::from(!records.is_empty());
-        let death = writes.death.filter(|death| !records.is_empty() && death.nth == writes.done);
+        let says_something = batches.iter().any(|batch| !batch.append.is_empty() || !batch.post.is_empty());
+        writes.done += u64::from(says_something);
+        let death = writes.death.filter(|death| says_something && death.nth == writes.done);
         if let Some(Death { side: Side::Before, .. }) = death {
-            self.died.send_replace(Some(words(&records)));
+            self.died.send_replace(Some(words(batches)));
             return self.gone(writes).await;
         }
-        let batches: Vec<Batch> = batches.iter().cloned().map(held_for_good).collect();
-        let verdicts = self.store.commit(&batches).await;
+        let held: Vec<Batch> = batches.iter().cloned().map(held_for_good).collect();
+        let verdicts = self.store.commit(&held).await;
         if death.is_some() {
-            self.died.send_replace(Some(words(&records)));
+            self.died.send_replace(Some(words(batches)));
             return self.gone(writes).await;
         }
         drop(writes);

@@ -497,6 +497,14 @@ impl Resources {
         Arc::make_mut(&mut self.0).insert(TypeId::of::<T>(), value);
     }
 
+    /// Puts those in whose type is not there.
+    pub(crate) fn put_missing(&mut self, others: &Self) {
+        let resources = Arc::make_mut(&mut self.0);
+        for (id, value) in others.0.iter() {
+            resources.entry(*id).or_insert_with(|| Arc::clone(value));
+        }
+    }
+
     fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         Arc::clone(self.0.get(&TypeId::of::<T>())?).downcast().ok()
     }

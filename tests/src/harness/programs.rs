@@ -1,16 +1,20 @@
 //! Random programs on the real engine, on simulated time, beside a model that knows nothing of time.
 //!
 //! The engines that run them are killed and replaced, work side by side on one store that loses replies and refuses calls,
-//! and the clock leaps over leases, sleeps and retries. Signals come before and after they are waited for; some runs are
-//! paused and let go on, some are cancelled. Whatever happens on the way, each run ends as the model says.
+//! and the clock leaps over leases, sleeps and retries. Signals come before and after they are waited for, those outside report
+//! on what is left to them, late, wrongly and not at all; some runs are paused and let go on, some are cancelled, some cannot
+//! be undone until a person says so. Whatever happens on the way, each run ends as the model says, and so do its children.
 
 pub mod flow;
 pub mod model;
+pub mod outsider;
 pub mod program;
+pub mod relations;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use stepwell::clock::SimulatedTime;
@@ -20,26 +24,33 @@ use stepwell::run::place::Place as StepPlace;
 use stepwell::run::state::State;
 use stepwell::{Engine, EngineOptions};
 use stepwell_contract::fault::{Effect, FaultBackend, FaultPlan, Method};
+use stepwell_contract::limits::PAGE_ITEMS_MAX;
 use stepwell_contract::{
     Backend, BackendError, Batch, Claim, Clock, Cursor, FaultKind, Head, MemoryBackend, Message, Name, Page,
     Payload, Query, Record, RunId, RunKey, Seq, Status, StoreInfo, TenantId, Verdict, WorkerId, async_trait,
 };
 
 use crate::audit::journal;
-use crate::harness::programs::flow::{START, workflow};
+use crate::harness::programs::flow::{START, workflows};
 use crate::harness::programs::model::Model;
-use crate::harness::programs::program::{Data, Maker, Part, Shown};
+use crate::harness::programs::outsider::Outsider;
+use crate::harness::programs::program::{Data, Maker, Part, Shown, family};
+use crate::harness::programs::relations::{Ended, agree};
 use crate::place::{Kind, Place};
 use crate::report::{Arguments, Report};
 
 /// Programs that share a store and its engines.
 const GROUP: u64 = 100;
 /// How long a group may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Real time between two looks at a group, and between two leaps of its clock.
 const TICK: Duration = Duration::from_millis(1);
+/// So many runs that have not ended are few.
+const FEW: usize = 10;
+/// How often a run is read again that is still written to.
+const READS_MAX: u32 = 100;
 /// Most parts of a program.
-const PARTS_MAX: u32 = 20;
+const PARTS_MAX: u32 = 14;
 
 /// Runs the harness. `--programs N`, `--first N` and `--store KIND` choose what is run.
 #[must_use]
@@ -74,6 +85,12 @@ pub fn main(arguments: &Arguments) -> ExitCode {
         report.count_at_least("undone", tally.undone, programs / 100);
         report.count_at_least("causes", tally.causes, programs / 20);
         report.count_at_least("checks", tally.checks, programs / 100);
+        report.count_at_least("children", tally.children, programs / 4);
+        report.count_at_least("children_cancelled", tally.children_cancelled, programs / 200);
+        report.count_at_least("reports", tally.reports, programs / 10);
+        report.count_at_least("stale_reports_refused", tally.stale, programs / 100);
+        report.count_at_least("merges", tally.merges, programs / 20);
+        report.count_at_least("retried_by_hand", tally.retried, programs / 500);
         report.count("signals", tally.signals);
         report.count("takeovers", tally.takeovers);
     }
@@ -106,6 +123,12 @@ struct Tally {
     undone: u64,
     causes: u64,
     checks: u64,
+    children: u64,
+    children_cancelled: u64,
+    reports: u64,
+    stale: u64,
+    merges: u64,
+    retried: u64,
     violations: Vec<String>,
 }
 
@@ -165,16 +188,18 @@ impl World {
     }
 
     /// Lets the clock leap from now on, until the task is dropped. What waits for it is never the one who moves it.
-    fn leap(&self, mut random: fastrand::Rng) -> Option<AbortOnDrop> {
+    /// Once `few` are left it leaps more often: nothing else is kept from its work then.
+    fn leap(&self, mut random: fastrand::Rng, few: &Arc<AtomicBool>) -> Option<AbortOnDrop> {
         let Self::Simulated { time, .. } = self else { return None };
-        let time = time.clone();
+        let (time, few) = (time.clone(), Arc::clone(few));
         // Mostly a little; now and then over leases and sleeps, but not so often that nobody gets anything done.
         let small = [0, 20, 200];
         let large = [2_000, 60_000, 1_200_000, 86_400_000, 3 * 86_400_000];
         Some(AbortOnDrop(tokio::spawn(async move {
             loop {
                 tokio::time::sleep(TICK).await;
-                let leaps: &[u64] = if random.u32(0..15) == 0 { &large } else { &small };
+                let one_of = if few.load(Ordering::Relaxed) { 6 } else { 15 };
+                let leaps: &[u64] = if random.u32(0..one_of) == 0 { &large } else { &small };
                 time.advance(Duration::from_millis(leaps[random.usize(0..leaps.len())]));
             }
         })))
@@ -195,10 +220,10 @@ struct Case {
     parts: Vec<Part>,
     key: RunKey,
     input: Data,
-    expected: Option<Data>,
     signals: BTreeMap<String, (u64, u32)>,
     may_cancel: bool,
     is_paused: bool,
+    is_merged: bool,
 }
 
 /// Programs that run side by side.
@@ -216,11 +241,11 @@ impl Group {
             let parts = Maker::program(own, PARTS_MAX);
             let input = Data { v: own % 1_000, left: Vec::new() };
             let mut model = Model::default();
-            let expected = model.run(&parts, input.clone());
+            model.run(&parts, input.clone());
             let id = RunId::new(format!("program-{nth}")).expect("a valid id");
             let key = RunKey::new(TenantId::default(), id);
-            let (may_cancel, is_paused) = (random.u32(0..12) == 0, random.u32(0..12) == 0);
-            Case { nth, parts, key, input, expected, signals: model.signals, may_cancel, is_paused }
+            let [may_cancel, is_paused, is_merged] = [(); 3].map(|()| random.u32(0..12) == 0);
+            Case { nth, parts, key, input, signals: model.signals, may_cancel, is_paused, is_merged }
         };
         let cases = (first..first + count).map(case).collect();
         Self { cases, random, minute }
@@ -228,7 +253,8 @@ impl Group {
 
     async fn run(mut self, mut world: World, tally: &mut Tally) {
         let deadline = Instant::now() + PATIENCE;
-        let _clock = world.leap(self.random.fork());
+        let few = Arc::new(AtomicBool::new(false));
+        let _clock = world.leap(self.random.fork(), &few);
         let mut store = Some(world.open().await);
         let mut engines = Vec::new();
         for nth in 0..world.engines() {
@@ -258,7 +284,11 @@ impl Group {
             let verb = if case.nth.is_multiple_of(2) { "cancel" } else { "undo" };
             asks.extend(case.may_cancel.then(|| (case.key.clone(), verb)));
             asks.extend(case.is_paused.then(|| (case.key.clone(), "pause")));
+            asks.extend(case.is_merged.then(|| (case.key.clone(), "merge")));
         }
+        let programs: BTreeMap<String, &[Part]> =
+            self.cases.iter().flat_map(|case| family(case.key.run.as_str(), &case.parts)).collect();
+        let outsider = Outsider::new(&programs);
         tally.signals += late.len() as u64;
         let mut ticks = 0u32;
         loop {
@@ -285,6 +315,7 @@ impl Group {
                     let _ = match verb {
                         "cancel" => engine.cancel(&key, "by chance").await,
                         "undo" => engine.undo(&key, "by chance").await,
+                        "merge" => engine.merge_context(&key, &outside(), "by chance").await,
                         _ => engine.pause(&key, "by chance").await,
                     };
                 });
@@ -302,6 +333,11 @@ impl Group {
                     store = Some(world.open().await);
                 }
                 engines.push(self.engine(&mut world, &store, tally.killed as usize + 10).await);
+            }
+            if ticks.is_multiple_of(4)
+                && let Some(store) = &store
+            {
+                outsider.look(&engines[0].0, store.as_ref(), &mut self.random).await;
             }
             // Whatever a run waits for at a moment has a name.
             let asked = &self.cases[self.random.usize(0..self.cases.len())].key;
@@ -325,15 +361,17 @@ impl Group {
             }
             if ticks.is_multiple_of(20) && late.is_empty() && asks.is_empty() {
                 let Some(store) = &store else { continue };
-                let open = self.unfinished(&engines[0].0, store.as_ref(), tally).await;
+                let open = unfinished(&engines[0].0, store.as_ref(), tally).await;
                 if open.is_empty() {
                     break;
                 }
+                few.store(open.len() <= FEW, Ordering::Relaxed);
                 if Instant::now() > deadline {
-                    for (key, status) in open {
-                        let case = self.cases.iter().find(|case| case.key == key);
-                        let shown = case.map(|case| Shown(&case.parts).to_string()).unwrap_or_default();
-                        let why = latest(store.as_ref(), &key).await;
+                    for head in open {
+                        let (key, status) = (&head.key, head.status);
+                        let shown =
+                            programs.get(head.workflow.as_str()).map(|parts| Shown(parts).to_string());
+                        let (why, shown) = (latest(store.as_ref(), key).await, shown.unwrap_or_default());
                         tally.violations.push(format!("{key} is stuck, {status}: {why}: {shown}"));
                     }
                     return;
@@ -345,17 +383,65 @@ impl Group {
             tally.faults += faulty.counts().fired_in_all();
         }
         let Some(store) = &store else { return };
-        for case in &self.cases {
-            match check(case, store.as_ref(), tally).await {
-                Ok(()) => tally.ended += 1,
-                Err(why) => {
-                    let shown = Shown(&case.parts);
-                    tally
-                        .violations
-                        .push(format!("program {} on {}: {why}: {shown}", case.nth, case.input.v));
+        let (reports, stale, mut violations) = outsider.done();
+        tally.reports += reports;
+        tally.stale += stale;
+        tally.violations.append(&mut violations);
+        match self.check(&programs, store.as_ref(), tally).await {
+            Ok(()) => {}
+            Err(error) => tally.violations.push(format!("the store cannot be read: {error}")),
+        }
+    }
+
+    /// Checks every run of the store.
+    async fn check(
+        &self,
+        programs: &BTreeMap<String, &[Part]>,
+        store: &dyn Backend,
+        tally: &mut Tally,
+    ) -> Result<(), BackendError> {
+        let mut runs = BTreeMap::new();
+        let mut heads = heads(store).await?;
+        for head in &mut heads {
+            // What was asked late is refused late: head and journal are read until they belong together.
+            let mut records = journal(store, &head.key).await?;
+            for _ in 0..READS_MAX {
+                if head.next_seq == Seq::FIRST.plus(records.len()) {
+                    break;
+                }
+                tokio::time::sleep(TICK).await;
+                *head = store.head(&head.key).await?.unwrap_or_else(|| head.clone());
+                records = journal(store, &head.key).await?;
+            }
+            match State::fold(&records) {
+                Ok(state) => drop(runs.insert(head.key.clone(), Ended { records, state })),
+                Err(error) => {
+                    tally.violations.push(format!("the journal of {} does not fold: {error}", head.key));
                 }
             }
         }
+        for head in heads.iter().filter(|head| runs.contains_key(&head.key)) {
+            let case = self.cases.iter().find(|case| case.key == head.key);
+            let ended = &runs[&head.key];
+            let parts = programs[head.workflow.as_str()];
+            let may_cancel = case.is_none_or(|case| case.may_cancel);
+            let mut found = check(parts, may_cancel, head, ended, tally);
+            if found.is_ok() && case.is_none() {
+                found = agree(&head.key, &runs);
+                tally.children += 1;
+                tally.children_cancelled += u64::from(head.status == Status::Cancelled);
+            }
+            match found {
+                Ok(()) => tally.ended += u64::from(case.is_some()),
+                Err(why) => {
+                    let (input, shown) = (&ended.state.created.input, Shown(parts));
+                    tally.violations.push(format!("{} on {input:?}: {why}: {shown}", head.key));
+                }
+            }
+        }
+        let missing = self.cases.iter().filter(|case| !runs.contains_key(&case.key));
+        tally.violations.extend(missing.map(|case| format!("program {} is gone", case.nth)));
+        Ok(())
     }
 
     async fn engine(
@@ -378,32 +464,43 @@ impl Group {
             builder = builder.time(Arc::new(time.clone()));
         }
         for case in &self.cases {
-            let flow = workflow(case.key.run.as_str(), &case.parts, self.minute).expect("a sound program");
-            builder = builder.register(flow);
+            let flows = workflows(case.key.run.as_str(), &case.parts, self.minute).expect("a sound program");
+            builder = flows.into_iter().fold(builder, |builder, flow| builder.register(flow));
         }
         (builder.start().await.expect("an engine starts"), faulty)
     }
+}
 
-    /// The runs that have not ended. Those that are held by request are let go on.
-    async fn unfinished(
-        &self,
-        engine: &Engine,
-        store: &dyn Backend,
-        tally: &mut Tally,
-    ) -> Vec<(RunKey, Status)> {
-        let mut open = Vec::new();
-        for case in &self.cases {
-            let Ok(Some(head)) = store.head(&case.key).await else { continue };
-            if head.status == Status::Paused {
-                tally.paused += 1;
-                let _ = engine.resume(&case.key, "goes on").await;
-            }
-            if !head.status.is_finished() {
-                open.push((case.key.clone(), head.status));
-            }
+/// The heads of all runs of a store.
+async fn heads(store: &dyn Backend) -> Result<Vec<Head>, BackendError> {
+    let (mut heads, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.scan(&Query::default(), after, PAGE_ITEMS_MAX).await?;
+        heads.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            return Ok(heads);
         }
-        open
     }
+}
+
+/// The runs that have not ended. Those that are held are let go on: by `resume` where they were held by request, by `retry`
+/// where something has failed.
+async fn unfinished(engine: &Engine, store: &dyn Backend, tally: &mut Tally) -> Vec<Head> {
+    let mut open = heads(store).await.unwrap_or_default();
+    open.retain(|head| !head.status.is_finished());
+    for head in open.iter().filter(|head| head.status == Status::Paused) {
+        match engine.resume(&head.key, "goes on").await {
+            Ok(_) => tally.paused += 1,
+            Err(_) => tally.retried += u64::from(engine.retry(&head.key, "was looked at").await.is_ok()),
+        }
+    }
+    open
+}
+
+/// What somebody outside writes into the document of a run.
+fn outside() -> serde_json::Value {
+    serde_json::json!({ "outside": { "was": { "here": true } } })
 }
 
 /// What happened last to a run.
@@ -416,38 +513,70 @@ async fn latest(store: &dyn Backend, key: &RunKey) -> String {
 }
 
 /// Compares how a run ended with what the model says, and its head and result with its journal.
-async fn check(case: &Case, store: &dyn Backend, tally: &mut Tally) -> Result<(), String> {
-    let head = store.head(&case.key).await.map_err(|error| error.to_string())?.ok_or("it is gone")?;
-    let records = journal(store, &case.key).await.map_err(|error| error.to_string())?;
-    let state = State::fold(&records).map_err(|error| format!("its journal does not fold: {error}"))?;
+fn check(
+    parts: &[Part],
+    may_cancel: bool,
+    head: &Head,
+    Ended { records, state }: &Ended,
+    tally: &mut Tally,
+) -> Result<(), String> {
+    let input: Data = state.created.input.decode().map_err(|error| error.to_string())?;
+    let mut model = Model::default();
+    let expected = model.run(parts, input);
     tally.takeovers += records.iter().filter(|record| record.kind.as_str() == "run_taken").count() as u64 - 1;
     if state.status != head.status || state.last_seq.plus(1) != head.next_seq {
         return Err(format!("its head says {} and its journal {}", head.status, state.status));
     }
-    tally.undone += undone(&records)?;
-    match (head.status, &case.expected) {
-        (Status::Cancelled, _) if case.may_cancel => tally.cancelled += 1,
+    tally.undone += undone(head.status, records)?;
+    tally.merges += merged(state, &model)?;
+    match (head.status, &expected) {
+        (Status::Cancelled, _) if may_cancel => tally.cancelled += 1,
         (Status::Failed, None) => tally.failed += 1,
         (Status::Succeeded, Some(expected)) => {
             let shape = state.result.as_ref().ok_or("it has no result")?;
             let output =
-                shape.result(&state).map_err(|error| error.to_string())?.ok_or("its result is not whole")?;
+                shape.result(state).map_err(|error| error.to_string())?.ok_or("its result is not whole")?;
             let wanted = Payload::encode(expected).map_err(|error| error.to_string())?;
             if output != wanted {
                 return Err(format!("it gave {output:?} where the model gives {wanted:?}"));
             }
         }
         (status, expected) => {
-            let why = state.failure.map(|(_, failure)| failure.to_string()).unwrap_or_default();
+            let why = state.failure.as_ref().map(|(_, failure)| failure.to_string()).unwrap_or_default();
             return Err(format!("it is {status} where the model gives {expected:?}: {why}"));
         }
     }
     Ok(())
 }
 
+/// Checks the document that the steps of a run share: all that they wrote, and nothing else. Returns how much that is.
+fn merged(state: &State, model: &Model) -> Result<u64, String> {
+    let nothing = serde_json::Map::new();
+    let document = state.context.as_object().unwrap_or(&nothing);
+    let steps = document.get("steps").and_then(|steps| steps.as_object()).unwrap_or(&nothing);
+    let is_whole = state.status == Status::Succeeded && !model.has_failed;
+    for (place, v) in steps {
+        if model.merged.get(place).copied() != v.as_u64() {
+            return Err(format!("{place} wrote {v}, not {:?}", model.merged.get(place)));
+        }
+    }
+    for (name, value) in document {
+        match name.as_str() {
+            "steps" => {}
+            "outside" if *value == outside()["outside"] => {}
+            name if name.starts_with("passing-") && !is_whole => {}
+            name => return Err(format!("its document has {name}: {value}")),
+        }
+    }
+    match is_whole && steps.len() != model.merged.len() {
+        true => Err(format!("its document has {} of {} writes", steps.len(), model.merged.len())),
+        false => Ok(steps.len() as u64),
+    }
+}
+
 /// Checks that a run which failed, or was to be undone, has undone what it did, the latest first. Returns how many steps
 /// were.
-fn undone(records: &[Record]) -> Result<u64, String> {
+fn undone(status: Status, records: &[Record]) -> Result<u64, String> {
     let (mut done, mut undone, mut has_begun) = (Vec::new(), Vec::new(), false);
     for record in records {
         match Event::read(record).map_err(|error| error.to_string())? {
@@ -457,8 +586,7 @@ fn undone(records: &[Record]) -> Result<u64, String> {
             _ => {}
         }
     }
-    let has_failed = records.last().is_some_and(|record| record.kind.as_str() == "run_failed");
-    if !has_begun && !has_failed {
+    if !has_begun && status != Status::Failed {
         return Ok(0);
     }
     let limits = match records.first().map(Event::read) {

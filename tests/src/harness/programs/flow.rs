@@ -2,38 +2,48 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use stepwell::prelude::*;
 use stepwell::workflow::builder::WorkflowBuilder;
-use stepwell::{BuildError, ItemResult};
+use stepwell::{BuildError, ChildRun, Heard, ItemResult, OnClose, Wait, Woken};
 use stepwell_contract::Timestamp;
 
 use crate::harness::programs::model::{FAILED, items_of, pushed};
-use crate::harness::programs::program::{Data, Part, Sort, mix};
+use crate::harness::programs::program::{Data, Inner, Part, Sort, child_name, family, mix};
 
 /// When the clock begins.
 pub const START: Timestamp = Timestamp(1_700_000_000_000);
 
 type Flow<I> = WorkflowBuilder<I, Data>;
 
-/// The workflow of a program, whose minutes last as long as `minute`.
+/// The workflows of a program and of its children, whose minutes last as long as `minute`.
 ///
 /// # Errors
 /// [`BuildError`]: a fault of the harness.
-pub fn workflow(name: &str, parts: &[Part], minute: Duration) -> Result<Workflow<Data, Data>, BuildError> {
+pub fn workflows(
+    name: &str,
+    parts: &[Part],
+    minute: Duration,
+) -> Result<Vec<Workflow<Data, Data>>, BuildError> {
     let policy = StepPolicy::default()
         .retry(Retry::exponential(minute / 60).cap(minute * 120).unlimited_attempts().jitter())
         .no_deadline()
         .crash_max(u32::MAX);
-    Builder { minute }.add(parts, Workflow::named(name).step_policy(policy).input::<Data>()).build()
+    let family = family(name, parts).into_iter().map(|(name, parts)| {
+        let start = Workflow::named(&name).step_policy(policy).input::<Data>();
+        Builder { name: &name, minute }.add(parts, start).build()
+    });
+    family.collect()
 }
 
-/// Builds parts.
+/// Builds parts of the workflow of that name.
 #[derive(Debug, Clone, Copy)]
-struct Builder {
+struct Builder<'a> {
+    name: &'a str,
     minute: Duration,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn add<I: 'static>(self, parts: &[Part], flow: Flow<I>) -> Flow<I> {
         parts.iter().fold(flow, |flow, part| self.add_part(part, flow))
     }
@@ -41,7 +51,7 @@ impl Builder {
     fn add_part<I: 'static>(self, part: &Part, flow: Flow<I>) -> Flow<I> {
         let (name, salt) = (part.name.clone(), part.salt);
         match part.sort.clone() {
-            Sort::Step { fails, dies, undo } => {
+            Sort::Step { fails, dies, undo, undo_dies, merges } => {
                 let flow = flow.step_fn(name, move |ctx: StepContext, data: Data| async move {
                     if dies > 0 && data.v.is_multiple_of(dies) {
                         return Err(StepError::validation("it dies of this number"));
@@ -53,11 +63,25 @@ impl Builder {
                     if ctx.attempt() <= fails {
                         return Err(StepError::transient("not yet"));
                     }
-                    Ok(data.mixed(salt))
+                    let data = data.mixed(salt);
+                    if merges {
+                        let place = ctx.place().to_string();
+                        let passing = format!("passing-{place}");
+                        ctx.merge_run_context(&json!({ "steps": {}, passing.as_str(): 1 })).await?;
+                        let change = json!({ "steps": { place: data.v }, passing: null });
+                        ctx.merge_run_context(&change).await?;
+                    }
+                    Ok(data)
                 });
                 let undo_fails = fails / 2;
                 let undone = move |ctx: StepContext, _done: Data| async move {
-                    if ctx.attempt() <= undo_fails { Err(StepError::transient("not yet")) } else { Ok(()) }
+                    match ctx.attempt() {
+                        attempt if attempt <= undo_fails => Err(StepError::transient("not yet")),
+                        attempt if undo_dies && attempt == undo_fails + 1 => {
+                            Err(StepError::permanent("someone has to look at this"))
+                        }
+                        _ => Ok(()),
+                    }
                 };
                 if undo { flow.compensate_fn(undone) } else { flow }
             }
@@ -86,6 +110,46 @@ impl Builder {
                     |(data, said): (Data, Option<u64>)| data.mixed(said.unwrap_or(1)),
                 )
             }
+            Sort::WaitAny { comes } => {
+                let joined = format!("{name}.said");
+                let (first, second) = (format!("{name}.a"), format!("{name}.b"));
+                let time = comes.is_none().then_some(self.minute * 30);
+                compute(
+                    flow.wait_any(name, &[&first, &second], time),
+                    joined,
+                    |(data, heard): (Data, Option<Heard>)| match heard {
+                        Some(heard) => data.mixed(heard_as(&heard)),
+                        None => data.mixed(1),
+                    },
+                )
+            }
+            Sort::Waits(waits) => self.add_waits(name, waits, flow),
+            Sort::External(external) => {
+                let beside = format!("{name}.beside");
+                let within = external.is_silent.then_some(self.minute * 60);
+                let joined = format!("{name}.told");
+                let pair = flow.both(
+                    |flow| compute(flow, beside, |data: Data| data),
+                    |flow| flow.external::<u64>(name, within),
+                );
+                compute(pair, joined, |(data, told): (Data, u64)| data.mixed(told))
+            }
+            Sort::Child(_) => {
+                let child = ChildRun::<Data, Data>::named(&child_name(self.name, &name, 0));
+                flow.child(name, child)
+            }
+            Sort::LeftChild { is_abandoned, .. } => {
+                let workflow = child_name(self.name, &name, 0);
+                flow.step_fn(name, move |ctx: StepContext, data: Data| {
+                    let on_close = if is_abandoned { OnClose::Abandon } else { OnClose::Cancel };
+                    let child = ChildRun::<Data, Data>::named(&workflow).on_close(on_close);
+                    async move {
+                        ctx.start_child("left", child, &data).await?;
+                        Ok(data.mixed(salt))
+                    }
+                })
+            }
+            Sort::Recall { of } => flow.recall_of::<Data>(&of),
             Sort::Both { left, right, wait_all } => {
                 let flow = flow.both(|flow| self.add(&left, flow), |flow| self.add(&right, flow));
                 let flow = if wait_all { flow.wait_all() } else { flow };
@@ -170,6 +234,61 @@ impl Builder {
             }
         }
     }
+}
+
+impl Builder<'_> {
+    /// A step that waits in the middle of its work.
+    fn add_waits<I: 'static>(self, name: String, waits: Vec<Inner>, flow: Flow<I>) -> Flow<I> {
+        let (workflow, minute) = (self.name.to_owned(), self.minute);
+        let step = name.clone();
+        flow.step_fn(name, move |ctx: StepContext, data: Data| {
+            let (workflow, waits, step) = (workflow.clone(), waits.clone(), step.clone());
+            async move {
+                let mut data = data;
+                for (nth, wait) in waits.iter().enumerate() {
+                    let signal = format!("{step}.{nth}");
+                    let said = match wait {
+                        Inner::Sleep { minutes } => {
+                            let time = minute * u32::try_from(*minutes).unwrap_or(u32::MAX);
+                            ctx.sleep(&signal, time).await?;
+                            2
+                        }
+                        Inner::Signal => ctx.wait_for::<u64>(&signal).await?,
+                        Inner::Within { comes } => {
+                            let time = if *comes { days(10_000) } else { minute * 30 };
+                            ctx.wait_for_within::<u64>(&signal, time).await?.unwrap_or(1)
+                        }
+                        Inner::Any { .. } => {
+                            let either =
+                                Wait::new().signal(format!("{signal}.a")).signal(format!("{signal}.b"));
+                            match ctx.wait(&signal, either).await? {
+                                Woken::Signal(heard) => heard_as(&heard),
+                                other => return Err(StepError::bug(format!("woken by {other:?}"))),
+                            }
+                        }
+                        Inner::Child { tolerates, .. } => {
+                            let child = ChildRun::<Data, Data>::named(&child_name(&workflow, &step, nth));
+                            let input = Data { v: data.v, left: Vec::new() };
+                            let child = ctx.start_child(&format!("c{nth}"), child, &input).await?;
+                            match child.result(&ctx).await {
+                                Ok(ended) => ended.v,
+                                Err(error) if *tolerates && !error.is_suspension() => FAILED,
+                                Err(error) => return Err(error),
+                            }
+                        }
+                    };
+                    // What is kept is the same whenever the step comes by again.
+                    data = ctx.once(&format!("part-{nth}"), || async { Ok(data.mixed(said)) }).await?;
+                }
+                Ok(data)
+            }
+        })
+    }
+}
+
+/// What one of several signals counts for.
+fn heard_as(heard: &Heard) -> u64 {
+    mix(heard.said.as_u64().unwrap_or(0), u64::from(heard.signal.as_str().ends_with(".b")))
 }
 
 /// A step that computes.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use stepwell_contract::{BackendError, Batch, Clock, Message, MessageId, Payload, RunKey, Status, Verdict};
+use stepwell_contract::{
+    BackendError, Batch, Clock, Fence, Message, MessageId, Payload, RunKey, Status, Verdict,
+};
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -14,7 +16,7 @@ use crate::run::event::ChildEnded;
 use crate::run::mail::CHILD_ENDED;
 use crate::run::request::{Ask, REQUEST, Verb};
 use crate::run::state::State;
-use crate::run::waiting::{ChildEnd, Ending, RunEnd};
+use crate::run::waiting::{ChildEnd, Ending, OnClose, Parent, RunEnd};
 
 /// Tells of the decided end of a run whom it concerns: each has it in its inbox once this returns. Telling again changes
 /// nothing.
@@ -32,7 +34,8 @@ pub(crate) async fn tell(core: &Core, key: &RunKey, state: &State) -> Result<(),
     }
     let Some(parent) = &state.created.parent else { return Ok(()) };
     let (place, part) = (parent.place.clone(), parent.part.clone());
-    let ended = ChildEnded { place, part, run: key.clone(), ended: child_end(ending, state)? };
+    let ended = without(parent, child_end(ending, state)?);
+    let ended = ChildEnded { place, part, run: key.clone(), ended };
     let word = Payload::encode(&ended).map_err(unwritable)?;
     let word = Message::new(id_of("child", key, ending), CHILD_ENDED, core.time.now(), word);
     post(core, &parent.run, word).await?;
@@ -69,6 +72,36 @@ pub(crate) async fn take_in(core: &Core, key: &RunKey) -> Result<(), Arc<Backend
     }
 }
 
+/// Cancels a child that was made after its parent had ended: whoever ended that found nothing to cancel. A worker that was
+/// taken for dead may be so late.
+///
+/// # Errors
+/// [`Error::Store`], [`Error::Journal`]: the child may be left alone.
+pub(crate) async fn cancel_if_orphaned(
+    core: &Core,
+    (parent, fence): (&RunKey, Fence),
+    child: &RunKey,
+    on_close: OnClose,
+) -> Result<(), Error> {
+    let head = core.backend.head(parent).await?;
+    let is_ours = head.as_ref().is_some_and(|head| head.fence == fence && !head.status.is_finished());
+    if is_ours || on_close == OnClose::Abandon {
+        return Ok(());
+    }
+    let has_ended = match head {
+        None => true,
+        Some(head) if head.status.is_finished() => true,
+        Some(_) => requests::load_state(core, parent).await?.ending.is_some(),
+    };
+    if has_ended {
+        let ask =
+            Ask::new(Verb::Cancel, Actor::Run(parent.clone()), format!("its parent {parent} has ended"));
+        let id = MessageId::new("orphaned")?;
+        post(core, child, Message::new(id, REQUEST, core.time.now(), Payload::encode(&ask)?)).await?;
+    }
+    Ok(())
+}
+
 /// Tells the parent of a run that has ended how it did, in case it asks for it anew.
 ///
 /// # Errors
@@ -80,9 +113,20 @@ pub(crate) async fn tell_again(core: &Core, key: &RunKey) -> Result<(), Error> {
     let state = requests::load_state(core, key).await?;
     let (Some(parent), Some(ended)) = (&state.created.parent, end_of(&state)?) else { return Ok(()) };
     let (place, part) = (parent.place.clone(), parent.part.clone());
+    let ended = without(parent, ended);
     let word = Payload::encode(&ChildEnded { place, part, run: key.clone(), ended })?;
     let id = MessageId::new(format!("again-{}", Uuid::now_v7().simple()))?;
     Ok(post(core, &parent.run, Message::new(id, CHILD_ENDED, core.time.now(), word)).await?)
+}
+
+/// The end as its parent wants to know it.
+fn without(parent: &Parent, ended: ChildEnd) -> ChildEnd {
+    match ended {
+        ChildEnd::Succeeded { .. } if parent.without_result => {
+            ChildEnd::Succeeded { output: Payload::null() }
+        }
+        ended => ended,
+    }
 }
 
 /// How a run has ended, for its parent.

@@ -43,9 +43,13 @@ use crate::run::summary::Summary;
 use crate::run::takeover::takeover;
 use crate::run::trouble::after_failure;
 use crate::run::unread::unread_by_undo;
+use crate::run::waiting::Waiting;
+use crate::workflow::child::OF_NODE;
 use crate::workflow::context::{Ask, StepContext, Surroundings};
 use crate::workflow::error::StepError;
+use crate::workflow::failure::Failure;
 use crate::workflow::graph::StepIndex;
+use crate::workflow::step::VALUE_BYTES_MAX;
 
 /// Most attempts that begin with one write.
 const STARTS_MAX: usize = 1_000;
@@ -184,7 +188,10 @@ impl Runner {
         runner.read_mail().await?;
         if runner.state.status != Status::Paused && !runner.state.status.is_finished() {
             runner.take_over()?;
-            runner.look_ahead()?;
+            // One whose end is decided needs no code any more.
+            if runner.state.ending.is_none() {
+                runner.look_ahead()?;
+            }
         }
         Ok(runner)
     }
@@ -313,10 +320,11 @@ impl Runner {
         // What could go on now is due at once for the next owner; what waits goes on waiting.
         let wake_at = if next.wants { Some(now) } else { next.timer };
         for event in std::mem::take(&mut next.events) {
-            self.push(event)?;
+            self.push_within(event).await?;
         }
         for start in &next.starts {
-            self.push(StepStarted { place: start.place.clone(), attempt: start.attempt }.into())?;
+            self.push_within(StepStarted { place: start.place.clone(), attempt: start.attempt }.into())
+                .await?;
         }
         let is_overdue = !next.overdue.is_empty();
         let timer = self.timer(&next, now);
@@ -325,6 +333,7 @@ impl Runner {
         }
         let mut outcome = None;
         if let Some(rest) = next.rest.take() {
+            let rest = self.tellable(rest);
             self.tell_of_end(&rest).await?;
             outcome = Some(self.come_to_rest(rest)?);
         } else if next.starts.is_empty()
@@ -365,6 +374,17 @@ impl Runner {
         match overdue(&self.state, place, limits, now, fastrand::f64()) {
             Some(event) => self.push(event),
             None => Ok(()),
+        }
+    }
+
+    /// The end of a child as its parent can be told of it: a result that no message holds is none.
+    fn tellable(&self, rest: Rest) -> Rest {
+        let wants = self.state.created.parent.as_ref().is_some_and(|parent| !parent.without_result);
+        match &rest {
+            Rest::Succeed { output, .. } if wants && output.text().len() > VALUE_BYTES_MAX => {
+                Rest::Fail { place: None, failure: Failure::oversize(output.text().len(), VALUE_BYTES_MAX) }
+            }
+            _ => rest,
         }
     }
 
@@ -459,6 +479,14 @@ impl Runner {
         Ok(())
     }
 
+    /// Like [`push`](Self::push), for what may be more than one write holds.
+    async fn push_within(&mut self, event: Event) -> Result<(), Left> {
+        if self.is_full() {
+            self.write().await?;
+        }
+        self.push(event)
+    }
+
     /// Whether what is pending is to be written before more is taken in.
     fn is_full(&self) -> bool {
         self.pending_bytes >= WRITE_BYTES || self.pending.append.len() >= WRITE_RECORDS
@@ -499,6 +527,7 @@ impl Runner {
             place: start.place.clone(),
             attempt: start.attempt,
             set_aside: self.state.attempts_before(&start.place),
+            version: self.registered.definition.graph().step(start.step).version,
             fence: self.slot.fence,
             cancelled: self.stop.child_token(),
             clock: Arc::clone(&core.time) as Arc<dyn Clock>,
@@ -628,11 +657,21 @@ impl Runner {
         let attempt = live.attempt;
         let event = match ended {
             Ended::Succeeded(output) => {
-                let version = self.registered.definition.graph().step(live.step).version;
+                // What a child gave has the form that was wanted when it was started.
+                let child = self.state.step(&place).and_then(|step| step.children.get(OF_NODE));
+                let spec = self.registered.definition.graph().step(live.step);
+                let stored = child.map_or(spec.version, |child| child.version);
+                let migrated = self.registered.definition.migrations.output(spec, stored, &output);
+                // What cannot be migrated holds whoever reads it.
+                let (output, version) = match migrated {
+                    Ok(migrated) => (migrated, spec.version),
+                    Err(_) => (output, stored),
+                };
                 StepSucceeded { place, attempt, output, version, elapsed_ms }.into()
             }
             Ended::Suspended(waiting) => {
-                StepSuspended { place, attempt, waiting: *waiting, elapsed_ms }.into()
+                let waiting = Waiting { made: live.ctx.take_made(), ..*waiting };
+                StepSuspended { place, attempt, waiting, elapsed_ms }.into()
             }
             Ended::Dropped => AttemptLost { place, attempt, reason: self.stop_reason }.into(),
             Ended::Failed(failure) => {

@@ -25,6 +25,7 @@ impl State {
             step.began_at = at;
         }
         step.status = StepStatus::Running;
+        step.reported = None;
         step.attempt = started.attempt;
         step.started_at = at;
     }
@@ -50,6 +51,7 @@ impl State {
             cursor: None,
             progress: None,
             waiting: None,
+            reported: None,
             children: Arc::default(),
             memo: Arc::default(),
         };

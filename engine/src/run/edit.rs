@@ -176,6 +176,7 @@ fn fits(place: &Place, role: Role<'_>, output: &Payload) -> Result<(), String> {
 /// takes its input anew.
 fn has_used_input(place: &Place, step: &StepState) -> bool {
     !place.item.is_root()
+        || !step.children.is_empty()
         || matches!(
             step.status,
             StepStatus::Running

@@ -328,6 +328,9 @@ events! {
         /// What becomes of it when this run ends first.
         #[serde(default, skip_serializing_if = "OnClose::is_default")]
         on_close: OnClose,
+        /// The version of the form in which its result is taken.
+        #[serde(default = "first", skip_serializing_if = "is_first")]
+        version: u32,
     }
 
     /// A child has ended, by its own word.

@@ -175,9 +175,11 @@ impl State {
             Event::StepWoken(woken) => return self.permit_waking(&woken.place, &woken.part, &woken.by),
             Event::StepReported(reported) => {
                 let is_outside = |step: &StepState| {
-                    step.status == StepStatus::Suspended
-                        && step.attempt == reported.attempt
-                        && step.waiting.as_ref().is_some_and(|waiting| waiting.outside)
+                    let is_left = step.waiting.as_ref().is_some_and(|waiting| waiting.outside);
+                    // Whoever it is about to be left to may be quicker.
+                    let is_early = step.status == StepStatus::Running && step.reported.is_none();
+                    step.attempt == reported.attempt
+                        && (is_early || (step.status == StepStatus::Suspended && is_left))
                 };
                 return self.permit_in(&reported.place, is_outside);
             }

@@ -88,9 +88,15 @@ pub(crate) fn report(
             told.attempt, step.attempt
         ));
     }
-    let is_outside = step.waiting.as_ref().is_some_and(|waiting| waiting.outside);
-    if step.status != StepStatus::Suspended || !is_outside {
-        return Err(format!("{place} is not left to anyone outside"));
+    let is_left = step.waiting.as_ref().is_some_and(|waiting| waiting.outside);
+    match step.status {
+        StepStatus::Suspended if is_left => {}
+        // Whoever it is about to be left to may be quicker.
+        StepStatus::Running if step.reported.is_none() => {}
+        StepStatus::Running => {
+            return Err(format!("attempt {} of {place} was reported on before", told.attempt));
+        }
+        _ => return Err(format!("{place} is not left to anyone outside")),
     }
     let index = graph.find(&place.step).ok_or_else(|| format!("its workflow has no step {}", place.step))?;
     let said = match told.said {

@@ -336,8 +336,9 @@ impl State {
             Event::StepReported(reported) => self.report(reported),
             Event::ChildStarted(started) => {
                 if let Some(step) = self.step_mut(&started.place) {
-                    let (run, on_close) = (started.run.clone(), started.on_close);
-                    let child = Child { run, on_close, ended: None, is_renewed: false };
+                    let (run, on_close, version) = (started.run.clone(), started.on_close, started.version);
+                    let child =
+                        Child { run, on_close, ended: None, is_renewed: false, is_made: false, version };
                     Arc::make_mut(&mut step.children).insert(started.part.clone(), child);
                 }
             }

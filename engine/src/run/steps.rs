@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use stepwell_contract::{Payload, Timestamp};
 
-use crate::run::event::{LostReason, Progress, Then};
+use crate::run::event::{LostReason, Progress, StepReported, Then};
 use crate::run::place::Path;
 use crate::run::waiting::{Child, Waiting};
 use crate::workflow::failure::Failure;
@@ -91,6 +91,8 @@ pub struct StepState {
     pub progress: Option<Progress>,
     /// What it waits for, while it does.
     pub waiting: Option<Box<Waiting>>,
+    /// What someone outside has told of the running attempt, which is not yet left to them.
+    pub reported: Option<Box<StepReported>>,
     /// The runs that it has started, by the names it gave them.
     pub children: Arc<BTreeMap<String, Child>>,
     /// Results of its parts.

@@ -31,16 +31,26 @@ impl State {
     }
 
     pub(super) fn suspend(&mut self, suspended: &StepSuspended) {
+        let step = self.step_mut(&suspended.place);
+        let early = step.and_then(|step| step.reported.take()).filter(|_| suspended.waiting.outside);
         self.settle(&suspended.place, |step| {
             step.status = StepStatus::Suspended;
             step.waiting = Some(Box::new(suspended.waiting.clone()));
             step.crashes = 0;
+            for part in &suspended.waiting.made {
+                if let Some(child) = Arc::make_mut(&mut step.children).get_mut(part) {
+                    child.is_made = true;
+                }
+            }
             // Waiting is no failure: the next attempt has all its tries and all its time. Whoever is to tell how this one
             // ended may tell of a failure.
             if !suspended.waiting.outside {
                 step.spent = step.attempt;
             }
         });
+        if let Some(reported) = early {
+            self.hear(&reported);
+        }
     }
 
     pub(super) fn wake(&mut self, place: &Place, part: &str, by: &WokenBy) {
@@ -61,6 +71,17 @@ impl State {
     }
 
     pub(super) fn report(&mut self, reported: &StepReported) {
+        match (self.step_mut(&reported.place), &reported.said) {
+            // What was said of an attempt that still runs counts once it is left to whoever said it.
+            (Some(step), Said::Succeeded { .. } | Said::Failed(_)) if step.status == StepStatus::Running => {
+                step.reported = Some(Box::new(reported.clone()));
+            }
+            _ => self.hear(reported),
+        }
+    }
+
+    /// What was said becomes the end of the attempt.
+    fn hear(&mut self, reported: &StepReported) {
         let place = &reported.place;
         match &reported.said {
             Said::Succeeded { output } => {
@@ -110,7 +131,7 @@ impl State {
     pub fn open_children(&self) -> impl Iterator<Item = (Place, &str, &Child)> {
         let steps = self.places().filter(|(_, step)| !step.children.is_empty());
         steps.flat_map(|(place, step): (Place, &StepState)| {
-            let open = step.children.iter().filter(|(_, child)| child.ended.is_none());
+            let open = step.children.iter().filter(|(_, child)| child.ended.is_none() && !child.is_renewed);
             open.map(move |(part, child)| (place.clone(), part.as_str(), child)).collect::<Vec<_>>()
         })
     }

@@ -26,6 +26,9 @@ pub struct Waiting {
     /// This time; `None` when it waits for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+    /// The runs that this attempt has started, by the names it gave them: they are there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made: Vec<String>,
 }
 
 impl Waiting {
@@ -81,6 +84,10 @@ pub struct Child {
     pub ended: Option<ChildEnd>,
     /// It had ended without a result, and the step that needs one is tried again on request.
     pub is_renewed: bool,
+    /// It is known to be there.
+    pub is_made: bool,
+    /// The version of the form in which its result is taken.
+    pub version: u32,
 }
 
 impl Child {
@@ -117,6 +124,9 @@ pub struct Parent {
     pub place: Place,
     /// The name that the step gave to this run.
     pub part: String,
+    /// Whether it only wants to know how this run ends, and not with which result.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_result: bool,
 }
 
 /// What someone outside says of a step that was left to them.

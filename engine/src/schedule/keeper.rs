@@ -200,11 +200,12 @@ fn child_run(
     book: &Book,
     run: &RunId,
     time: Option<Timestamp>,
-) -> StepResult<ChildRun<Payload, Payload>> {
+) -> StepResult<ChildRun<Payload, ()>> {
     let schedule = &book.schedule;
     let core = ctx.engine()?;
     let is_here = core.definitions.keys().any(|known| known.name == schedule.workflow);
-    let mut child = ChildRun::named(schedule.workflow.as_str())
+    let mut child = ChildRun::<Payload, ()>::named(schedule.workflow.as_str())
+        .without_result()
         .id(run.as_str())
         .priority(schedule.priority)
         .on_close(OnClose::Abandon);

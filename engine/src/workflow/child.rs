@@ -24,7 +24,7 @@ use crate::workflow::finite;
 use crate::workflow::step::{ErasedStep, RawError, Undecodable, decode};
 
 /// How a child that the definition itself starts is named among those of its step.
-const OF_NODE: &str = "run";
+pub(crate) const OF_NODE: &str = "run";
 
 /// A run that a step is to start: of which workflow, and how. It takes an `I` and gives an `O`.
 pub struct ChildRun<I, O> {
@@ -44,6 +44,7 @@ pub(crate) struct ChildPlan {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) priority: i16,
     pub(crate) on_close: OnClose,
+    pub(crate) without_result: bool,
 }
 
 impl ChildPlan {
@@ -72,6 +73,7 @@ impl<I, O> ChildRun<I, O> {
             tags: BTreeMap::new(),
             priority: 0,
             on_close: OnClose::default(),
+            without_result: false,
         };
         Self { plan, types: PhantomData }
     }
@@ -92,7 +94,8 @@ impl<I, O> ChildRun<I, O> {
         self
     }
 
-    /// Sets its id; if not set, it is made of those of the parent's run and step.
+    /// Sets its id; if not set, it is made of those of the parent's run and step. Only one run can be the parent of it: a fork of
+    /// the parent that begins the step anew finds it taken, and fails.
     #[must_use]
     pub fn id(mut self, run: impl Into<String>) -> Self {
         self.plan.id = Some(run.into());
@@ -118,6 +121,13 @@ impl<I, O> ChildRun<I, O> {
     pub fn priority(mut self, priority: i16) -> Self {
         self.plan.priority = priority;
         self
+    }
+
+    /// Only whether it has ended is wanted, not with which result, which may then be of any size.
+    #[must_use]
+    pub fn without_result(mut self) -> ChildRun<I, ()> {
+        self.plan.without_result = true;
+        ChildRun { plan: self.plan, types: PhantomData }
     }
 
     /// Says what becomes of it when its parent ends first: it is cancelled if nothing is said.
@@ -223,6 +233,20 @@ impl StepContext {
     }
 }
 
+/// Longest name of a child or a wait in its step, in bytes.
+const PART_BYTES_MAX: usize = 256;
+
+/// Refuses a name that would not fit the records that carry it.
+pub(crate) fn check_part(part: &str) -> StepResult<()> {
+    match part.len() {
+        1..=PART_BYTES_MAX => Ok(()),
+        _ => Err(StepError::bug(format!(
+            "a child or a wait in a step needs a name of 1 to {PART_BYTES_MAX} bytes, not {}",
+            part.len()
+        ))),
+    }
+}
+
 /// The output of a child, or why there is none.
 fn output(ctx: &StepContext, part: &str, run: &RunKey) -> StepResult<Payload> {
     match ctx.child(part).and_then(|child| child.ended) {
@@ -242,25 +266,36 @@ fn output(ctx: &StepContext, part: &str, run: &RunKey) -> StepResult<Payload> {
 
 /// Starts the child, or finds it as an earlier attempt has started it.
 async fn start(ctx: &StepContext, part: &str, plan: &ChildPlan, input: Payload) -> StepResult<RunKey> {
+    check_part(part)?;
     let run = match ctx.child(part) {
         Some(child) if child.is_renewed => renew(ctx, part, plan, &child).await?,
-        Some(child) if child.ended.is_some() => return Ok(child.run),
+        Some(child) if child.ended.is_some() || child.is_made => return Ok(child.run),
         Some(child) => child.run,
         None => record(ctx, part, plan, default_id(ctx, part)).await?,
     };
-    let parent = Parent { run: ctx.key().clone(), place: ctx.place().clone(), part: part.to_owned() };
+    let parent = Parent {
+        run: ctx.key().clone(),
+        place: ctx.place().clone(),
+        part: part.to_owned(),
+        without_result: plan.without_result,
+    };
     let how = StartRun::child(plan, &run, parent, input)?;
     let core = ctx.engine()?;
     let handle = start::start(&core, how).await.map_err(refused)?;
-    if !handle.is_new() {
-        // It may have told already, a step that was set aside since.
+    if handle.is_new() {
+        family::cancel_if_orphaned(&core, (ctx.key(), ctx.fencing_token()), &run, plan.on_close)
+            .await
+            .map_err(refused)?;
+    } else {
+        // It may have told already, a step that was set aside or has been tried again since.
         family::tell_again(&core, &run).await.map_err(refused)?;
     }
+    ctx.has_made(part);
     Ok(run)
 }
 
-/// Lets a child go on that ended without a result, or begins another in its place. It is recorded first: what the child tells
-/// from here on counts again.
+/// Lets a child go on that ended without a result, or begins another in its place. What it tells counts again once it is
+/// recorded anew.
 async fn renew(
     ctx: &StepContext,
     part: &str,
@@ -269,23 +304,33 @@ async fn renew(
 ) -> StepResult<RunKey> {
     let core = ctx.engine()?;
     let head = core.backend.head(&child.run).await.map_err(|error| refused(error.into()))?;
-    match head.map(|head| head.status) {
-        Some(Status::Cancelled) => {
-            let again = format!("{}.again", child.run.run);
-            record_as(ctx, part, plan, &again).await
-        }
-        Some(Status::Cancelling) => {
-            Err(StepError::transient(format!("run {} is still being cancelled", child.run)))
-        }
-        status => {
-            record_as(ctx, part, plan, child.run.run.as_str()).await?;
-            if status == Some(Status::Failed) {
-                let why = format!("its parent {} is tried again", ctx.key());
-                let ask = Ask::new(Verb::Retry, Actor::Run(ctx.key().clone()), why);
+    let goes_on = match head.map(|head| head.status) {
+        None => true,
+        Some(Status::Cancelled) => false,
+        Some(Status::Failed) => {
+            let why = format!("its parent {} is tried again", ctx.key());
+            let ask = Ask::new(Verb::Retry, Actor::Run(ctx.key().clone()), why);
+            // What was undone cannot go on.
+            let may = requests::dry_run(&core, &child.run, &ask).await.map_err(refused)?.is_allowed();
+            if may {
                 requests::ask(&core, &child.run, ask).await.map_err(refused)?;
             }
-            Ok(child.run.clone())
+            may
         }
+        Some(_) => {
+            let state = requests::load_state(&core, &child.run).await.map_err(refused)?;
+            if state.ending.is_some() || state.status == Status::Cancelling {
+                return Err(StepError::transient(format!(
+                    "run {} is about to end: wait for that",
+                    child.run
+                )));
+            }
+            true
+        }
+    };
+    match goes_on {
+        true => record_as(ctx, part, plan, child.run.run.as_str()).await,
+        false => record_as(ctx, part, plan, &format!("{}.again", child.run.run)).await,
     }
 }
 
@@ -306,6 +351,7 @@ async fn record_as(ctx: &StepContext, part: &str, plan: &ChildPlan, id: &str) ->
         run: run.clone(),
         workflow,
         on_close: plan.on_close,
+        version: ctx.version(),
     })
     .await?;
     Ok(run)

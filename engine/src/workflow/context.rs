@@ -48,6 +48,7 @@ struct Inner {
     place: Place,
     attempt: u32,
     set_aside: u32,
+    version: u32,
     fence: Fence,
     cancelled: CancellationToken,
     clock: Arc<dyn Clock>,
@@ -56,6 +57,7 @@ struct Inner {
     cursor: Mutex<Option<Payload>>,
     memo: Mutex<Arc<BTreeMap<String, Payload>>>,
     children: Mutex<Children>,
+    made: Mutex<Vec<String>>,
     run_context: Mutex<Arc<Value>>,
     resources: Resources,
     link: Option<mpsc::Sender<Ask>>,
@@ -118,6 +120,8 @@ pub(crate) struct Surroundings {
     pub(crate) attempt: u32,
     /// How many attempts were set aside before.
     pub(crate) set_aside: u32,
+    /// The version of the form that its output has.
+    pub(crate) version: u32,
     pub(crate) fence: Fence,
     pub(crate) cancelled: CancellationToken,
     pub(crate) clock: Arc<dyn Clock>,
@@ -143,6 +147,8 @@ impl StepContext {
             place: around.place,
             attempt: around.attempt,
             set_aside: around.set_aside,
+            version: around.version,
+            made: Mutex::default(),
             fence: around.fence,
             cancelled: around.cancelled,
             clock: around.clock,
@@ -440,11 +446,27 @@ impl StepContext {
 
     /// Records a child before it is made.
     pub(crate) async fn write_child(&self, started: ChildStarted) -> StepResult<()> {
-        let (part, run, on_close) = (started.part.clone(), started.run.clone(), started.on_close);
+        let (part, run) = (started.part.clone(), started.run.clone());
+        let (on_close, version) = (started.on_close, started.version);
         self.write(started.into()).await?;
-        let child = Child { run, on_close, ended: None, is_renewed: false };
+        let child = Child { run, on_close, ended: None, is_renewed: false, is_made: false, version };
         Arc::make_mut(&mut *lock(&self.0.children)).insert(part, child);
         Ok(())
+    }
+
+    /// Takes note that a child is there.
+    pub(crate) fn has_made(&self, part: &str) {
+        lock(&self.0.made).push(part.to_owned());
+    }
+
+    /// The children that this attempt has made.
+    pub(crate) fn take_made(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.0.made))
+    }
+
+    /// The version of the form that the step's output has.
+    pub(crate) fn version(&self) -> u32 {
+        self.0.version
     }
 
     /// The engine that runs the step.
@@ -611,6 +633,7 @@ impl TestContext {
             place: Place::of(name("test")),
             attempt: self.attempt.unwrap_or(1),
             set_aside: 0,
+            version: 1,
             fence: Fence(1),
             cancelled: CancellationToken::new(),
             clock: Arc::new(SystemClock),

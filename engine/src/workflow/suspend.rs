@@ -10,7 +10,7 @@ use stepwell_contract::{Name, Payload, Timestamp};
 use crate::run::suspended::wait_key;
 use crate::run::token::Token;
 use crate::run::waiting::Waiting;
-use crate::workflow::child::Child;
+use crate::workflow::child::{Child, check_part};
 use crate::workflow::context::StepContext;
 use crate::workflow::error::{StepError, StepResult};
 use crate::workflow::policy::ms;
@@ -125,6 +125,7 @@ impl StepContext {
     /// # Cancellation
     /// Nothing is written before the attempt has ended.
     pub async fn wait(&self, part: &str, wait: Wait) -> StepResult<Woken> {
+        check_part(part)?;
         if let Some(answer) = self.memo(&wait_key(part)) {
             return woken(part, &answer);
         }
@@ -136,7 +137,14 @@ impl StepContext {
             return Err(StepError::bug(format!("wait {part:?} waits for nothing, and would never end")));
         }
         let part = part.to_owned();
-        Err(StepError::suspended(Waiting { part, signals, children: wait.children, outside: false, until }))
+        Err(StepError::suspended(Waiting {
+            part,
+            signals,
+            children: wait.children,
+            outside: false,
+            until,
+            made: Vec::new(),
+        }))
     }
 
     /// Lets time pass, under a name that no other wait of the step has; see [`wait`](Self::wait).

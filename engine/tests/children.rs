@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bench::{Bench, at, count, failed, waits};
-use stepwell::contract::{RunId, RunKey, Status, TenantId};
+use stepwell::contract::fault::{Effect, FaultBackend, FaultPlan};
+use stepwell::contract::{Batch, FaultKind, Name, RunId, RunKey, Status, TenantId};
 use stepwell::observe::cause::Cause;
 use stepwell::prelude::*;
-use stepwell::{Child, ChildRun, OnClose, RunError, Verb};
+use stepwell::{Actor, Child, ChildRun, OnClose, Queue, RunError, StartRun, Verb};
 use until::{soon, until};
 
 mod bench;
@@ -348,4 +349,67 @@ async fn a_child_that_ends_late_reopens_no_parent_that_has_failed_for_another_on
     broken.store(false, Ordering::Relaxed);
     engine.retry(run.key(), "the van is back").await.expect("it can be tried again");
     assert_eq!(soon("a result", run.result::<u32>()).await.expect("a result"), 20);
+}
+
+#[tokio::test]
+async fn a_child_in_a_queue_that_lets_nobody_in_is_cancelled_with_its_parent() {
+    for is_paused in [true, false] {
+        let bench = Bench::new();
+        let child = Workflow::named("c").step_fn("work", |_ctx: StepContext, n: u32| async move { Ok(n) });
+        let child = child.build().expect("a workflow");
+        let shipment = ChildRun::of(&child).queue("slow");
+        let parent = Workflow::named("w").input::<u32>().child("c", shipment).build().expect("a workflow");
+        let stuck = |_ctx: StepContext, _n: u32| std::future::pending::<StepResult<u32>>();
+        let stuck = Workflow::named("stuck").step_fn("work", stuck).build().expect("a workflow");
+        let slow = Queue::named("slow").expect("a name").concurrency(1);
+        let builder = bench.builder().register(parent).register(child).register(stuck).queue(slow);
+        let engine = builder.start().await.expect("an engine");
+        if is_paused {
+            engine.pause_queue("slow", Actor::Program, "maintenance").await.expect("paused");
+        } else {
+            let start = StartRun::new("stuck", "s", &1u32).expect("a start");
+            engine.start_with(start.queue(Name::new("slow").expect("a name"))).await.expect("a run");
+            until("the queue is full", async || status(&engine, "s").await == Some(Status::Running)).await;
+        }
+        let run = engine.start_run("w", "p", &1u32).await.expect("a run");
+        until("the child is parked", async || {
+            let cause = engine.cause(&key("p.c")).await;
+            matches!(cause, Ok(Some(Cause::QueuePaused { .. } | Cause::Limit { .. })))
+        })
+        .await;
+        engine.cancel(run.key(), "no longer").await.expect("asked");
+        until("both have ended", async || {
+            status(&engine, "p").await == Some(Status::Cancelled)
+                && status(&engine, "p.c").await == Some(Status::Cancelled)
+        })
+        .await;
+        let child = engine.find(&key("p.c")).await.expect("the child");
+        assert_eq!(count(&engine, &child, "step_started").await, 0, "only its end was let in");
+    }
+}
+
+/// Its worker dies between the word to its parent and its end.
+#[tokio::test]
+async fn a_run_whose_end_is_decided_ends_although_its_queue_is_paused() {
+    let bench = Bench::new();
+    let is_end = |batch: &Batch| {
+        batch.key == key("p.c") && batch.append.iter().any(|record| record.kind.as_str() == "run_succeeded")
+    };
+    let is_end = move |batches: &[Batch]| batches.iter().any(is_end);
+    let plan = FaultPlan::seeded(1).nth_commit_that(is_end, 1, Effect::Refuse(FaultKind::Locked));
+    let store = Arc::new(FaultBackend::new(Arc::clone(&bench.store) as _, plan));
+    let child = Workflow::named("c").queue("slow");
+    let child = child.step_fn("work", |_ctx: StepContext, n: u32| async move { Ok(n) });
+    let child = child.build().expect("a workflow");
+    let parent = Workflow::named("w").input::<u32>().child("c", &child).build().expect("a workflow");
+    let builder = Engine::builder(store).time(Arc::new(bench.time.clone())).register(parent).register(child);
+    let slow = Queue::named("slow").expect("a name").concurrency(1);
+    let engine = builder.queue(slow).start().await.expect("an engine");
+    let run = engine.start_run("w", "p", &1u32).await.expect("a run");
+    assert_eq!(soon("a result", run.result::<u32>()).await.expect("a result"), 1);
+    until("the child is left", async || engine.running() == 0).await;
+    assert_eq!(status(&engine, "p.c").await, Some(Status::Running));
+    engine.pause_queue("slow", Actor::Program, "maintenance").await.expect("paused");
+    bench.time.advance(mins(5));
+    until("it has ended", async || status(&engine, "p.c").await == Some(Status::Succeeded)).await;
 }

@@ -334,6 +334,81 @@ async fn a_delayed_run_begins_at_its_time_and_its_history_says_so() {
     soon("it ends", run.result::<u64>()).await.expect("a result");
 }
 
+/// What is said to it is answered at once; a limited queue does not count that as a start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delayed_run_does_not_begin_early_because_something_is_said_to_it() {
+    for queue in [mail(), mail().concurrency(1).rate(1, secs(60))] {
+        let stage = Stage::new();
+        stage.let_go(10);
+        let engine = stage.engine(queue).await;
+        let run = start(&engine, of("r-0").delay(secs(120))).await;
+        let at = START.plus_ms(120_000);
+        let rests = async |what: &str| {
+            until(what, async || {
+                let head = run.head().await.expect("a head");
+                head.lease.is_none()
+                    && stage.backend.inbox(run.key(), 1).await.expect("an inbox").is_empty()
+                    && engine.running() == 0
+            })
+            .await;
+            let head = run.head().await.expect("a head");
+            assert_eq!((head.status, head.wake_at), (Status::Queued, Some(at)), "{what}");
+            assert_eq!(engine.cause(run.key()).await.expect("a cause"), Some(Cause::NotBefore { at }));
+        };
+        for nth in 0..3 {
+            engine.signal(run.key(), "hello", &format!("m-{nth}"), "x").await.expect("sent");
+            rests("the signal is taken").await;
+        }
+        let change = std::collections::BTreeMap::from([("a", 1)]);
+        engine.merge_context(run.key(), &change, "").await.expect("merged");
+        rests("the change is taken").await;
+        engine.pause(run.key(), "hold").await.expect("paused");
+        engine.resume(run.key(), "go on").await.expect("resumed");
+        rests("it was held for a while").await;
+        assert_eq!(engine.state(run.key()).await.expect("a state").signals.len(), 1, "they are kept");
+        assert_eq!(stage.entered(), 0);
+        stage.time.advance(secs(120));
+        soon("it ends", run.result::<u64>()).await.expect("a result");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delayed_run_has_its_time_from_when_it_begins() {
+    let work = |_ctx: StepContext, n: u64| async move { Ok(n) };
+    let flow = Workflow::named("send").run_deadline(hours(1)).queue_wait(hours(1)).step_fn("send", work);
+    let flow = flow.build().expect("a workflow");
+    let stage = Stage::new();
+    let builder = Engine::builder(Arc::clone(&stage.backend) as Arc<dyn Backend>).register(flow);
+    let engine = builder.time(Arc::new(stage.time.clone())).build().await.expect("an engine");
+    let run = start(&engine, of("r-0").delay(hours(2))).await;
+    stage.time.advance(hours(2));
+    engine.work();
+    soon("it ends", run.result::<u64>()).await.expect("a result");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delayed_run_is_not_said_to_lack_a_worker_before_its_time() {
+    let flow = || {
+        let work = |_ctx: StepContext, n: u64| async move { Ok(n) };
+        let flow = Workflow::named("send").queue("mail").queue_wait(hours(1)).step_fn("send", work);
+        flow.build().expect("a workflow")
+    };
+    let stage = Stage::new();
+    // It looks after runs that nobody takes, and takes none of them.
+    let options = EngineOptions { queues: vec![Name::new("other").expect("a name")], ..Default::default() };
+    let builder = Engine::builder(Arc::clone(&stage.backend) as Arc<dyn Backend>).register(flow());
+    let builder = builder.options(options).time(Arc::new(stage.time.clone()));
+    let engine = builder.start().await.expect("an engine");
+    let run = start(&engine, of("r-0").delay(hours(2))).await;
+    let now = start(&engine, of("r-1")).await;
+    stage.time.advance(hours(2));
+    let is_held = async |run: &RunHandle| run.head().await.expect("a head").status == Status::Paused;
+    until("the one that was to begin at once is held", async || is_held(&now).await).await;
+    assert!(!is_held(&run).await);
+    stage.time.advance(hours(1));
+    until("now its time is over as well", async || is_held(&run).await).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_singleton_is_one_unfinished_run_whoever_starts_it() {
     let stage = Stage::new();

@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bench::{Bench, START, at, count, failed, waits};
+use stepwell::contract::limits::{ID_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use stepwell::contract::{Backend, Batch, Message, MessageId, Name, Payload, PayloadError};
 use stepwell::observe::cause::Cause;
 use stepwell::prelude::*;
+use stepwell::run::request::{SIGNAL, SentSignal};
 use stepwell::run::state::StepStatus;
-use stepwell::{Error, Report, Token, Wait, Woken};
+use stepwell::workflow::step::VALUE_BYTES_MAX;
+use stepwell::{Actor, Error, Report, Token, Wait, Woken};
 use until::{soon, until};
 
 mod bench;
@@ -366,4 +370,77 @@ async fn a_step_that_waits_can_be_tried_in_a_plain_test() {
     assert!(waits.is_suspension());
     let woken = StepContext::test().attempt(2).woken("answer", &Woken::Time).build();
     assert!(Ask.run(&woken, ()).await.expect("nobody answered"));
+}
+
+#[tokio::test]
+async fn a_signal_that_was_accepted_can_be_recorded() {
+    let flow = Workflow::named("w").input::<u32>().wait_for::<String>("go").build().expect("a workflow");
+    let bench = Bench::new();
+    let engine = bench.engine(flow).await;
+    let run = engine.start_run("w", "r", &1u32).await.expect("a run");
+    waits(&engine, &run).await;
+    // Two bytes are its quotation marks.
+    let largest = "x".repeat(VALUE_BYTES_MAX - 2);
+    let refused = engine.signal(run.key(), "go", "m-1", &format!("{largest}x")).await;
+    assert!(
+        matches!(&refused, Err(Error::Payload(PayloadError::TooLarge { bytes, limit }))
+            if (*bytes, *limit) == (VALUE_BYTES_MAX + 1, VALUE_BYTES_MAX)),
+        "{refused:?}"
+    );
+    let name = "n".repeat(ID_BYTES_MAX);
+    engine.signal(run.key(), &name, &"i".repeat(ID_BYTES_MAX), &largest).await.expect("sent");
+    engine.signal(run.key(), "go", "m-2", &largest).await.expect("sent");
+    let (n, heard) = soon("a result", run.result::<(u32, String)>()).await.expect("a result");
+    assert_eq!((n, heard.len()), (1, largest.len()));
+    assert_eq!(count(&engine, &run, "signal_received").await, 2);
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_recorded_is_refused_and_stands_in_nobodys_way() {
+    for is_held in [false, true] {
+        let flow = Workflow::named("w").input::<u32>().wait_for::<String>("go").build().expect("a workflow");
+        let bench = Bench::new();
+        let engine = bench.engine(flow).await;
+        let run = engine.start_run("w", "r", &1u32).await.expect("a run");
+        waits(&engine, &run).await;
+        if is_held {
+            engine.pause(run.key(), "hold").await.expect("paused");
+        }
+        // A program of another kind may post what fits a message and no record.
+        let sent = |bytes: usize| {
+            let (signal, payload) = (Name::new("go").expect("a name"), Payload::encode(&"x".repeat(bytes)));
+            SentSignal { signal, payload: payload.expect("json"), actor: Actor::Program }
+        };
+        let around = Payload::encode(&sent(0)).expect("json").text().len();
+        let largest = Payload::encode(&sent(PAYLOAD_BYTES_MAX - around)).expect("it fits a message");
+        let id = MessageId::new("m-1").expect("an id");
+        let message = Message::new(id, SIGNAL, bench.now(), largest);
+        bench.store.commit(&[Batch::post(run.key().clone(), message)]).await.expect("posted");
+        if is_held {
+            engine.resume(run.key(), "go on").await.expect("resumed");
+        }
+        engine.signal(run.key(), "go", "m-2", "yes").await.expect("sent");
+        let result = soon("a result", run.result::<(u32, String)>()).await.expect("a result");
+        assert_eq!(result, (1, "yes".to_owned()));
+        assert_eq!(count(&engine, &run, "request_refused").await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_held_and_has_large_mail_can_be_resumed() {
+    let flow = Workflow::named("w").input::<u32>().wait_for::<String>("go").build().expect("a workflow");
+    let bench = Bench::new();
+    let engine = bench.engine(flow).await;
+    let run = engine.start_run("w", "r", &1u32).await.expect("a run");
+    waits(&engine, &run).await;
+    engine.pause(run.key(), "hold").await.expect("paused");
+    let large = "x".repeat(900_000);
+    for nth in 0..6 {
+        engine.signal(run.key(), "other", &format!("m-{nth}"), &large).await.expect("sent");
+    }
+    engine.resume(run.key(), "go on").await.expect("resumed");
+    engine.signal(run.key(), "go", "m", "yes").await.expect("sent");
+    let result = soon("a result", run.result::<(u32, String)>()).await.expect("a result");
+    assert_eq!(result, (1, "yes".to_owned()));
+    assert_eq!(count(&engine, &run, "signal_received").await, 7, "none is lost");
 }

@@ -23,7 +23,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Refused`] when the run has ended; [`Error::NoSuchRun`]; [`Error::Id`] when the name or the id is not one;
-    /// [`Error::Payload`]; [`Error::Store`], after which the signal may have been sent: send it again under the same id.
+    /// [`Error::Payload`] when what it says has no JSON form or is over [`VALUE_BYTES_MAX`](crate::workflow::step::VALUE_BYTES_MAX)
+    /// bytes of it; [`Error::Store`], after which the signal may have been sent: send it again under the same id.
     ///
     /// # Cancellation
     /// Dropping the future leaves the signal sent or not: send it again under the same id.
@@ -34,7 +35,7 @@ impl Engine {
         id: &str,
         says: &T,
     ) -> Result<(), Error> {
-        let (signal, payload) = (Name::new(signal)?, Payload::encode(says)?);
+        let (signal, payload) = (Name::new(signal)?, value_of(says)?);
         let sent = SentSignal { signal, payload, actor: Actor::Program };
         requests::signal(self.core(), key, MessageId::new(id)?, &sent).await
     }
@@ -44,7 +45,8 @@ impl Engine {
     /// it. A run that is started later does not get it.
     ///
     /// # Errors
-    /// [`Error::Id`] when the name or the id is not one; [`Error::Payload`]; [`Error::Store`] when the runs cannot be listed.
+    /// [`Error::Id`] when the name or the id is not one; [`Error::Payload`] as for [`signal`](Self::signal);
+    /// [`Error::Store`] when the runs cannot be listed.
     ///
     /// # Cancellation
     /// Dropping the future leaves some of the runs without it: send it again under the same id.
@@ -55,7 +57,7 @@ impl Engine {
         id: &str,
         says: &T,
     ) -> Result<Vec<(RunKey, Result<(), Error>)>, Error> {
-        let (signal, payload, id) = (Name::new(signal)?, Payload::encode(says)?, MessageId::new(id)?);
+        let (signal, payload, id) = (Name::new(signal)?, value_of(says)?, MessageId::new(id)?);
         let sent = SentSignal { signal, payload, actor: Actor::Program };
         let open = Status::ALL.into_iter().filter(|status| !status.is_finished());
         let statuses = match query.statuses.is_empty() {

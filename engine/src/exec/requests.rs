@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::exec::core::Core;
 use crate::exec::limits::admission::Rest;
 use crate::exec::outcome::Outcome;
+use crate::exec::runner::WRITE_BYTES;
 use crate::exec::slot::Slot;
 use crate::exec::{family, heads, load};
 use crate::run::actor::Actor;
@@ -171,8 +172,8 @@ async fn told(core: &Core, id: &MessageId, from: Seq, ask: &Ask, head: Head) -> 
 }
 
 /// Answers the mail of a run that nobody owns; what needs a definition that is not here is left to an engine that has it.
-/// Returns its head then, and which messages were answered; `None` when the run has changed meanwhile, or when there is
-/// nothing to answer here.
+/// Returns its head then, and which messages were answered; `None` when the run has changed before the first was, or when
+/// there is nothing to answer here.
 pub(crate) async fn answer_unowned(
     core: &Core,
     head: &Head,
@@ -191,37 +192,71 @@ async fn answer_as_it_is(
     rest: Option<&Rest>,
 ) -> Result<Option<(Head, Vec<MessageId>)>, Error> {
     let mut state = load_state(core, &head.key).await?;
+    let Some(mut last) = answer_some(core, head, &mut state, rest).await? else { return Ok(None) };
+    let mut answered = std::mem::take(&mut last.took);
+    while last.is_more {
+        // What the state has taken in and is not written must not be acted on.
+        let Some(next) = answer_some(core, &last.head, &mut state, rest).await? else {
+            return Ok(Some((last.head, answered)));
+        };
+        last = next;
+        answered.append(&mut last.took);
+    }
+    let head = match state.ending.is_some() && state.owner.is_none() {
+        // What is left of it nobody need wait for a worker for.
+        true => finish(core, &last.head, &mut state).await?.unwrap_or(last.head),
+        false => last.head,
+    };
+    Ok(Some((head, answered)))
+}
+
+/// What one write has answered of a run's mail.
+struct Answered {
+    /// The head as written.
+    head: Head,
+    took: Vec<MessageId>,
+    /// Whether there may be more to answer.
+    is_more: bool,
+}
+
+/// Answers as much of the mail as fits one write, and carries out what was asked of the run; `None` when the run has changed
+/// meanwhile, or when there is nothing to do.
+async fn answer_some(
+    core: &Core,
+    head: &Head,
+    state: &mut State,
+    rest: Option<&Rest>,
+) -> Result<Option<Answered>, Error> {
     let registered = core.definition_of(head);
     let known = registered.as_ref().map(|registered| registered.known());
     let mail = core.backend.inbox(&head.key, MAIL_MAX).await?;
-    let (mut events, mut take) = (Vec::new(), Vec::new());
+    let mut is_more = mail.len() == MAIL_MAX;
+    let (mut events, mut take, mut bytes) = (Vec::new(), Vec::new(), 0);
     let now = core.time.now();
     for message in mail {
+        if bytes >= WRITE_BYTES {
+            is_more = true;
+            break;
+        }
         if known.is_none() && needs_definition(&message) {
             continue;
         }
-        let event = answer(&message, &state, known, now);
+        let event = answer(&message, state, known, now);
         state.apply(&event, now)?;
+        bytes += event.payload()?.text().len();
         events.push(event);
         take.push(message.id);
     }
     let fence = Fence(head.fence.0 + 1);
-    let resting = put_to_rest(&mut state, &core.worker, fence, now)?;
+    let resting = put_to_rest(state, &core.worker, fence, now)?;
     let taken_over = !resting.is_empty();
     events.extend(resting);
     if events.is_empty() {
         return Ok(None);
     }
     let fence = if taken_over { fence } else { head.fence };
-    let Some(head) = write(core, head, &state, &events, take.clone(), fence, rest).await? else {
-        return Ok(None);
-    };
-    let head = match state.ending.is_some() && state.owner.is_none() {
-        // What is left of it nobody need wait for a worker for.
-        true => finish(core, &head, &mut state).await?.unwrap_or(head),
-        false => head,
-    };
-    Ok(Some((head, take)))
+    let head = write(core, head, state, &events, take.clone(), fence, rest).await?;
+    Ok(head.map(|head| Answered { head, took: take, is_more }))
 }
 
 /// Makes the end of a run final that is decided and that nobody owns, once all whom it concerns are told.

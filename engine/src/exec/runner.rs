@@ -55,7 +55,7 @@ use crate::workflow::step::VALUE_BYTES_MAX;
 const STARTS_MAX: usize = 1_000;
 /// Payload bytes and records after which a write is sent although more is there to write: well within the limits of one
 /// batch, whatever one more event may add.
-const WRITE_BYTES: usize = 1 << 20;
+pub(crate) const WRITE_BYTES: usize = 1 << 20;
 const WRITE_RECORDS: usize = 4_000;
 /// Waits shorter than this are waited out with the run at hand instead of giving it up.
 const HOLD_MS: u64 = 1_000;
@@ -96,6 +96,16 @@ impl Left {
             Self::Write(WriteError::Lost) | Self::Illegal(_) | Self::Panic(_) => {
                 Error::Internal(self.to_string())
             }
+        }
+    }
+
+    /// The same for a worker, of what somebody asked the engine on its behalf.
+    pub(crate) fn from_error(error: Error) -> Self {
+        match error {
+            Error::Store(error) => WriteError::Store(error).into(),
+            Error::Payload(error) => error.into(),
+            Error::Journal { source, .. } => source.into(),
+            other => Self::Panic(other.to_string()),
         }
     }
 

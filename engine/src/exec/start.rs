@@ -152,13 +152,14 @@ impl StartRun {
         self
     }
 
-    /// It begins so long after it was started, at the earliest.
+    /// It begins so long after it was started, at the earliest. What is said to it before is answered at once and does not
+    /// begin it; the limits of its workflow on its time count from then on.
     pub fn delay(mut self, by: Duration) -> Self {
         self.begin = Begin::After(by);
         self
     }
 
-    /// It begins at this time, at the earliest.
+    /// It begins at this time, at the earliest, as with [`delay`](Self::delay).
     pub fn not_before(mut self, at: Timestamp) -> Self {
         self.begin = Begin::At(at);
         self
@@ -235,6 +236,8 @@ pub(crate) async fn start(core: &Arc<Core>, start: StartRun) -> Result<RunHandle
     Tenants::remember(core, &key.tenant);
     let now = core.time.now();
     let policy = registered.definition.policy();
+    let not_before = start.begins_at(now);
+    let counts_from = not_before.unwrap_or(now);
     let created = RunCreated {
         workflow: registered.definition.name().clone(),
         workflow_version: registered.definition.version(),
@@ -242,11 +245,11 @@ pub(crate) async fn start(core: &Arc<Core>, start: StartRun) -> Result<RunHandle
         input: start.input.clone(),
         actor: start.actor.clone(),
         parent: start.parent.clone(),
-        deadline_at: policy.run_deadline_ms.map(|ms| now.plus_ms(ms)),
-        queue_until: policy.queue_wait_ms.map(|ms| now.plus_ms(ms)),
+        deadline_at: policy.run_deadline_ms.map(|ms| counts_from.plus_ms(ms)),
+        queue_until: policy.queue_wait_ms.map(|ms| counts_from.plus_ms(ms)),
         limits: registered.stated.clone(),
         limit_key: start.limit_key.clone(),
-        not_before: start.begins_at(now),
+        not_before,
     };
     let head = first_head(&registered, key.clone(), &start, now);
     if let Some(once) = &start.once {

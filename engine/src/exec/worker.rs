@@ -11,8 +11,10 @@ use crate::exec::core::Core;
 use crate::exec::limits::admission::{Admission, admit};
 use crate::exec::limits::tenants::Rounds;
 use crate::exec::outcome::Outcome;
+use crate::exec::requests;
 use crate::exec::runner::{Left, Runner};
 use crate::exec::slot::{Slot, WriteError};
+use crate::run::summary::Summary;
 
 /// Most runs taken with one claim.
 const CLAIM_MAX: usize = 128;
@@ -138,6 +140,9 @@ async fn take(core: &Arc<Core>, head: Head, permit: Option<OwnedSemaphorePermit>
     let (own_core, own_slot) = (Arc::clone(core), Arc::clone(&slot));
     let gate = core.limits.shut_gate(&head.queue);
     core.spawn(slot, async move {
+        if let Some(at) = not_before(&head).filter(|at| *at > own_core.time.now()) {
+            return leave_until(&own_core, &own_slot, &head, at).await;
+        }
         let _place = match gate {
             Some(gate) => match admit(&own_core, &gate, &own_slot, &head).await? {
                 Admission::Granted { place, at } => {
@@ -158,6 +163,22 @@ async fn take(core: &Arc<Core>, head: Head, permit: Option<OwnedSemaphorePermit>
             Err(error) => Err(error),
         }
     });
+}
+
+/// When the run begins at the earliest that a worker has claimed, if it has not begun.
+fn not_before(head: &Head) -> Option<Timestamp> {
+    head.summary.decode::<Summary>().ok().and_then(|summary| summary.not_before)
+}
+
+/// Answers the mail of a run that was claimed for nothing else, without beginning it, and gives it up until its time has come.
+async fn leave_until(core: &Core, slot: &Slot, head: &Head, at: Timestamp) -> Result<Outcome, Left> {
+    // The answers are written with a head that nobody holds.
+    if requests::answer_unowned(core, head).await.map_err(Left::from_error)?.is_none() {
+        let rest_ms = at.since_ms(core.time.now());
+        slot.put_back(&core.committer, &core.time, rest_ms).await?;
+    }
+    slot.end();
+    Ok(Outcome::Released)
 }
 
 /// Waits for the moment at which the rate lets the run begin.

@@ -21,17 +21,23 @@ fn is_news(message: &Message) -> bool {
     [SIGNAL, CHILD_ENDED].iter().any(|kind| kind.as_str() == message.kind.as_str())
 }
 
-/// The event that answers a message.
+/// The event that answers a message: one that can be recorded, whatever the message says.
 pub(crate) fn answer(message: &Message, state: &State, known: Option<Known<'_>>, now: Timestamp) -> Event {
-    match message.kind.as_str() {
-        kind if kind == SIGNAL.as_str() => received(message, state),
-        kind if kind == CHILD_ENDED.as_str() => child_ended(message, state),
+    let (verb, event) = match message.kind.as_str() {
+        kind if kind == SIGNAL.as_str() => ("signal", received(message, state)),
+        kind if kind == CHILD_ENDED.as_str() => ("child_ended", child_ended(message, state)),
         kind => match message.payload.decode::<Ask>() {
-            Ok(ask) => ask.answer(&message.id, state, known, now),
+            Ok(ask) => (ask.verb.as_str(), ask.answer(&message.id, state, known, now)),
             Err(error) => {
-                refused(&message.id, "unknown", format!("a message of kind {kind} is not a request: {error}"))
+                let why = format!("a message of kind {kind} is not a request: {error}");
+                ("unknown", refused(&message.id, "unknown", why))
             }
         },
+    };
+    // Otherwise it would stand in the way of all mail behind it, and of the run.
+    match event.payload() {
+        Ok(_) => event,
+        Err(error) => refused(&message.id, verb, format!("it cannot be recorded: {error}")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The small text in a head by which listings tell how a run does, without reading its journal.
 
 use serde::{Deserialize, Serialize};
-use stepwell_contract::{Name, Seq, Timestamp};
+use stepwell_contract::{Name, Seq, Status, Timestamp};
 
 use crate::run::event::{PauseReason, Progress};
 use crate::run::parked::Parked;
@@ -31,9 +31,15 @@ pub struct Summary {
     /// Until when a worker has to have taken it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_until: Option<Timestamp>,
+    /// When it begins at the earliest, if it was started for a later time and has not begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
     /// Whether a worker has ever taken it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub begun: bool,
+    /// Whether its end is decided, and those whom it concerns are being told.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ending: bool,
     /// What the limits of its queue count it by; `None` for the tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_key: Option<Name>,
@@ -114,9 +120,18 @@ impl Summary {
         };
         let queue_until = state.created.queue_until.filter(|_| state.last_seq == Seq::FIRST);
         let limit_key = state.created.limit_key.clone();
-        let parked = self.parked.clone().filter(|_| !state.status.is_finished());
-        Self { trouble, queue_until, limit_key, begun: state.begun, parked, ..self }
+        let ending = state.ending.is_some();
+        // Whatever is on its way to its end waits for nobody.
+        let is_open = !ending && !state.status.is_finished() && state.status != Status::Cancelling;
+        let parked = self.parked.clone().filter(|_| is_open);
+        let (not_before, begun) = (not_before(state), state.begun);
+        Self { trouble, queue_until, not_before, limit_key, begun, ending, parked, ..self }
     }
+}
+
+/// When a run begins at the earliest that was started for a later time and has not begun.
+pub(crate) fn not_before(state: &State) -> Option<Timestamp> {
+    state.created.not_before.filter(|_| state.has_not_begun())
 }
 
 fn is_false(yes: &bool) -> bool {

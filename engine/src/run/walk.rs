@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use stepwell_contract::{MessageId, Name, Payload, Timestamp};
+use stepwell_contract::{Name, Payload, Timestamp};
 
 use crate::run::actor::Actor;
 use crate::run::decide::{PlanError, Rest, Start};
@@ -54,8 +54,8 @@ pub(crate) struct Walk<'a> {
     pub(super) timer: Option<Timestamp>,
     /// Sleeps and waits that begin with this look, and when they end.
     begun: HashMap<Place, Option<Timestamp>>,
-    /// Signals that waits take with this look.
-    taken: Vec<MessageId>,
+    /// How many signals of each name waits take with this look, those that came first.
+    taken: HashMap<&'a Name, usize>,
     /// Steps left to someone outside, who has said nothing in time.
     pub(super) overdue: Vec<Place>,
 }
@@ -138,15 +138,9 @@ impl<'a> Walk<'a> {
             return None;
         }
         let waiting = step.waiting.as_ref()?;
-        let mut came = waiting.signals.iter().flat_map(|name| {
-            let came = self.state.signals.get(name).into_iter().flatten();
-            came.map(move |signal| (name, &signal.id))
-        });
-        let came = came.find(|(_, id)| !self.taken.contains(id));
         let ended = |name: &&String| step.children.get(*name).is_some_and(|child| child.ended.is_some());
-        let by = if let Some((name, id)) = came {
-            self.taken.push(id.clone());
-            WokenBy::Signal { id: id.clone(), name: name.clone() }
+        let by = if let Some((name, signal)) = self.take_signal(&waiting.signals) {
+            WokenBy::Signal { id: signal.id.clone(), name: name.clone() }
         } else if let Some(child) = waiting.children.iter().find(ended) {
             WokenBy::Child(child.clone())
         } else if let Some(until) = waiting.until.filter(|until| *until > self.now || waiting.outside) {
@@ -163,6 +157,18 @@ impl<'a> Walk<'a> {
         self.begun.insert(place.clone(), None);
         self.events.push(StepWoken { place: place.clone(), part: waiting.part.clone(), by }.into());
         None
+    }
+
+    /// The first signal of one of these names that no other wait takes with this look.
+    fn take_signal(&mut self, names: &[Name]) -> Option<(&'a Name, &'a Signal)> {
+        let state = self.state;
+        names.iter().find_map(|name| {
+            let (name, came) = state.signals.get_key_value(name)?;
+            let taken = self.taken.entry(name).or_default();
+            let signal = came.get(*taken)?;
+            *taken += 1;
+            Some((name, signal))
+        })
     }
 
     fn sleep(&mut self, step: StepIndex, until: Timestamp, path: &Path, given: &Payload) -> At {
@@ -210,12 +216,7 @@ impl<'a> Walk<'a> {
                 }
             },
         };
-        let came = signals.iter().find_map(|name| {
-            let mut came = self.state.signals.get(name).into_iter().flatten();
-            Some((name, came.find(|came: &&Signal| !self.taken.contains(&came.id))?))
-        });
-        if let Some((name, came)) = came {
-            self.taken.push(came.id.clone());
+        if let Some((name, came)) = self.take_signal(signals) {
             self.events.push(WaitEnded { place, signal: Some(came.id.clone()) }.into());
             return match signals.len() {
                 1 => with(given, &came.payload),

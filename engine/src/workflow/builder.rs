@@ -54,13 +54,14 @@ impl WorkflowStart {
         self
     }
 
-    /// Sets the time from its creation after which a run fails.
+    /// Sets the time after which a run fails: from its creation, or from the time that it was started for.
     pub fn run_deadline(mut self, limit: Duration) -> Self {
         self.draft.policy.run_deadline_ms = Some(ms(limit));
         self
     }
 
-    /// Sets the time from its creation after which a run that no worker has taken pauses.
+    /// Sets the time after which a run that no worker has taken pauses: from its creation, or from the time that it was
+    /// started for.
     pub fn queue_wait(mut self, limit: Duration) -> Self {
         self.draft.policy.queue_wait_ms = Some(ms(limit));
         self

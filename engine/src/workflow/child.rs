@@ -61,7 +61,8 @@ impl ChildPlan {
 
 impl<I, O> ChildRun<I, O> {
     /// A run of the newest registered version of a workflow. One that is not registered with this engine needs a
-    /// [`version`](Self::version).
+    /// [`version`](Self::version), and goes into queue `default` unless a [`queue`](Self::queue) is named: which one its
+    /// workflow has is not known here.
     #[must_use]
     pub fn named(workflow: &str) -> Self {
         let plan = ChildPlan {

@@ -267,10 +267,11 @@ impl StepPolicy {
 /// The limits of a run and of all steps of its workflow.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct RunPolicy {
-    /// How long the run may take from its start to its end, pauses included, in milliseconds.
+    /// How long the run may take from its start to its end, pauses included, in milliseconds. A delayed one starts when its
+    /// delay is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_deadline_ms: Option<u64>,
-    /// How long the run may wait for its first worker, in milliseconds.
+    /// How long the run may wait for its first worker, in milliseconds. A delayed one waits once its delay is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_wait_ms: Option<u64>,
     /// What becomes of runs that began under another definition.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use stepwell_contract::{Clock, Fence, Head, Lease, Name, Payload, RunKey, Timestamp};
+use stepwell_contract::{Clock, Fence, Head, Lease, Name, Payload, RunKey, Status, Timestamp};
 
 use crate::error::Error;
 use crate::exec::core::Core;
@@ -17,7 +17,7 @@ use crate::exec::limits::rate::Turn;
 use crate::exec::limits::system;
 use crate::exec::requests;
 use crate::exec::runner::Left;
-use crate::exec::slot::{Slot, WriteError};
+use crate::exec::slot::Slot;
 use crate::run::parked::{Parked, ParkedFor};
 use crate::run::summary::Summary;
 
@@ -93,7 +93,7 @@ pub(super) fn key_of(head: &Head, summary: &Summary) -> Result<Name, stepwell_co
     summary.limit_key.clone().map_or_else(|| Name::new(head.key.tenant.as_str()), Ok)
 }
 
-/// Lets a claimed run in, or parks it.
+/// Lets a claimed run in, or parks it. One that is being cancelled or whose end is decided always goes in, and does not count.
 ///
 /// # Errors
 /// The run must be left alone.
@@ -104,15 +104,19 @@ pub(crate) async fn admit(
     head: &Head,
 ) -> Result<Admission, Left> {
     let summary: Summary = head.summary.decode().unwrap_or_default();
-    let key = key_of(head, &summary).map_err(|error| left(error.into()))?;
+    if head.status == Status::Cancelling || summary.ending {
+        // Whoever holds up the work of a queue does not keep runs from ending, nor those who wait to hear of it.
+        return Ok(Admission::Granted { place: None, at: None });
+    }
+    let key = key_of(head, &summary).map_err(|error| Left::from_error(error.into()))?;
     let asking = Asking { run: head.key.clone(), fence: head.fence, key, summary };
-    let mut answer = ask(core, gate, &asking).await.map_err(left)?;
+    let mut answer = ask(core, gate, &asking).await.map_err(Left::from_error)?;
     if let Answer::Refused { reason: ParkedFor::Concurrency(_) | ParkedFor::PerKey(_), .. } = answer
         && gate.may_look(core)
-        && evict(core, gate).await.map_err(left)? > 0
+        && evict(core, gate).await.map_err(Left::from_error)? > 0
     {
-        answer = ask(core, gate, &asking).await.map_err(left)?;
-        line::serve(core, gate, None).await.map_err(left)?;
+        answer = ask(core, gate, &asking).await.map_err(Left::from_error)?;
+        line::serve(core, gate, None).await.map_err(Left::from_error)?;
     }
     match answer {
         Answer::Granted { counts, at } => {
@@ -128,14 +132,6 @@ pub(crate) async fn admit(
             park(core, gate, slot, &asking, reason, turn).await?;
             Ok(Admission::Parked)
         }
-    }
-}
-
-fn left(error: Error) -> Left {
-    match error {
-        Error::Store(error) => WriteError::Store(error).into(),
-        Error::Payload(error) => error.into(),
-        other => Left::Panic(other.to_string()),
     }
 }
 
@@ -227,7 +223,7 @@ async fn park(
             (now.plus_ms(jittered(rest_ms)), Some(line::of_key(&gate.queue, &asking.key)))
         }
     };
-    let line = line.transpose().map_err(|error| left(error.into()))?;
+    let line = line.transpose().map_err(|error| Left::from_error(error.into()))?;
     let lease = line.map(|worker| Lease { worker, ttl_ms: 0, expires_at: now });
     let rest = Rest { parked, wake_at, lease };
     slot.park(&core.committer, &core.time, &rest).await?;
@@ -242,7 +238,7 @@ async fn park(
             tracing::debug!(run = %asking.run, %error, "the mail of a parked run was not answered");
         }
     }
-    line::look_once_more(core, gate, &asking.run, &rest.parked).await.map_err(left)
+    line::look_once_more(core, gate, &asking.run, &rest.parked).await.map_err(Left::from_error)
 }
 
 /// How a run rests that had to be put back.

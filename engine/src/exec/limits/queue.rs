@@ -46,7 +46,7 @@ impl Queue {
     }
 
     /// At most so many runs of the queue are advanced at once, on all workers together; 1 to [`COUNTED_MAX`]. A run that
-    /// sleeps, waits for a signal or is paused is not counted.
+    /// sleeps, waits for a signal or is paused is not counted; nor is one that is being cancelled, which is let in at once.
     pub fn concurrency(mut self, runs: u32) -> Self {
         self.limits.concurrency = Some(runs);
         self

@@ -138,9 +138,9 @@ impl Engine {
         }
     }
 
-    /// Keeps all workers from taking runs of a queue: none begins or goes on from a sleep or a wait. Workers notice within
-    /// about a second; what is being advanced is not stopped, see [`drain_queue`](Self::drain_queue). Pausing a paused queue
-    /// changes nothing.
+    /// Keeps all workers from taking runs of a queue: none begins or goes on from a sleep or a wait; those that are being
+    /// cancelled end all the same. Workers notice within about a second; what is being advanced is not stopped, see
+    /// [`drain_queue`](Self::drain_queue). Pausing a paused queue changes nothing.
     ///
     /// # Errors
     /// [`Error::Id`] when it is not a name; [`Error::Store`], after which the queue may be paused: pause it again.

@@ -343,6 +343,6 @@ fn ordered_rest(state: &State, now: Timestamp) -> Option<Rest> {
         return None;
     }
     let deadline = state.deadline_at.filter(|at| *at <= now)?;
-    let allowed_ms = deadline.since_ms(state.created_at);
+    let allowed_ms = deadline.since_ms(state.begins_at());
     Some(Rest::Fail { place: None, failure: Failure::timeout("run_deadline", allowed_ms, "start") })
 }

@@ -38,7 +38,7 @@ impl State {
 
     /// A run past its deadline gets its time once more; it would fail again at once.
     fn renew_deadline(&mut self, at: Timestamp) {
-        let allowed_ms = self.created.deadline_at.map(|deadline| deadline.since_ms(self.created_at));
+        let allowed_ms = self.created.deadline_at.map(|deadline| deadline.since_ms(self.begins_at()));
         self.deadline_at = self.deadline_at.map(|deadline| match allowed_ms {
             Some(allowed_ms) if deadline <= at => at.plus_ms(allowed_ms),
             _ => deadline,

@@ -244,6 +244,12 @@ impl State {
         self.attempts_before.get(place).copied().unwrap_or(0)
     }
 
+    /// When it may begin, or could have at the earliest.
+    #[must_use]
+    pub fn begins_at(&self) -> Timestamp {
+        self.created.not_before.map_or(self.created_at, |at| at.max(self.created_at))
+    }
+
     /// The places of all attempts that have begun and not ended.
     #[must_use]
     pub fn running_places(&self) -> Vec<Place> {
@@ -416,9 +422,13 @@ impl State {
                 }
             }
             Event::StartMoved(moved) => {
+                let later_ms = moved.not_before.since_ms(self.begins_at());
                 let created = Arc::make_mut(&mut self.created);
                 created.input = moved.input.clone();
                 created.not_before = Some(moved.not_before);
+                // Its time counts from when it may begin.
+                created.deadline_at = created.deadline_at.map(|at| at.plus_ms(later_ms));
+                self.deadline_at = self.deadline_at.map(|at| at.plus_ms(later_ms));
                 self.wake_at = Some(moved.not_before.max(at));
             }
             Event::Checkpointed(saved) => {

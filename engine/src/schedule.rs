@@ -4,7 +4,7 @@
 //! are records of that run, and it goes on where it was after a crash like any other.
 //!
 //! * [`Schedule`] says when which workflow is started, with what, and what happens when runs overlap or times were missed.
-//! * [`Calendar`] gives the times of a schedule; [`due`] decides what becomes of those that have come. Both are pure.
+//! * [`Calendar`] gives the times of a schedule; [`due`](mod@due) decides what becomes of those that have come. Both are pure.
 
 pub mod calendar;
 pub mod due;

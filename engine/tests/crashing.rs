@@ -114,8 +114,6 @@ async fn a_step_that_waits_for_all_sorts_of_things_is_the_same_after_every_crash
     };
     let report = crashed(process, &1u32, (2, &[("rehearsal.ask.post", Status::Succeeded)])).await;
     assert!(report.crashes().len() >= 30, "{report}");
-    // Which write is the one between effect and record varies where two runs write at the same time.
-    assert!(report.step("send/post").again_after_effect <= 2, "{report}");
 }
 
 #[tokio::test]

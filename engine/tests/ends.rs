@@ -383,9 +383,15 @@ async fn a_child_that_a_stale_worker_makes_after_its_parent_was_cancelled_does_n
     let stale = on(&bench, &store).register(flow()).register(nap()).start().await.expect("an engine");
     stale.start_run("w", "p", &1u32).await.expect("a run");
     until("the child is on its way", async || store.held.load(Ordering::SeqCst) > 0).await;
-    bench.time.advance(mins(5));
     let other = bench.builder().register(flow()).build().await.expect("an engine");
-    other.cancel(&key("p"), "no longer").await.expect("asked");
+    let asker = other.clone();
+    let asked = tokio::spawn(async move { asker.cancel(&key("p"), "no longer").await });
+    until("the lease is over and the request answered", async || {
+        bench.time.advance(secs(20));
+        asked.is_finished()
+    })
+    .await;
+    asked.await.expect("no panic").expect("asked");
     other.work();
     until("the parent has ended", async || status(&other, "p").await == Some(Status::Cancelled)).await;
     assert_eq!(status(&other, "p.nap").await, None);

@@ -169,6 +169,23 @@ impl Core {
         Error::UnknownWorkflow { name: format!("{name}{version}"), hint }
     }
 
+    /// Does something for a step on the engine's own runtime. A step is polled by the run that has it, and not while that
+    /// waits for a write of its own: what the step waits for in the store must go on meanwhile, or the two wait for each other
+    /// where a store serves callers in turn.
+    ///
+    /// # Cancellation
+    /// Dropping the future lets it go on to its end.
+    pub(crate) async fn apart<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Error> {
+        // It ends early only with the engine, or by a panic, which is a fault of the engine.
+        self.runtime.spawn(work.in_current_span()).await.map_err(|error| match error.is_panic() {
+            true => Error::Internal(error.to_string()),
+            false => Error::ShuttingDown,
+        })
+    }
+
     /// Drives a run in the background until it comes to rest.
     pub(crate) fn spawn<F>(self: &Arc<Self>, slot: Arc<Slot>, driven: F)
     where

@@ -221,7 +221,7 @@ impl StepContext {
     /// worker; what the store says.
     ///
     /// # Cancellation
-    /// Dropping the future leaves the child recorded, started or not, like a crash: the next attempt starts it.
+    /// Dropping the future leaves the child recorded, started or not, or about to be: the next attempt finds or starts it.
     pub async fn start_child<I: Serialize, O>(
         &self,
         part: &str,
@@ -268,6 +268,12 @@ fn output(ctx: &StepContext, part: &str, run: &RunKey) -> StepResult<Payload> {
 /// Starts the child, or finds it as an earlier attempt has started it.
 async fn start(ctx: &StepContext, part: &str, plan: &ChildPlan, input: Payload) -> StepResult<RunKey> {
     check_part(part)?;
+    let core = ctx.engine()?;
+    let (ctx, part, plan) = (ctx.clone(), part.to_owned(), plan.clone());
+    core.apart(async move { begin(&ctx, &part, &plan, input).await }).await.map_err(refused)?
+}
+
+async fn begin(ctx: &StepContext, part: &str, plan: &ChildPlan, input: Payload) -> StepResult<RunKey> {
     let run = match ctx.child(part) {
         Some(child) if child.is_renewed => renew(ctx, part, plan, &child).await?,
         Some(child) if child.ended.is_some() || child.is_made => return Ok(child.run),

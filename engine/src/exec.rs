@@ -17,6 +17,7 @@ pub(crate) mod core;
 pub(crate) mod family;
 pub(crate) mod heads;
 pub(crate) mod keeper;
+pub(crate) mod left;
 pub(crate) mod load;
 pub(crate) mod outcome;
 pub(crate) mod panics;

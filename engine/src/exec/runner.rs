@@ -12,18 +12,16 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use stepwell_contract::seeded::{Bug, is_planted};
-use stepwell_contract::{
-    BackendError, Clock, FaultKind, Head, Name, Payload, Record, RunKey, Seq, Status, Timestamp,
-};
+use stepwell_contract::{Clock, Head, Name, Payload, Record, Seq, Status, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 
-use crate::error::Error;
 use crate::exec::attempt::{Attempt, Bounds, Ended};
 use crate::exec::core::{Core, Registered};
 use crate::exec::family;
 use crate::exec::heads;
+pub(crate) use crate::exec::left::Left;
 use crate::exec::outcome::Outcome;
 use crate::exec::requests::MAIL_MAX;
 use crate::exec::slot::{Slot, Write, WriteError};
@@ -38,7 +36,7 @@ use crate::run::event::{
 use crate::run::mail::answer;
 use crate::run::place::Place;
 use crate::run::report::overdue;
-use crate::run::state::{FoldError, IllegalTransition, Request, State};
+use crate::run::state::{Request, State};
 use crate::run::summary::Summary;
 use crate::run::takeover::takeover;
 use crate::run::trouble::after_failure;
@@ -67,60 +65,6 @@ const HOLD_GRACE_MS: u64 = 30_000;
 /// How often, and with which rests, the mail of a run is looked at that has come to rest.
 const TAKE_IN_TRIES: u32 = 5;
 const TAKE_IN_REST: Duration = Duration::from_millis(20);
-
-/// Why a run was left alone by this worker.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Left {
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    #[error("the journal cannot be read: {0}")]
-    Store(#[from] stepwell_contract::BackendError),
-    #[error("the journal does not make a state: {0}")]
-    Fold(#[from] FoldError),
-    #[error("the engine tried an illegal transition: {0}")]
-    Illegal(#[from] IllegalTransition),
-    #[error("an event has no stored form: {0}")]
-    Payload(#[from] stepwell_contract::PayloadError),
-    #[error("a panic while a step was dropped: {0}")]
-    Panic(String),
-}
-
-impl Left {
-    /// The same for a caller of the engine.
-    pub(crate) fn into_error(self, key: &RunKey) -> Error {
-        match self {
-            Self::Store(error) => error.into(),
-            Self::Fold(source) => Error::Journal { key: key.clone(), source },
-            Self::Payload(error) => error.into(),
-            Self::Write(WriteError::Store(error)) => error.into(),
-            Self::Write(WriteError::Lost) | Self::Illegal(_) | Self::Panic(_) => {
-                Error::Internal(self.to_string())
-            }
-        }
-    }
-
-    /// The same for a worker, of what somebody asked the engine on its behalf.
-    pub(crate) fn from_error(error: Error) -> Self {
-        match error {
-            Error::Store(error) => WriteError::Store(error).into(),
-            Error::Payload(error) => error.into(),
-            Error::Journal { source, .. } => source.into(),
-            other => Self::Panic(other.to_string()),
-        }
-    }
-
-    /// Whether the run would come to the same point again, however often it is taken: only a person can help.
-    pub(crate) fn is_lasting(&self) -> bool {
-        match self {
-            Self::Payload(_) | Self::Illegal(_) => true,
-            Self::Write(WriteError::Store(error)) => {
-                matches!(**error, BackendError::Definite(_))
-                    && matches!(error.kind(), FaultKind::TooLarge | FaultKind::Invalid)
-            }
-            Self::Write(WriteError::Lost) | Self::Store(_) | Self::Fold(_) | Self::Panic(_) => false,
-        }
-    }
-}
 
 /// Drives one run.
 pub(crate) struct Runner {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use stepwell_contract::{
-    BackendError, Batch, Clock, Fence, Message, MessageId, Payload, RunKey, Status, Verdict,
+    BackendError, Batch, Clock, Fence, Message, MessageId, Payload, PayloadError, RunKey, Status, Verdict,
 };
 use uuid::Uuid;
 
@@ -33,10 +33,7 @@ pub(crate) async fn tell(core: &Core, key: &RunKey, state: &State) -> Result<(),
         take_in(core, child).await?;
     }
     let Some(parent) = &state.created.parent else { return Ok(()) };
-    let (place, part) = (parent.place.clone(), parent.part.clone());
-    let ended = without(parent, child_end(ending, state)?);
-    let ended = ChildEnded { place, part, run: key.clone(), ended };
-    let word = Payload::encode(&ended).map_err(unwritable)?;
+    let word = word(parent, key, &ending.end, state).map_err(unwritable)?;
     let word = Message::new(id_of("child", key, ending), CHILD_ENDED, core.time.now(), word);
     post(core, &parent.run, word).await?;
     take_in(core, &parent.run).await
@@ -111,36 +108,36 @@ pub(crate) async fn tell_again(core: &Core, key: &RunKey) -> Result<(), Error> {
         return Ok(());
     }
     let state = requests::load_state(core, key).await?;
-    let (Some(parent), Some(ended)) = (&state.created.parent, end_of(&state)?) else { return Ok(()) };
-    let (place, part) = (parent.place.clone(), parent.part.clone());
-    let ended = without(parent, ended);
-    let word = Payload::encode(&ChildEnded { place, part, run: key.clone(), ended })?;
+    let (Some(parent), Some(end)) = (&state.created.parent, end_of(&state)) else { return Ok(()) };
+    let word = word(parent, key, &end, &state)?;
     let id = MessageId::new(format!("again-{}", Uuid::now_v7().simple()))?;
     Ok(post(core, &parent.run, Message::new(id, CHILD_ENDED, core.time.now(), word)).await?)
 }
 
-/// The end as its parent wants to know it.
-fn without(parent: &Parent, ended: ChildEnd) -> ChildEnd {
-    match ended {
-        ChildEnd::Succeeded { .. } if parent.without_result => {
-            ChildEnd::Succeeded { output: Payload::null() }
+/// How a run has ended.
+fn end_of(state: &State) -> Option<RunEnd> {
+    match (state.status, &state.result, &state.failure) {
+        (Status::Succeeded, Some(result), _) => Some(RunEnd::Succeeded { result: result.clone() }),
+        (Status::Failed, _, Some((place, failure))) => {
+            Some(RunEnd::Failed { place: place.clone(), failure: Box::new(failure.clone()) })
         }
-        ended => ended,
+        (Status::Cancelled, ..) => Some(RunEnd::Cancelled),
+        _ => None,
     }
 }
 
-/// How a run has ended, for its parent.
-fn end_of(state: &State) -> Result<Option<ChildEnd>, Error> {
-    Ok(match (state.status, &state.result, &state.failure) {
-        (Status::Succeeded, Some(shape), _) => {
-            Some(ChildEnd::Succeeded { output: shape.result(state)?.unwrap_or_else(Payload::null) })
+/// What a parent is told of the end of its child.
+fn word(parent: &Parent, child: &RunKey, end: &RunEnd, state: &State) -> Result<Payload, PayloadError> {
+    let ended = match end {
+        RunEnd::Succeeded { .. } if parent.without_result => ChildEnd::Succeeded { output: Payload::null() },
+        RunEnd::Succeeded { result } => {
+            ChildEnd::Succeeded { output: result.result(state)?.unwrap_or_else(Payload::null) }
         }
-        (Status::Failed, _, Some((_, failure))) => {
-            Some(ChildEnd::Failed { failure: Box::new(failure.clone()) })
-        }
-        (Status::Cancelled, ..) => Some(ChildEnd::Cancelled),
-        _ => None,
-    })
+        RunEnd::Failed { failure, .. } => ChildEnd::Failed { failure: failure.clone() },
+        RunEnd::Cancelled => ChildEnd::Cancelled,
+    };
+    let (place, part) = (parent.place.clone(), parent.part.clone());
+    Payload::encode(&ChildEnded { place, part, run: child.clone(), ended })
 }
 
 async fn post(core: &Core, to: &RunKey, message: Message) -> Result<(), Arc<BackendError>> {
@@ -153,18 +150,7 @@ async fn post(core: &Core, to: &RunKey, message: Message) -> Result<(), Arc<Back
     Ok(())
 }
 
-fn child_end(ending: &Ending, state: &State) -> Result<ChildEnd, Arc<BackendError>> {
-    Ok(match &ending.end {
-        RunEnd::Succeeded { result } => {
-            let output = result.result(state).map_err(unwritable)?;
-            ChildEnd::Succeeded { output: output.unwrap_or_else(Payload::null) }
-        }
-        RunEnd::Failed { failure, .. } => ChildEnd::Failed { failure: failure.clone() },
-        RunEnd::Cancelled => ChildEnd::Cancelled,
-    })
-}
-
-fn unwritable(error: stepwell_contract::PayloadError) -> Arc<BackendError> {
+fn unwritable(error: PayloadError) -> Arc<BackendError> {
     use stepwell_contract::{Fault, FaultKind};
     Arc::new(BackendError::Definite(Fault::new(FaultKind::Invalid, error.to_string())))
 }

@@ -131,15 +131,18 @@ impl State {
     pub fn open_children(&self) -> impl Iterator<Item = (Place, &str, &Child)> {
         let steps = self.places().filter(|(_, step)| !step.children.is_empty());
         steps.flat_map(|(place, step): (Place, &StepState)| {
-            let open = step.children.iter().filter(|(_, child)| child.ended.is_none() && !child.is_renewed);
+            let open = step.children.iter().filter(|(_, child)| child.is_open());
             open.map(move |(part, child)| (place.clone(), part.as_str(), child)).collect::<Vec<_>>()
         })
     }
 
     /// The children that are cancelled when the run ends.
     pub(crate) fn left_children(&self) -> impl Iterator<Item = &RunKey> {
-        let left = self.open_children().filter(|(_, _, child)| child.on_close == OnClose::Cancel);
-        left.map(|(_, _, child)| &child.run)
+        // Asked at the end of every run: no place is made for steps that have no children, which are most.
+        let steps = self.steps.values().flat_map(|group| group.single.iter().chain(group.items.values()));
+        let children = steps.flat_map(|step| step.children.values());
+        let left = children.filter(|child| child.is_open() && child.on_close == OnClose::Cancel);
+        left.map(|child| &child.run)
     }
 
     /// Whether someone has to be told before the run's end is final.

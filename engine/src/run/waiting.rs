@@ -91,6 +91,11 @@ pub struct Child {
 }
 
 impl Child {
+    /// Whether it has not told how it ended, as far as it was not told to begin again.
+    pub(crate) fn is_open(&self) -> bool {
+        self.ended.is_none() && !self.is_renewed
+    }
+
     pub(crate) fn has_ended_without_result(&self) -> bool {
         matches!(self.ended, Some(ChildEnd::Failed { .. } | ChildEnd::Cancelled))
     }

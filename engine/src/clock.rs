@@ -120,6 +120,11 @@ impl StoreTime {
         self.own.now()
     }
 
+    /// How far the own clock is ahead of the store's.
+    pub(crate) fn ahead_of_store_ms(&self) -> i64 {
+        self.ahead_ms.load(Ordering::Relaxed).saturating_neg()
+    }
+
     pub(crate) async fn sleep_until(&self, at: Timestamp) {
         let ahead = self.ahead_ms.load(Ordering::Relaxed);
         self.on_own_timers(self.own.sleep_until(Timestamp(at.0.saturating_sub(ahead)))).await;

@@ -27,6 +27,9 @@ pub struct EngineOptions {
     pub stop_grace_ms: u64,
     /// How long a failing write is tried again before whoever waits for it is told, in milliseconds. Default 60 s.
     pub commit_patience_ms: u64,
+    /// Whether the engine looks at the surroundings of an attempt that has failed: the paths and endpoints that its error names,
+    /// its disk, open files and memory. Connects to those endpoints, without sending anything. Default `true`.
+    pub probes: bool,
     /// The limits of steps that neither they nor their workflow set.
     pub step: StepPolicy,
 }
@@ -43,6 +46,7 @@ impl Default for EngineOptions {
             shutdown_grace_ms: 30_000,
             stop_grace_ms: 2_000,
             commit_patience_ms: 60_000,
+            probes: true,
             step: StepPolicy::default(),
         }
     }

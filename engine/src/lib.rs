@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod diagnosis;
 pub mod error;
 pub mod exec;
 pub mod observe;
@@ -17,6 +18,7 @@ pub mod testing;
 pub mod workflow;
 
 mod lock;
+mod redact;
 mod views;
 
 /// Compiles and builds what the guide shows.

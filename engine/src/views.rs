@@ -3,6 +3,8 @@
 use stepwell_contract::limits::PAGE_ITEMS_MAX;
 use stepwell_contract::{Cursor, Head, Page, Query, RunKey, Status, WorkflowRef};
 
+use crate::diagnosis::Diagnosis;
+use crate::diagnosis::evidence::AttemptRecord;
 use crate::error::Error;
 use crate::exec::engine::Engine;
 use crate::exec::limits::queues::QueuePause;
@@ -16,6 +18,7 @@ use crate::observe::past::Past;
 use crate::observe::progress::{RunProgress, progress};
 use crate::observe::verdict::{Unfinished, Verdict, verdict};
 use crate::run::change::look_ahead;
+use crate::run::event::Event;
 use crate::run::place::Place;
 use crate::run::state::{FoldError, Request};
 
@@ -58,6 +61,35 @@ impl Engine {
     pub async fn logs(&self, key: &RunKey) -> Result<Vec<AttemptLine>, Error> {
         let records = self.history(key).await?;
         lines(&records).map_err(|error| Error::Journal { key: key.clone(), source: error.into() })
+    }
+
+    /// The attempts of a step that have ended, oldest first, with what was seen of those that failed: whatever came later, a
+    /// success, a restart or a fork. Where the run was forked and the step only copied, those of the run it was copied from.
+    /// Of many attempts some are left out: see [`ledger`](crate::run::ledger).
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRun`]; [`Error::Store`].
+    pub async fn attempts(&self, key: &RunKey, place: &Place) -> Result<Vec<AttemptRecord>, Error> {
+        match load::ledger(self.backend().as_ref(), key, place).await? {
+            Some(ledger) => Ok(ledger.attempts()),
+            None if self.get(key).await?.is_some() => Ok(Vec::new()),
+            None => Err(Error::NoSuchRun(key.clone())),
+        }
+    }
+
+    /// What was said last of why a step of the run failed, or why the run is held or failed: also after it went on since. `None`
+    /// when nothing of it has failed for good.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRun`]; [`Error::Journal`]; [`Error::Store`].
+    pub async fn diagnosis(&self, key: &RunKey) -> Result<Option<Diagnosis>, Error> {
+        let records = self.history(key).await?;
+        let latest = records.iter().rev().find(|record| record.kind.as_str() == "diagnosed");
+        match latest.map(Event::read).transpose() {
+            Ok(Some(Event::Diagnosed(diagnosed))) => Ok(Some(*diagnosed.diagnosis)),
+            Ok(_) => Ok(None),
+            Err(error) => Err(Error::Journal { key: key.clone(), source: error.into() }),
+        }
     }
 
     /// Whether a run can go on with what is registered here, and what speaks against it.

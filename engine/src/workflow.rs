@@ -10,6 +10,7 @@ mod draft;
 pub mod error;
 pub mod failure;
 pub mod graph;
+pub(crate) mod links;
 pub(crate) mod migrate;
 pub(crate) mod nearest;
 pub mod policy;

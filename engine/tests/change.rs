@@ -59,8 +59,8 @@ async fn without_a_migration_the_run_is_held_before_any_attempt_and_goes_on_wher
         assert!(message.contains(part), "{message}");
     }
     let so_far = kinds(&worker, &key).await;
-    let parked = ["run_released", "run_taken", "run_paused"];
-    assert_eq!(so_far[so_far.len() - 3..], parked, "the timer does not even fire");
+    let parked = ["run_released", "run_taken", "diagnosed", "run_paused"];
+    assert_eq!(so_far[so_far.len() - 4..], parked, "the timer does not even fire");
     // A resume that changes nothing holds it again, once.
     worker.resume(&key, "try").await.expect("resumed");
     assert_eq!(held(&worker, &key).await.0, PauseReason::NeedsMigration);

@@ -243,6 +243,7 @@ async fn a_request_outlives_the_owner_that_did_not_answer_it() {
         "step_skipped",
         "run_taken",
         "attempt_lost",
+        "diagnosed",
         "step_started",
     ];
     assert_eq!(kinds[..begins.len()], begins);

@@ -182,6 +182,22 @@ fn libraries_never_read_the_environment() {
 }
 
 #[test]
+fn diagnosis_is_pure() {
+    let words = [
+        "async fn",
+        "async move",
+        ".await",
+        "std::fs",
+        "TcpStream",
+        "std::process",
+        "SystemTime",
+        "Instant::",
+        "crate::exec",
+    ];
+    none(&mentions("engine/src/diagnosis", &words));
+}
+
+#[test]
 fn execution_and_observation_do_not_know_each_other() {
     none(&mentions("engine/src/exec", &["crate::observe"]));
     none(&mentions("engine/src/observe", &["crate::exec"]));

@@ -8,10 +8,13 @@ use stepwell_contract::{Clock, Payload, Timestamp};
 
 use crate::clock::StoreTime;
 use crate::exec::panics;
+use crate::exec::witness::{Told, Witness};
+use crate::run::seen::Seen;
 use crate::run::waiting::Waiting;
 use crate::workflow::classify::Classifiers;
 use crate::workflow::context::StepContext;
 use crate::workflow::failure::{Failure, payload_of_panic};
+use crate::workflow::links::links;
 use crate::workflow::policy::{Effective, Origin};
 use crate::workflow::step::{RawError, SharedStep};
 
@@ -23,9 +26,18 @@ pub(crate) enum Ended {
     /// In the middle of the step, which waits for something.
     Suspended(Box<Waiting>),
     /// With an error.
-    Failed(Failure),
+    Failed(Box<Failing>),
     /// It was told to stop and did not end by itself: it was dropped.
     Dropped,
+}
+
+/// How an attempt failed.
+#[derive(Debug)]
+pub(crate) struct Failing {
+    pub(crate) failure: Failure,
+    /// When it ended: what is seen of it is gathered afterwards.
+    pub(crate) ended_at: Timestamp,
+    pub(crate) seen: Box<Seen>,
 }
 
 /// What an attempt needs.
@@ -38,6 +50,15 @@ pub(crate) struct Attempt {
     pub(crate) classifiers: Classifiers,
     /// How long it may go on after it was told to stop.
     pub(crate) stop_grace_ms: u64,
+    pub(crate) witness: Arc<Witness>,
+    /// Whether this is the only run under way in this process.
+    pub(crate) is_alone: bool,
+}
+
+/// How an attempt came to its end.
+enum Came {
+    Over(Ended),
+    Failed(Failure, Told),
 }
 
 /// When an attempt is cut off.
@@ -81,19 +102,33 @@ impl Bounds {
 }
 
 impl Attempt {
-    /// Runs the step to its end, to a limit, or until it is told to stop.
+    /// Runs the step to its end, to a limit, or until it is told to stop; of one that fails it then sees what there is to see.
     ///
     /// # Cancellation
     /// Dropping the future drops the step's.
     pub(crate) async fn run(self) -> Ended {
+        let began = self.witness.begin(&self.ctx, self.is_alone);
+        let (failure, told) = match self.work().await {
+            Came::Over(ended) => return ended,
+            Came::Failed(failure, told) => (failure, told),
+        };
+        let ended_at = self.time.now();
+        let seen = self.witness.see(&failure, told, &self.ctx, &self.input, began, &self.time).await;
+        Ended::Failed(Box::new(Failing { failure, ended_at, seen: Box::new(seen) }))
+    }
+
+    async fn work(&self) -> Came {
         // Classifying runs code of users too: their classifiers, and how their errors print.
         let work = async {
             match self.step.run_raw(&self.ctx, &self.input).await {
-                Ok(output) => Ended::Succeeded(output),
-                Err(RawError::Value(failure)) => Ended::Failed(failure),
+                Ok(output) => Came::Over(Ended::Succeeded(output)),
+                Err(RawError::Value(failure)) => Came::Failed(failure, Told::default()),
                 Err(RawError::Step(error)) => match error.into_suspension() {
-                    Ok(waiting) => Ended::Suspended(waiting),
-                    Err(error) => Ended::Failed(Failure::from_step_error(error, &self.classifiers)),
+                    Ok(waiting) => Came::Over(Ended::Suspended(waiting)),
+                    Err(error) => {
+                        let told = Told { chain: links(&error), ..Told::default() };
+                        Came::Failed(Failure::from_step_error(error, &self.classifiers), told)
+                    }
                 },
             }
         };
@@ -108,7 +143,8 @@ impl Attempt {
                     self.ctx.cancelled().cancel();
                     // Dropping runs code of the step as well.
                     if let Err(panic) = std::panic::catch_unwind(AssertUnwindSafe(|| drop(work))) {
-                        let (text, place) = (payload_of_panic(panic), panics::take_place());
+                        let (text, place) =
+                            (payload_of_panic(panic), panics::take().map(|panic| panic.place));
                         tracing::warn!(step = %self.ctx.place(), panic = text, ?place, "a step panicked while it was dropped");
                     }
                     return cut;
@@ -116,24 +152,28 @@ impl Attempt {
             },
         };
         match ended {
-            Ok(ended) => ended,
-            Err(panic) => Ended::Failed(Failure::panic(payload_of_panic(panic), panics::take_place())),
+            Ok(came) => came,
+            Err(panic) => {
+                let text = payload_of_panic(panic);
+                let told = Told { panic: panics::take(), ..Told::default() };
+                Came::Failed(Failure::panic(text, told.panic.as_ref().map(|panic| panic.place.clone())), told)
+            }
         }
     }
 
     /// Returns how the attempt ends when the step does not end by itself.
-    async fn cut_off(&self) -> Ended {
+    async fn cut_off(&self) -> Came {
         let stopped = async {
             self.ctx.cancelled().cancelled().await;
             self.time.sleep(self.stop_grace_ms).await;
-            Ended::Dropped
+            Came::Over(Ended::Dropped)
         };
         let late = async {
             match self.bounds.end {
                 None => std::future::pending().await,
                 Some((after_ms, cut)) => {
                     self.time.sleep(after_ms).await;
-                    Ended::Failed(Failure::timeout(cut.limit, cut.value_ms, cut.from.as_str()))
+                    cut_by(Failure::timeout(cut.limit, cut.value_ms, cut.from.as_str()))
                 }
             }
         };
@@ -142,11 +182,15 @@ impl Attempt {
             loop {
                 let dead_at = self.ctx.last_beat().plus_ms(limit_ms);
                 if self.time.now() >= dead_at {
-                    return Ended::Failed(Failure::timeout("heartbeat_timeout", limit_ms, from.as_str()));
+                    return cut_by(Failure::timeout("heartbeat_timeout", limit_ms, from.as_str()));
                 }
                 self.time.sleep_until(dead_at).await;
             }
         };
         futures_util::future::select_all([stopped.boxed(), late.boxed(), silent.boxed()]).await.0
     }
+}
+
+fn cut_by(failure: Failure) -> Came {
+    Came::Failed(failure, Told::default())
 }

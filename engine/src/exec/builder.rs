@@ -14,19 +14,26 @@ use uuid::Uuid;
 
 use crate::clock::{StoreTime, Time};
 use crate::config::EngineOptions;
+use crate::diagnosis::Rules;
 use crate::error::Error;
 use crate::exec::committer::Committer;
 use crate::exec::core::{Core, Registered};
 use crate::exec::engine::Engine;
+use crate::exec::lately::Lately;
 use crate::exec::limits::queue::Queue;
 use crate::exec::limits::{self, Limits};
 use crate::exec::pool::Pool;
 use crate::exec::registry::Registry;
+use crate::exec::witness::Witness;
 use crate::exec::{keeper, panics};
+use crate::run::notes::within;
 use crate::schedule;
 use crate::workflow::classify::Classifiers;
 use crate::workflow::context::Resources;
 use crate::workflow::definition::{Definition, Workflow};
+
+/// Longest name of a version of the code kept, in bytes.
+const CODE_VERSION_BYTES_MAX: usize = 128;
 
 /// The runtime that the engine's own work is done on. Left without waiting when dropped: a runtime must not be waited
 /// for inside another one.
@@ -65,6 +72,8 @@ pub struct EngineBuilder {
     resources: Resources,
     classifiers: Classifiers,
     queues: Vec<Queue>,
+    code_version: Option<String>,
+    rules: Rules,
 }
 
 impl fmt::Debug for EngineBuilder {
@@ -84,6 +93,8 @@ impl EngineBuilder {
             resources: Resources::default(),
             classifiers: Classifiers::default(),
             queues: Vec::new(),
+            code_version: None,
+            rules: Rules::none(),
         }
     }
 
@@ -144,6 +155,19 @@ impl EngineBuilder {
         self
     }
 
+    /// Names the version of the program's code, such as `env!("CARGO_PKG_VERSION")` or a commit: it is kept with every attempt
+    /// that fails and with what succeeded, so that a failure can be told to have begun with a version.
+    pub fn code_version(mut self, version: impl Into<String>) -> Self {
+        self.code_version = Some(within(version.into(), CODE_VERSION_BYTES_MAX));
+        self
+    }
+
+    /// Gives the program's own rules of diagnosis, which are asked before those of the engine, in place of any given before.
+    pub fn diagnose(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
+    }
+
     /// Adds to how errors of steps are classified.
     pub fn classifiers(mut self, classifiers: Classifiers) -> Self {
         self.classifiers = classifiers;
@@ -184,7 +208,11 @@ impl EngineBuilder {
             Some(worker) => worker,
             None => WorkerId::new(format!("w-{}", &Uuid::new_v4().simple().to_string()[..12]))?,
         };
+        let witness = Witness::new(self.code_version, self.options.probes, io.clone());
         let core = Arc::new(Core {
+            witness: Arc::new(witness),
+            lately: Lately::default(),
+            rules: self.rules,
             permits: Arc::new(Semaphore::new(self.options.concurrency)),
             backend: self.backend,
             store,

@@ -16,8 +16,10 @@ use tracing::Instrument;
 
 use crate::clock::StoreTime;
 use crate::config::EngineOptions;
+use crate::diagnosis::Rules;
 use crate::error::Error;
 use crate::exec::committer::Committer;
+use crate::exec::lately::Lately;
 use crate::exec::limits::Limits;
 use crate::exec::outcome::Outcome;
 use crate::exec::pool::Pool;
@@ -25,6 +27,8 @@ use crate::exec::registry::Registry;
 use crate::exec::requests;
 use crate::exec::runner::Left;
 use crate::exec::slot::Slot;
+use crate::exec::stats::StepsStats;
+use crate::exec::witness::Witness;
 use crate::run::preview::Known;
 use crate::workflow::classify::Classifiers;
 use crate::workflow::context::Resources;
@@ -58,6 +62,12 @@ pub(crate) struct Core {
     pub(crate) runners: TaskTracker,
     pub(crate) registry: Registry,
     pub(crate) limits: Limits,
+    /// Sees how attempts fail.
+    pub(crate) witness: Arc<Witness>,
+    /// What attempts met with lately.
+    pub(crate) lately: Lately,
+    /// The program's own rules of diagnosis.
+    pub(crate) rules: Rules,
 }
 
 /// A definition with the limits of its steps worked out.
@@ -67,6 +77,8 @@ pub(crate) struct Registered {
     pub(crate) limits: Arc<[Effective]>,
     /// The limits that somebody set, by step.
     pub(crate) stated: BTreeMap<Name, Value>,
+    /// What its steps are like when they succeed, in this process.
+    pub(crate) successes: StepsStats,
 }
 
 impl Registered {
@@ -80,7 +92,8 @@ impl Registered {
             .filter(|(_, stated)| !stated.is_empty())
             .map(|(step, stated)| (step.name.clone(), json!(stated)));
         let stated = stated.collect();
-        Self { definition, limits, stated }
+        let successes = StepsStats::new(definition.graph().steps.len());
+        Self { definition, limits, stated, successes }
     }
 
     /// What the pure part needs of it.

@@ -4,6 +4,8 @@ use stepwell_contract::limits::PAGE_ITEMS_MAX;
 use stepwell_contract::{Backend, BackendError, Record, RunKey, Seq};
 
 use crate::exec::runner::Left;
+use crate::run::ledger::Ledger;
+use crate::run::place::Place;
 use crate::run::state::{FoldError, State};
 
 /// A journal, page by page.
@@ -55,4 +57,31 @@ pub(crate) async fn records(backend: &dyn Backend, key: &RunKey) -> Result<Vec<R
         records.extend(page);
     }
     Ok(records)
+}
+
+/// Forks of forks that are followed back to where a step ran.
+const FORKS_MAX: usize = 16;
+
+/// The ledger of a step as the journal tells it now, of the run in which the step ran: a fork only copies how it ended.
+/// Nothing when there is no such run, or the one that it was copied from was removed.
+pub(crate) async fn ledger(
+    backend: &dyn Backend,
+    key: &RunKey,
+    place: &Place,
+) -> Result<Option<Ledger>, BackendError> {
+    let mut key = key.clone();
+    for _ in 0..FORKS_MAX {
+        let (mut ledger, mut is_there) = (Ledger::at(place.clone()), false);
+        let mut pages = Pages::new(backend, &key, Seq::FIRST);
+        while let Some(page) = pages.next().await? {
+            is_there |= !page.is_empty();
+            ledger.add(&page);
+        }
+        match ledger.copied_from() {
+            _ if !is_there => return Ok(None),
+            Some(origin) => key = origin.clone(),
+            None => return Ok(Some(ledger)),
+        }
+    }
+    Ok(None)
 }

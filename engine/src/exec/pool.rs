@@ -56,6 +56,15 @@ struct Seat {
     /// Told to leave once it is free.
     leave: CancellationToken,
     told: AtomicU64,
+    tick: Arc<AtomicU64>,
+}
+
+/// How long the present poll has kept this thread, in milliseconds, if that counts as blocking.
+pub(crate) fn blocked_ms() -> Option<u64> {
+    SEAT.with_borrow(|seat| {
+        let seat = seat.as_ref()?;
+        Some(seat.blocked_ms(seat.tick.load(Ordering::Relaxed))).filter(|ms| *ms >= BLOCKED_AFTER_MS)
+    })
 }
 
 impl Pool {
@@ -145,6 +154,7 @@ impl Shared {
             run: Mutex::default(),
             leave: CancellationToken::new(),
             told: AtomicU64::new(0),
+            tick: Arc::clone(&self.tick),
         });
         let number = self.named.fetch_add(1, Ordering::Relaxed);
         let (shared, own) = (Arc::clone(self), Arc::clone(&seat));

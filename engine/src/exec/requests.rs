@@ -264,7 +264,7 @@ async fn finish(core: &Core, head: &Head, state: &mut State) -> Result<Option<He
     let Some(end) = state.ending.as_ref().map(|ending| ending.end.clone()) else { return Ok(None) };
     family::tell(core, &head.key, state).await?;
     let fence = Fence(head.fence.0 + 1);
-    let mut events = takeover(state, &core.worker, fence);
+    let mut events = takeover(state, &core.worker, fence, core.witness.code_version());
     events.push(end.into());
     for event in &events {
         state.apply(event, core.time.now())?;

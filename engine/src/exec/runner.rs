@@ -3,14 +3,16 @@
 //! The order inside [`Runner::turn`] is the promise of the engine: results, counts of new attempts and the renewed
 //! lease are durable in one write *before* the attempts begin.
 
-use std::collections::{BTreeMap, HashMap};
+mod ended;
+mod why;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
-use serde_json::json;
 use stepwell_contract::seeded::{Bug, is_planted};
 use stepwell_contract::{Clock, Head, Name, Payload, Record, Seq, Status, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -29,9 +31,8 @@ use crate::run::actor::Actor;
 use crate::run::change::{Holdup, look_ahead, unfit};
 use crate::run::decide::{Next, Plan, Rest, Start};
 use crate::run::event::{
-    AttemptFailed, AttemptLost, DefinitionChanged, Event, Logged, LostReason, ReleaseReason, RunCancelled,
-    RunEnding, RunFailed, RunPaused, RunReleased, RunSucceeded, StepStarted, StepSucceeded, StepSuspended,
-    Then,
+    AttemptLost, DefinitionChanged, Event, LostReason, ReleaseReason, RunCancelled, RunEnding, RunFailed,
+    RunPaused, RunReleased, RunSucceeded, StepStarted,
 };
 use crate::run::mail::answer;
 use crate::run::place::Place;
@@ -39,10 +40,7 @@ use crate::run::report::overdue;
 use crate::run::state::{Request, State};
 use crate::run::summary::Summary;
 use crate::run::takeover::takeover;
-use crate::run::trouble::after_failure;
 use crate::run::unread::unread_by_undo;
-use crate::run::waiting::Waiting;
-use crate::workflow::child::OF_NODE;
 use crate::workflow::context::{Ask, StepContext, Surroundings};
 use crate::workflow::error::StepError;
 use crate::workflow::failure::Failure;
@@ -93,6 +91,8 @@ pub(crate) struct Runner {
     holdup: Option<Holdup>,
     /// Steps whose stored outputs the present code cannot read, and why.
     stale: Arc<BTreeMap<Name, String>>,
+    /// The attempts of which it was said why they failed.
+    explained: BTreeSet<(Place, u32)>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -102,6 +102,7 @@ struct Live {
     step: StepIndex,
     attempt: u32,
     started_at: Timestamp,
+    input_bytes: usize,
 }
 
 /// What a turn leads to.
@@ -141,7 +142,11 @@ impl Runner {
         // one that was taken only to read its mail could not be any more.
         runner.read_mail().await?;
         if runner.state.status != Status::Paused && !runner.state.status.is_finished() {
+            let left_behind = runner.state.running_places();
             runner.take_over()?;
+            for place in &left_behind {
+                runner.explain_step(place, None).await?;
+            }
             // One whose end is decided needs no code any more.
             if runner.state.ending.is_none() {
                 runner.look_ahead()?;
@@ -182,13 +187,16 @@ impl Runner {
             active_at: Timestamp(i64::MIN),
             holdup: None,
             stale: Arc::default(),
+            explained: BTreeSet::new(),
             _permit: permit,
         }
     }
 
     /// Records the takeover, and the attempts whose end nobody recorded.
     fn take_over(&mut self) -> Result<(), Left> {
-        for event in takeover(&self.state, &self.core.worker, self.slot.fence) {
+        for event in
+            takeover(&self.state, &self.core.worker, self.slot.fence, self.core.witness.code_version())
+        {
             if let Event::AttemptLost(AttemptLost { place, attempt, .. }) = &event {
                 tracing::warn!(run = %self.slot.key, step = %place, attempt, "the worker was lost during this attempt");
             }
@@ -288,6 +296,7 @@ impl Runner {
         let mut outcome = None;
         if let Some(rest) = next.rest.take() {
             let rest = self.tellable(rest);
+            self.explain_rest(&rest).await?;
             self.tell_of_end(&rest).await?;
             outcome = Some(self.come_to_rest(rest)?);
         } else if next.starts.is_empty()
@@ -496,6 +505,7 @@ impl Runner {
             board: Arc::clone(&self.slot.board),
             engine: Some(Arc::downgrade(core)),
         });
+        let input_bytes = start.input.text().len();
         let attempt = Attempt {
             step: Arc::clone(self.registered.definition.step(start.step)),
             ctx: ctx.clone(),
@@ -504,6 +514,8 @@ impl Runner {
             time: Arc::clone(&core.time),
             classifiers: core.classifiers.clone(),
             stop_grace_ms: core.options.stop_grace_ms,
+            witness: Arc::clone(&core.witness),
+            is_alone: self.live.is_empty() && core.runners.len() <= 1,
         };
         let span = tracing::info_span!("step", step = %start.place, attempt = start.attempt);
         let place = start.place.clone();
@@ -519,8 +531,8 @@ impl Runner {
         };
         self.extend_hold(bounds.end_ms(), own_now);
         self.attempts.push(work);
-        self.live
-            .insert(start.place, Live { ctx, step: start.step, attempt: start.attempt, started_at: now });
+        let live = Live { ctx, step: start.step, attempt: start.attempt, started_at: now, input_bytes };
+        self.live.insert(start.place, live);
     }
 
     /// Bounds how long the keeper holds the lease for an attempt that may never return.
@@ -547,12 +559,12 @@ impl Runner {
         tokio::select! {
             biased;
             Some((place, ended)) = self.attempts.next(), if !self.attempts.is_empty() => {
-                self.take_end(place, ended)?;
+                self.take_end(place, ended).await?;
                 // Whatever else ended meanwhile goes into the same write.
                 while !self.is_full()
                     && let Some(Some((place, ended))) = self.attempts.next().now_or_never()
                 {
-                    self.take_end(place, ended)?;
+                    self.take_end(place, ended).await?;
                 }
                 while !self.is_full() && let Ok(ask) = self.asks.try_recv() {
                     self.take_ask(ask)?;
@@ -590,63 +602,6 @@ impl Runner {
             Err(error) => return Err(error),
         }
         Ok(())
-    }
-
-    /// Records how an attempt ended.
-    fn take_end(&mut self, place: Place, ended: Ended) -> Result<(), Left> {
-        let Some(live) = self.live.remove(&place) else { return Ok(()) };
-        self.slot.board.clear(&place);
-        // What the step asked for and did not wait for comes before its end.
-        while !self.is_full()
-            && let Ok(ask) = self.asks.try_recv()
-        {
-            self.take_ask(ask)?;
-        }
-        let now = self.core.time.now();
-        let elapsed_ms = now.since_ms(live.started_at);
-        let (lines, dropped) = live.ctx.take_lines();
-        if !lines.is_empty() {
-            self.push(Logged { place: place.clone(), attempt: live.attempt, lines, dropped }.into())?;
-        }
-        let attempt = live.attempt;
-        let event = match ended {
-            Ended::Succeeded(output) => {
-                // What a child gave has the form that was wanted when it was started.
-                let child = self.state.step(&place).and_then(|step| step.children.get(OF_NODE));
-                let spec = self.registered.definition.graph().step(live.step);
-                let stored = child.map_or(spec.version, |child| child.version);
-                let migrated = self.registered.definition.migrations.output(spec, stored, &output);
-                // What cannot be migrated holds whoever reads it.
-                let (output, version) = match migrated {
-                    Ok(migrated) => (migrated, spec.version),
-                    Err(_) => (output, stored),
-                };
-                StepSucceeded { place, attempt, output, version, elapsed_ms }.into()
-            }
-            Ended::Suspended(waiting) => {
-                let waiting = Waiting { made: live.ctx.take_made(), ..*waiting };
-                StepSuspended { place, attempt, waiting, elapsed_ms }.into()
-            }
-            Ended::Dropped => AttemptLost { place, attempt, reason: self.stop_reason }.into(),
-            Ended::Failed(failure) => {
-                let limits = &self.registered.limits[live.step.0];
-                let then = match self.state.step(&place) {
-                    // A step that was told to stop and says so has not failed.
-                    _ if (self.stop.is_cancelled() || self.core.is_stopping())
-                        && failure.class == crate::workflow::error::ErrorClass::Cancelled =>
-                    {
-                        Then::Stopped
-                    }
-                    Some(step) => after_failure(step, limits, &failure, now, fastrand::f64()),
-                    None => Then::Never,
-                };
-                tracing::warn!(run = %self.slot.key, step = %place, attempt, %failure, ?then, "an attempt failed");
-                let stated = limits.stated();
-                let limits = if stated.is_empty() { serde_json::Value::Null } else { json!(stated) };
-                AttemptFailed { place, attempt, failure, elapsed_ms, then, limits }.into()
-            }
-        };
-        self.push(event)
     }
 
     /// Answers requests from outside. Each is taken together with the event that answers it.

@@ -11,6 +11,7 @@ use stepwell_contract::{
     Fence, MessageId, Name, Payload, PayloadError, Record, RunKey, Seq, Timestamp, WorkerId,
 };
 
+use crate::diagnosis::Diagnosis;
 use crate::run::actor::Actor;
 use crate::run::cut::Cut;
 use crate::run::fork::CopiedEnd;
@@ -19,6 +20,7 @@ use crate::run::output::Shape;
 use crate::run::place::{Path, Place};
 pub use crate::run::reason::{LostReason, PauseReason, ReleaseReason, Then};
 pub use crate::run::record::EventError;
+pub use crate::run::seen::Seen;
 use crate::run::waiting::{ChildEnd, OnClose, Parent, RunEnd, Said, Waiting, WokenBy};
 use crate::workflow::failure::Failure;
 
@@ -163,6 +165,9 @@ events! {
         /// The owner it was taken from, when that one did not give it up.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lost: Option<WorkerId>,
+        /// The version of its code, as its program names it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code_version: Option<String>,
     }
 
     /// The worker gave the run up without an end: nothing to do before `wake_at`, or it shuts down.
@@ -229,6 +234,21 @@ events! {
         /// The limits of the attempt that somebody set, and where each was set; all others are the defaults.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         limits: Value,
+        /// What the engine saw of it.
+        #[serde(default, skip_serializing_if = "Seen::is_empty")]
+        seen: Box<Seen>,
+    }
+
+    /// Why a step failed or was lost, or why the run is held or fails, as far as the evidence told then.
+    Diagnosed = "diagnosed" {
+        /// The step; `None` when it is about the run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<Place>,
+        /// The attempt, where it is about one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempt: Option<u32>,
+        /// The diagnosis.
+        diagnosis: Box<Diagnosis>,
     }
 
     /// An attempt's end was never recorded: its worker died, was fenced off or shut down.

@@ -42,6 +42,7 @@ impl State {
                 | Event::Memoised(_)
                 | Event::StepSuspended(_)
                 | Event::ChildStarted(_)
+                | Event::Diagnosed(_)
                 | Event::Logged(_),
                 Running | Cancelling,
             ) => owned,
@@ -53,6 +54,7 @@ impl State {
                 | Event::Memoised(_)
                 | Event::StepSuspended(_)
                 | Event::ChildStarted(_)
+                | Event::Diagnosed(_)
                 | Event::Logged(_),
                 _,
             ) => false,

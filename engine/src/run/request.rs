@@ -309,7 +309,7 @@ pub fn put_to_rest(
         Request::Pause | Request::Interrupt => true,
     });
     let Some(request) = request else { return Ok(Vec::new()) };
-    let mut events = takeover(state, worker, fence);
+    let mut events = takeover(state, worker, fence, None);
     events.push(match request {
         Request::Cancel | Request::Undo => RunCancelled {}.into(),
         Request::Pause | Request::Interrupt => paused(

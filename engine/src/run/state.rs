@@ -287,7 +287,7 @@ impl State {
     pub fn apply(&mut self, event: &Event, at: Timestamp) -> Result<(), IllegalTransition> {
         self.permit(event)?;
         match event {
-            Event::RunCreated(_) | Event::Logged(_) | Event::RequestRefused(_) => {}
+            Event::RunCreated(_) | Event::Logged(_) | Event::Diagnosed(_) | Event::RequestRefused(_) => {}
             Event::RunTaken(taken) => {
                 // One that is being cancelled stays so through every owner, also when its undoing was held meanwhile.
                 let is_asked = self.undoing.as_ref().is_some_and(|undoing| undoing.failure.is_none());

@@ -27,6 +27,7 @@ impl Event {
             Self::ChildStarted(event) => Some(&event.place),
             Self::ChildEnded(event) => Some(&event.place),
             Self::Logged(event) => Some(&event.place),
+            Self::Diagnosed(event) => event.place.as_ref(),
             Self::RunCreated(_)
             | Self::RunTaken(_)
             | Self::RunReleased(_)

@@ -7,9 +7,12 @@ use crate::run::state::State;
 
 /// The events of a takeover, in order.
 #[must_use]
-pub fn takeover(state: &State, worker: &WorkerId, fence: Fence) -> Vec<Event> {
+pub fn takeover(state: &State, worker: &WorkerId, fence: Fence, code_version: Option<&str>) -> Vec<Event> {
     let lost = state.owner.as_ref().map(|(owner, _)| owner.clone());
-    let mut events = vec![RunTaken { worker: worker.clone(), fence, lost }.into()];
+    let mut events = vec![
+        RunTaken { worker: worker.clone(), fence, lost, code_version: code_version.map(str::to_owned) }
+            .into(),
+    ];
     events.extend(lost_attempts(state, LostReason::Crash));
     events
 }
@@ -52,7 +55,7 @@ mod tests {
         };
         let mut state = State::new(created, NOW);
         let take = |state: &mut State, by, fence| {
-            let events = takeover(state, &worker(by), Fence(fence));
+            let events = takeover(state, &worker(by), Fence(fence), None);
             for event in &events {
                 state.apply(event, NOW).expect("a legal takeover");
             }
@@ -66,7 +69,9 @@ mod tests {
         let lost = |step| -> Event {
             AttemptLost { place: Place::of(name(step)), attempt: 1, reason: LostReason::Crash }.into()
         };
-        let taken = RunTaken { worker: worker("w-2"), fence: Fence(2), lost: Some(worker("w-1")) };
+        let lost_worker = Some(worker("w-1"));
+        let taken =
+            RunTaken { worker: worker("w-2"), fence: Fence(2), lost: lost_worker, code_version: None };
         assert_eq!(take(&mut state, "w-2", 2), [taken.into(), lost("a"), lost("b")]);
         assert_eq!((state.running, state.owner), (0, Some((worker("w-2"), Fence(2)))));
     }

@@ -142,6 +142,7 @@ impl Paper {
             elapsed_ms: 1,
             then: then.clone(),
             limits: serde_json::Value::Null,
+            seen: Box::default(),
         });
         then
     }
@@ -152,7 +153,7 @@ impl Paper {
 }
 
 fn taken(by: &str, fence: u64) -> RunTaken {
-    RunTaken { worker: worker(by), fence: Fence(fence), lost: None }
+    RunTaken { worker: worker(by), fence: Fence(fence), lost: None, code_version: None }
 }
 
 fn at(step: &str) -> Place {
@@ -545,6 +546,7 @@ fn a_step_that_stopped_when_told_is_in_doubt_and_has_used_up_no_attempt() {
             elapsed_ms: 1,
             then,
             limits: serde_json::Value::Null,
+            seen: Box::default(),
         });
     };
     let mut careful = Paper::chain(&[("a", plain().effect(Effect::NotIdempotent))]);

@@ -117,8 +117,13 @@ pub(crate) async fn live(
     let (patience, at_most) = (program.patience, program.at_most);
     let limits: Vec<_> = program.plays.iter().map(|play| play.limits(&program.engine_policy)).collect();
     let name = program.plays.first().map(|play| play.definition.name().to_string()).unwrap_or_default();
-    let options =
-        EngineOptions { threads: 2, poll_ms: 100, step: program.engine_policy, ..EngineOptions::default() };
+    let options = EngineOptions {
+        threads: 2,
+        poll_ms: 100,
+        probes: false,
+        step: program.engine_policy,
+        ..EngineOptions::default()
+    };
     let stop_grace_ms = options.stop_grace_ms;
     let mut builder = Engine::builder(Arc::clone(&stage) as Arc<dyn Backend>);
     for play in &program.plays {
@@ -516,7 +521,7 @@ mod tests {
         let mut state = State::new(created, NOW);
         let worker = WorkerId::new("w").expect("an id");
         let events: [Event; 2] = [
-            RunTaken { worker, fence: Fence(1), lost: None }.into(),
+            RunTaken { worker, fence: Fence(1), lost: None, code_version: None }.into(),
             StepStarted { place: place.clone(), attempt: 1 }.into(),
         ];
         for event in &events {

@@ -313,10 +313,10 @@ fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
     error.source()
 }
 
-struct Known {
+pub(super) struct Known {
     class: ErrorClass,
-    code: &'static str,
-    what: String,
+    pub(super) code: &'static str,
+    pub(super) what: String,
 }
 
 /// `Type => class, code` for errors that have one meaning whatever they hold.
@@ -329,7 +329,7 @@ macro_rules! types {
     };
 }
 
-fn known(error: &(dyn Error + 'static)) -> Option<Known> {
+pub(super) fn known(error: &(dyn Error + 'static)) -> Option<Known> {
     if let Some(error) = error.downcast_ref::<io::Error>() {
         return known_io(error);
     }

@@ -91,6 +91,11 @@ impl Board {
         lock(&self.latest).clone()
     }
 
+    /// The latest word of a step, which counts as not yet read.
+    fn peek(&self, place: &Place) -> Option<Progress> {
+        lock(&self.latest).as_ref().filter(|(of, _)| of == place).map(|(_, progress)| progress.clone())
+    }
+
     /// Takes a step's word away once it has ended.
     pub(crate) fn clear(&self, place: &Place) {
         let mut latest = lock(&self.latest);
@@ -477,6 +482,16 @@ impl StepContext {
 
     pub(crate) fn last_beat(&self) -> Timestamp {
         Timestamp(self.0.beat_at.load(Ordering::Relaxed))
+    }
+
+    /// The cursor that was saved last, as stored.
+    pub(crate) fn saved_cursor(&self) -> Option<Payload> {
+        lock(&self.0.cursor).clone()
+    }
+
+    /// How far the step said it was last.
+    pub(crate) fn last_progress(&self) -> Option<Progress> {
+        self.0.board.peek(&self.0.place)
     }
 
     /// What was reported since the last call.

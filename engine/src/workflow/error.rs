@@ -337,6 +337,10 @@ impl StepError {
         }
     }
 
+    pub(super) fn cause(&self) -> &Cause {
+        &self.0.cause
+    }
+
     pub(super) fn into_parts(self) -> Parts {
         *self.0
     }

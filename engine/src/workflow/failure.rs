@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::classify::{Classified, ClassifiedBy, Classifiers, chain};
 use super::error::{Cause, Disposition, ErrorClass, Parts, StepError};
+use crate::redact::redact;
 
 /// Longest message kept, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 10;
@@ -21,7 +22,8 @@ pub const NAME_BYTES_MAX: usize = 512;
 /// The code of a failure to read what is stored.
 pub const NEEDS_MIGRATION: &str = "needs_migration";
 
-/// How an attempt or a run failed, as stored. Its texts are bounded; what was cut off says so.
+/// How an attempt or a run failed, as stored. Its texts are bounded, what was cut off says so, and what has the form of a
+/// secret is taken out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Failure {
     /// What sort of failure it was.
@@ -145,6 +147,13 @@ impl Failure {
         Self::observed(ErrorClass::Bug, "oversize", message)
     }
 
+    /// The size of an output that was too large, in bytes.
+    pub(crate) fn oversize_bytes(&self) -> Option<u64> {
+        let is_oversize = self.code.as_deref() == Some("oversize");
+        let observed = Some(self).filter(|_| is_oversize && self.classified_by == ClassifiedBy::Observed)?;
+        observed.message.strip_prefix("output of ")?.split(' ').next()?.parse().ok()
+    }
+
     /// What trying again cannot help, by the definition's own rules.
     #[must_use]
     pub fn permanent(code: &str, message: impl Into<String>) -> Self {
@@ -179,7 +188,7 @@ impl Failure {
         Self {
             class: self.class,
             code: self.code.map(name),
-            message: cut(self.message, MESSAGE_BYTES_MAX),
+            message: cut(redact(self.message), MESSAGE_BYTES_MAX),
             chain: fewer(self.chain),
             classified_by: match self.classified_by {
                 ClassifiedBy::Known(what) => ClassifiedBy::Known(name(what)),
@@ -237,7 +246,7 @@ fn fewer(mut entries: Vec<String>) -> Vec<String> {
         let mark = format!("… [cut, {missing} entries]");
         entries.splice(CHAIN_ENTRIES_MAX - 2..CHAIN_ENTRIES_MAX - 2 + missing, [mark]);
     }
-    entries.into_iter().map(|entry| cut(entry, CHAIN_ENTRY_BYTES_MAX)).collect()
+    entries.into_iter().map(|entry| cut(redact(entry), CHAIN_ENTRY_BYTES_MAX)).collect()
 }
 
 /// One line: `class [code]: context, the outermost first: message: sources`. Control characters are escaped, and

@@ -1,0 +1,158 @@
+//! 2xxx: time and limits.
+
+use super::{Entry, Texts};
+
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        code: "SW2001",
+        params: &["limit", "needed"],
+        actions: &["raise_timeout", "split_input", "retry"],
+        english: Texts {
+            title: "The attempt timeout is too short",
+            summary: "Step {step} was stopped by its limit of {limit}; going by earlier successes it needs about {needed}.",
+            cause: "The limit leaves no room for what the step usually takes with such an input.",
+            confirm: "Compare the limit with the durations of successes; every attempt ended at the limit and not before.",
+            fix: "Raise attempt_timeout where it was set, above what the slowest successes take, or give the step less to do at once.",
+        },
+        japanese: Texts {
+            title: "試行の制限時間が短すぎます",
+            summary: "ステップ {step} は制限時間 {limit} で止められました。過去の成功から見て約 {needed} が必要です。",
+            cause: "この入力に通常かかる時間に対して、制限時間に余裕がありません。",
+            confirm: "制限時間を成功時の所要時間と比べてください。どの試行も制限時間ちょうどで終わっています。",
+            fix: "設定元で attempt_timeout を最も遅い成功より長くするか、一度に処理する量を減らしてください。",
+        },
+    },
+    Entry {
+        code: "SW2002",
+        params: &["silent"],
+        actions: &["look_at_wait", "add_call_timeouts", "retry"],
+        english: Texts {
+            title: "The step hangs",
+            summary: "Step {step} gave no sign of life for {silent} and used next to no processor time.",
+            cause: "It waits for something that does not come: an answer, a lock, a channel that nobody serves.",
+            confirm: "See at which cursor, progress or log line the attempts stopped, and what the step waits for right after it.",
+            fix: "Give the call that it waits in a time limit of its own, and release what it waits for.",
+        },
+        japanese: Texts {
+            title: "ステップが止まっています",
+            summary: "ステップ {step} は {silent} の間何の反応もなく、CPU もほとんど使っていません。",
+            cause: "応答、ロック、誰も送らないチャネルなど、来ないものを待っています。",
+            confirm: "試行がどのカーソル、進捗、ログ行で止まったか、その直後に何を待つかを調べてください。",
+            fix: "待っている呼び出しに独自の制限時間を付け、待たれている資源を解放してください。",
+        },
+    },
+    Entry {
+        code: "SW2003",
+        params: &["limit"],
+        actions: &["find_slowdown", "raise_timeout", "retry"],
+        english: Texts {
+            title: "The step was still at work when its time was up",
+            summary: "Step {step} was alive and getting on when its limit of {limit} ran out.",
+            cause: "It was slower than its limit allows, and did not hang.",
+            confirm: "Look at the signs of life up to the end, and compare the pace with that of successes.",
+            fix: "Find what slowed it down, or raise attempt_timeout; save a cursor with checkpoint so that the next attempt goes on from there.",
+        },
+        japanese: Texts {
+            title: "時間切れのときステップはまだ動いていました",
+            summary: "ステップ {step} は、制限時間 {limit} が切れた時点で生きて進んでいました。",
+            cause: "止まっていたのではなく、制限時間に間に合わない遅さでした。",
+            confirm: "最後までの反応を見て、成功時の進み方と比べてください。",
+            fix: "遅くなった原因を探すか、attempt_timeout を延ばしてください。checkpoint でカーソルを保存すれば次の試行はそこから続きます。",
+        },
+    },
+    Entry {
+        code: "SW2004",
+        params: &["blocked"],
+        actions: &["move_blocking_work", "retry"],
+        english: Texts {
+            title: "The step blocks its thread",
+            summary: "Step {step} kept its thread for {blocked} without giving it back.",
+            cause: "A call that does not await, or a long computation, runs in async code; limits and cancellation cannot act meanwhile.",
+            confirm: "Look in the step for std::thread::sleep, blocking file or network calls, locks, and loops without an await.",
+            fix: "Move such work to spawn_blocking, use the async form of the call, or yield within the loop.",
+        },
+        japanese: Texts {
+            title: "ステップがスレッドを占有しています",
+            summary: "ステップ {step} は {blocked} の間スレッドを返しませんでした。",
+            cause: "await しない呼び出しや長い計算が非同期コードの中で動いており、その間は制限時間も取り消しも働きません。",
+            confirm: "std::thread::sleep、同期のファイル操作や通信、ロック、await のないループを探してください。",
+            fix: "その処理を spawn_blocking に移すか、非同期の呼び出しに替えるか、ループの中で yield してください。",
+        },
+    },
+    Entry {
+        code: "SW2005",
+        params: &["other", "spent", "limit"],
+        actions: &["look_at_step", "raise_deadline", "fork"],
+        english: Texts {
+            title: "An earlier step used up the run's deadline",
+            summary: "Step {other} took {spent} of the run's {limit}; nothing was left for {step}.",
+            cause: "The time went to an earlier step, not to the one at which the deadline passed.",
+            confirm: "Compare what each step took with what it usually takes.",
+            fix: "Find out why that step was slow, or raise the run's deadline; then fork the run from the step that was cut off.",
+        },
+        japanese: Texts {
+            title: "前のステップが実行の期限を使い切りました",
+            summary: "実行の期限 {limit} のうち {spent} をステップ {other} が使い、{step} の時間が残りませんでした。",
+            cause: "時間を使ったのは期限切れの時点のステップではなく、前のステップです。",
+            confirm: "各ステップの所要時間を通常の時間と比べてください。",
+            fix: "そのステップが遅かった原因を調べるか実行の期限を延ばし、打ち切られたステップから分岐させてください。",
+        },
+    },
+    Entry {
+        code: "SW2006",
+        params: &["limit", "failures"],
+        actions: &["mend_earlier_failures", "raise_deadline", "retry"],
+        english: Texts {
+            title: "The attempts of the step used up its deadline",
+            summary: "Step {step} used up its deadline of {limit} with {failures} failed attempts and the delays between them.",
+            cause: "The deadline only ended it; what made the earlier attempts fail is the cause.",
+            confirm: "Look at the failures of the attempts before the last.",
+            fix: "Mend what they name. Raise the deadline only if they passed by themselves and more time would have helped.",
+        },
+        japanese: Texts {
+            title: "ステップの試行が期限を使い切りました",
+            summary: "ステップ {step} は失敗した試行 {failures} 回とその間の待ちで期限 {limit} を使い切りました。",
+            cause: "期限は終わらせただけで、原因はそれまでの試行の失敗にあります。",
+            confirm: "最後より前の試行の失敗を見てください。",
+            fix: "それらが示す原因を直してください。自然に収まる失敗で時間があれば済んだ場合だけ期限を延ばしてください。",
+        },
+    },
+    Entry {
+        code: "SW2007",
+        params: &["jump"],
+        actions: &["sync_clock", "retry"],
+        english: Texts {
+            title: "A clock is wrong or has jumped",
+            summary: "The clock behind step {step} is off or has jumped by {jump}.",
+            cause: "A limit or a certificate was judged by a time of day that is not the real one.",
+            confirm: "Compare the clocks of the machines with each other and with a time server; look for a jump in the machine's log.",
+            fix: "Let a time service keep the clock, slewing and not stepping it; then retry.",
+        },
+        japanese: Texts {
+            title: "時計が狂っているか飛びました",
+            summary: "ステップ {step} の背後の時計が {jump} ずれているか飛んでいます。",
+            cause: "期限や証明書が、実際とは違う時刻で判定されました。",
+            confirm: "各マシンの時計を互いに、また時刻サーバーと比べ、マシンのログで時刻の飛びを探してください。",
+            fix: "時刻同期サービスで時計を少しずつ合わせるように設定し、再試行してください。",
+        },
+    },
+    Entry {
+        code: "SW2008",
+        params: &["held", "limit"],
+        actions: &["raise_deadline", "add_workers", "fork"],
+        english: Texts {
+            title: "The run's deadline passed while it waited",
+            summary: "The run waited or was held for {held} of its {limit}.",
+            cause: "The time went while no step ran: the run waited for a worker, a signal or a person.",
+            confirm: "Look in the history at where the run waited and for what.",
+            fix: "Add workers or answer sooner, or let the deadline allow for the wait; then fork the run from where it stood.",
+        },
+        japanese: Texts {
+            title: "待っている間に実行の期限が切れました",
+            summary: "実行は期限 {limit} のうち {held} を待機または保留で過ごしました。",
+            cause: "ステップが動いていない間に時間が過ぎました。ワーカー、シグナル、または人を待っていました。",
+            confirm: "履歴で、どこで何を待ったかを確認してください。",
+            fix: "ワーカーを増やすか早く応答するか、待ち時間を見込んだ期限にし、止まった所から分岐させてください。",
+        },
+    },
+];

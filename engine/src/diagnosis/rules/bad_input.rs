@@ -1,0 +1,70 @@
+//! The input itself is at fault: it fails at once, at the same place, every time.
+
+use crate::diagnosis::compare::{error, same_end, same_input};
+use crate::diagnosis::finding::Finding;
+use crate::diagnosis::seen::{Seen, told_ms};
+use crate::diagnosis::signal::Signal;
+use crate::diagnosis::text::Params;
+use crate::diagnosis::verdict::Confidence;
+use crate::workflow::error::ErrorClass;
+
+/// Successes with other inputs from which on the step is known to work.
+const OTHERS_MIN: u64 = 3;
+
+pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
+    let last = seen.failed()?;
+    let (says, params) = error(last);
+    let refused = matches!(seen.signal, Some((Signal::Status(400 | 422), _)));
+    if last.class == Some(ErrorClass::Validation) || refused {
+        let finding = Finding::new("SW1101", Confidence::High).fact(says, params);
+        return Some(finding);
+    }
+    // Nobody says that it is the input: that it is the same each time, and others pass, says so.
+    let unknown = seen.signal.is_none()
+        && matches!(last.class, Some(ErrorClass::Permanent | ErrorClass::Unclassified) | None);
+    let stats = seen.stats.filter(|stats| stats.count >= OTHERS_MIN)?;
+    let since = seen.failures().next()?.started_at;
+    let meanwhile = stats.last_at.filter(|at| *at >= since)?;
+    if !unknown || !same_end(seen) || !same_input(seen) {
+        return None;
+    }
+    let count = seen.failures().count();
+    let age = told_ms(seen.at.since_ms(meanwhile));
+    Some(
+        Finding::new("SW1101", Confidence::Medium)
+            .fact("same_end", Params::new().with("count", count))
+            .fact("same_input", Params::new())
+            .fact("succeeded_before", Params::new().with("count", stats.count).with("age", age))
+            .fact(says, params),
+    )
+}
+
+#[cfg(test)]
+pub(super) mod fixtures {
+    use crate::diagnosis::evidence::{Dossier, StepStats};
+    use crate::diagnosis::rules::fixtures::*;
+    use crate::workflow::error::ErrorClass;
+    use stepwell_contract::Timestamp;
+
+    fn same(last_at: i64) -> Dossier {
+        words("no tariff for zone 9")
+            .times(3, |attempt| {
+                attempt.input_hash = Some("ab".into());
+                attempt.started_at = Timestamp(1_000);
+            })
+            .stats(StepStats { last_at: Some(Timestamp(last_at)), ..stats(50, 10, 20) })
+    }
+
+    pub(crate) fn positives() -> Specimens {
+        vec![
+            ("SW1101", Dossier::failed(ErrorClass::Validation, None, "total is negative")),
+            ("SW1101", known(ErrorClass::Validation, "http.422", "Unprocessable")),
+            ("SW1101", same(5_000)),
+        ]
+    }
+
+    pub(crate) fn decoys() -> Specimens {
+        // Nobody succeeded since: it may fail for all.
+        vec![("SW9001", same(500)), ("SW9001", words("invalid state of the moon"))]
+    }
+}

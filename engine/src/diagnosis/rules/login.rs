@@ -1,0 +1,72 @@
+//! Credentials are refused: no more, never yet, or nobody knows.
+
+use crate::diagnosis::compare::{error, only_worker};
+use crate::diagnosis::finding::Finding;
+use crate::diagnosis::seen::{Seen, told_ms};
+use crate::diagnosis::signal::Signal;
+use crate::diagnosis::text::Params;
+use crate::diagnosis::verdict::Confidence;
+use crate::workflow::error::ErrorClass;
+
+/// A clock that is off by more than this can make a login be refused, in milliseconds.
+const SKEW_MS: u64 = 60_000;
+
+pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
+    let last = seen.failed()?;
+    let refused = last.class == Some(ErrorClass::Auth)
+        || matches!(seen.signal, Some((Signal::Status(401 | 403 | 407), _)))
+        || last.has_code(&["redis.noauth", "redis.wrongpass", "redis.noperm"]);
+    // Where only one worker is refused, it is that worker's settings and not the credentials' age.
+    if !refused || only_worker(seen).is_some() {
+        return None;
+    }
+    let (says, params) = error(last);
+    let earlier = seen.stats.filter(|stats| stats.count > 0);
+    let neighbours = seen.neighbours.iter().filter(|other| other.succeeded).count();
+    let (code, sure, fact) = match (earlier, seen.stats) {
+        (Some(stats), _) => {
+            let age = stats.last_at.map_or_else(|| "?".to_owned(), |at| told_ms(seen.at.since_ms(at)));
+            let said = Params::new().with("count", stats.count).with("age", age);
+            ("SW5001", Confidence::High, Some(("succeeded_before", said)))
+        }
+        (None, Some(_)) if neighbours == 0 => {
+            ("SW5002", Confidence::High, Some(("never_succeeded", Params::new())))
+        }
+        _ => ("SW5003", Confidence::Medium, None),
+    };
+    let offset = seen.clock_offset_ms();
+    Some(
+        Finding::new(code, sure)
+            .with("what", seen.what())
+            .fact_if(fact)
+            .fact(says, params)
+            .infer_if(offset > SKEW_MS, "clock_and_login", Params::new().with("offset", told_ms(offset)))
+            .action_if(offset > SKEW_MS, "sync_clock"),
+    )
+}
+
+#[cfg(test)]
+pub(super) mod fixtures {
+    use crate::diagnosis::evidence::{Dossier, StepStats};
+    use crate::diagnosis::rules::fixtures::*;
+    use crate::workflow::error::ErrorClass;
+    use stepwell_contract::Timestamp;
+
+    pub(crate) fn positives() -> Specimens {
+        let refused = || known(ErrorClass::Auth, "http.401", "Unauthorized");
+        let before = StepStats { last_at: Some(Timestamp(1)), ..stats(12, 100, 200) };
+        vec![
+            ("SW5001", refused().stats(before)),
+            ("SW5002", refused().stats(StepStats::default())),
+            ("SW5003", refused()),
+            ("SW5003", Dossier::failed(ErrorClass::Auth, None, "key expired")),
+        ]
+    }
+
+    pub(crate) fn decoys() -> Specimens {
+        vec![
+            ("SW9001", words("401 orders were not authorised by the warehouse")),
+            ("SW3003", known(ErrorClass::Config, "io.permission_denied", "Permission denied")),
+        ]
+    }
+}

@@ -1,0 +1,43 @@
+//! A file is not there, in a folder that is.
+
+use crate::diagnosis::compare::error;
+use crate::diagnosis::finding::Finding;
+use crate::diagnosis::seen::Seen;
+use crate::diagnosis::signal::Signal;
+use crate::diagnosis::text::Params;
+
+pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
+    let by = seen.says(Signal::NotFound)?;
+    let (says, params) = error(seen.last()?);
+    let state = seen.path_state();
+    let absent = state.as_ref().is_some_and(|state| state.found.is_none());
+    let there_now = state.as_ref().is_some_and(|state| state.found.is_some());
+    let finding = Finding::new("SW3001", seen.sure(by, absent)).with("what", seen.path());
+    let looked = state.map(|state| {
+        (if absent { "path_missing" } else { "path_there" }, Params::new().with("path", state.path))
+    });
+    Some(finding.fact_if(looked).fact(says, params).infer_if(there_now, "now_there", Params::new()).known_by(by))
+}
+
+#[cfg(test)]
+pub(super) mod fixtures {
+    use crate::diagnosis::rules::fixtures::*;
+    use crate::workflow::error::ErrorClass;
+
+    pub(crate) fn positives() -> Specimens {
+        let missing = || known(ErrorClass::Permanent, "io.not_found", "No such file or directory");
+        vec![
+            ("SW3001", missing().fact(path("/data/a.csv", None, "/data", &[]))),
+            ("SW3001", missing()),
+            ("SW3001", missing().fact(path("/data/a.csv", Some(folder("/data/a.csv")), "/data", &[]))),
+            ("SW3001", words("load: No such file or directory (os error 2)")),
+        ]
+    }
+
+    pub(crate) fn decoys() -> Specimens {
+        vec![
+            ("SW9001", known(ErrorClass::Permanent, "http.404", "order not found")),
+            ("SW9001", words("customer not found")),
+        ]
+    }
+}

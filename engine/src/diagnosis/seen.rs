@@ -1,0 +1,226 @@
+//! A case with what many rules ask of it, found out once.
+
+use std::ops::Deref;
+
+use crate::diagnosis::evidence::{
+    AttemptEnd, AttemptRecord, Case, Endpoint, EndpointAnswer, EnvironmentFact, FileKind, PathState,
+};
+use crate::diagnosis::finding::Finding;
+use crate::diagnosis::signal::{self, By, Signal};
+use crate::diagnosis::text::Params;
+use crate::diagnosis::verdict::Confidence;
+use crate::run::event::LostReason;
+use crate::workflow::error::ErrorClass;
+
+/// Most attempts that are compared, counted from the latest.
+const ATTEMPTS_MAX: usize = 32;
+
+/// A case, read once.
+#[derive(Debug)]
+pub(crate) struct Seen<'a> {
+    case: Case<'a>,
+    /// What the error of the latest attempt says it is.
+    pub(crate) signal: Option<(Signal, By)>,
+    /// What it named and was tried: an endpoint, and how it answers now.
+    pub(crate) endpoint: Option<(Endpoint, Option<EndpointAnswer>)>,
+}
+
+impl<'a> Deref for Seen<'a> {
+    type Target = Case<'a>;
+
+    fn deref(&self) -> &Case<'a> {
+        &self.case
+    }
+}
+
+impl<'a> Seen<'a> {
+    pub(crate) fn new(mut case: Case<'a>) -> Self {
+        case.attempts = &case.attempts[case.attempts.len().saturating_sub(ATTEMPTS_MAX)..];
+        let signal = case.failed().and_then(signal::of);
+        Self { signal, endpoint: endpoint(&case), case }
+    }
+
+    /// How the signal is known, if it is this one.
+    pub(crate) fn says(&self, wanted: Signal) -> Option<By> {
+        self.signal.filter(|(signal, _)| *signal == wanted).map(|(_, by)| by)
+    }
+
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self.signal {
+            Some((Signal::Status(status), _)) => Some(status),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn answer(&self) -> Option<EndpointAnswer> {
+        self.endpoint.as_ref().and_then(|(_, answer)| *answer)
+    }
+
+    /// What the failure is about, in a few words: a path, an endpoint, or the error itself.
+    pub(crate) fn what(&self) -> String {
+        if let Some((endpoint, _)) = &self.endpoint {
+            return endpoint.to_string();
+        }
+        self.error_text()
+    }
+
+    /// The path that it is about, or the error itself.
+    pub(crate) fn path(&self) -> String {
+        let of_facts = self.facts().find_map(|fact| match fact {
+            EnvironmentFact::Path { path, .. }
+            | EnvironmentFact::Space { path, .. }
+            | EnvironmentFact::ReadOnlyMount { path, .. }
+            | EnvironmentFact::NameLength { path, .. } => Some(path.clone()),
+            _ => None,
+        });
+        let of_error = || self.last().and_then(|last| last.field("path")).map(str::to_owned);
+        of_facts.or_else(of_error).unwrap_or_else(|| self.error_text())
+    }
+
+    fn error_text(&self) -> String {
+        self.last().map(|last| last.message.as_str()).unwrap_or_default().to_owned()
+    }
+
+    /// The attempts that failed, oldest first.
+    pub(crate) fn failures(&self) -> impl DoubleEndedIterator<Item = &'a AttemptRecord> + use<'a> {
+        self.case.attempts.iter().filter(|attempt| attempt.ended == AttemptEnd::Failed)
+    }
+
+    /// The attempts that a dead worker left behind, oldest first.
+    pub(crate) fn crashes(&self) -> impl DoubleEndedIterator<Item = &'a AttemptRecord> + use<'a> {
+        self.case.attempts.iter().filter(|attempt| attempt.ended == AttemptEnd::Lost(LostReason::Crash))
+    }
+
+    /// The latest attempt, when the engine itself ended it for this limit of time.
+    pub(crate) fn ran_out(&self, code: &str) -> Option<&'a AttemptRecord> {
+        self.failed().filter(|last| last.class == Some(ErrorClass::Timeout) && last.observed() == Some(code))
+    }
+
+    /// Whether others that need the same endpoint succeeded since the first of these attempts began.
+    pub(crate) fn neighbours_succeeded(&self) -> usize {
+        let since = self.case.attempts.first().map(|first| first.started_at);
+        let meanwhile = |at| since.is_none_or(|since| at >= since);
+        self.case.neighbours.iter().filter(|other| other.succeeded && meanwhile(other.at)).count()
+    }
+
+    /// How far the clock is off by the largest measure there is, in milliseconds.
+    pub(crate) fn clock_offset_ms(&self) -> u64 {
+        let offsets = self.facts().filter_map(|fact| match fact {
+            EnvironmentFact::ClockOffset { offset_ms } => Some(offset_ms.unsigned_abs()),
+            _ => None,
+        });
+        offsets.max().unwrap_or(0)
+    }
+
+    /// The most sure a rule may be of what the error says: words alone prove nothing.
+    pub(crate) fn sure(&self, by: By, proven: bool) -> Confidence {
+        match (by, proven) {
+            (By::Code, true) => Confidence::High,
+            (By::Code, false) | (By::Words, true) => Confidence::Medium,
+            (By::Words, false) => Confidence::Low,
+        }
+    }
+}
+
+impl Finding {
+    /// With what the endpoint answers now, and what that means.
+    pub(crate) fn endpoint_now(self, seen: &Seen<'_>) -> Self {
+        let Some((endpoint, Some(answer))) = &seen.endpoint else { return self };
+        let says = match answer {
+            EndpointAnswer::Accepts => "endpoint_accepts",
+            EndpointAnswer::Refuses => "endpoint_refuses",
+            EndpointAnswer::TimesOut => "endpoint_times_out",
+            EndpointAnswer::Unreachable => "endpoint_unreachable",
+            EndpointAnswer::DoesNotResolve => "endpoint_unknown",
+        };
+        self.fact(says, Params::new().with("endpoint", endpoint))
+    }
+
+    /// With the mark that it rests on words, where it does.
+    pub(crate) fn known_by(self, by: By) -> Self {
+        self.infer_if(by == By::Words, "by_words", Params::new())
+    }
+}
+
+fn endpoint(case: &Case<'_>) -> Option<(Endpoint, Option<EndpointAnswer>)> {
+    let tried = case.facts().find_map(|fact| match fact {
+        EnvironmentFact::Endpoint { endpoint, answer, .. } => Some((endpoint.clone(), Some(*answer))),
+        _ => None,
+    });
+    let named = || {
+        let last = case.last()?;
+        let host = last.field("host")?.to_owned();
+        Some((Endpoint { host, port: last.field("port").and_then(|port| port.parse().ok()) }, None))
+    };
+    tried.or_else(named)
+}
+
+/// What is known of the path in question.
+#[derive(Debug)]
+pub(crate) struct PathSeen<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) found: Option<&'a PathState>,
+    pub(crate) parent: Option<&'a PathState>,
+    pub(crate) uid: Option<u32>,
+    pub(crate) similar: &'a [String],
+}
+
+impl<'a> Seen<'a> {
+    pub(crate) fn path_state(&self) -> Option<PathSeen<'a>> {
+        self.facts().find_map(|fact| match fact {
+            EnvironmentFact::Path { path, found, parent, uid, similar } => {
+                Some(PathSeen { path, found: found.as_ref(), parent: parent.as_ref(), uid: *uid, similar })
+            }
+            _ => None,
+        })
+    }
+
+    pub(crate) fn read_only_mount(&self) -> Option<(&'a str, &'a str)> {
+        self.facts().find_map(|fact| match fact {
+            EnvironmentFact::ReadOnlyMount { path, mount } => Some((path.as_str(), mount.as_str())),
+            _ => None,
+        })
+    }
+}
+
+impl PathSeen<'_> {
+    /// Whether the folder that should hold it is not there either.
+    pub(crate) fn folder_is_missing(&self) -> bool {
+        let folder = self.path.trim_end_matches('/').rsplit_once('/').map(|(folder, _)| folder);
+        match (folder, self.parent) {
+            (Some(folder), Some(parent)) => {
+                parent.path.trim_end_matches('/') != folder.trim_end_matches('/')
+                    || parent.kind != FileKind::Folder
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A duration for people: two units at most, the same in every language.
+pub(crate) fn told_ms(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => tenths(ms, 1_000, "s"),
+        60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1_000),
+        3_600_000..172_800_000 => format!("{} h {} min", ms / 3_600_000, ms % 3_600_000 / 60_000),
+        _ => format!("{} d {} h", ms / 86_400_000, ms % 86_400_000 / 3_600_000),
+    }
+}
+
+/// A size for people.
+pub(crate) fn told_bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_024 => format!("{bytes} B"),
+        1_024..1_048_576 => tenths(bytes, 1_024, "KiB"),
+        1_048_576..1_073_741_824 => tenths(bytes, 1_048_576, "MiB"),
+        _ => tenths(bytes, 1_073_741_824, "GiB"),
+    }
+}
+
+fn tenths(value: u64, unit: u64, name: &str) -> String {
+    match (value / unit, value % unit * 10 / unit) {
+        (whole, 0) => format!("{whole} {name}"),
+        (whole, tenth) => format!("{whole}.{tenth} {name}"),
+    }
+}

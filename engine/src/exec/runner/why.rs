@@ -1,0 +1,326 @@
+//! Says why: gathers what bears on a failure when nothing more follows from it by itself, and records the diagnosis behind it,
+//! in the same write.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use stepwell_contract::{BackendError, Clock, Name, Query, Record, RunKey, Seq, Status, Timestamp};
+
+use crate::diagnosis::evidence::{
+    AttemptRecord, Case, LostWorker, Relation, Relative, RunFacts, StepFacts, StepStats, UnreadValue,
+};
+use crate::diagnosis::{Diagnosis, diagnose};
+use crate::exec::core::{Core, Registered};
+use crate::exec::load::Pages;
+use crate::exec::runner::{Left, Runner};
+use crate::exec::stats;
+use crate::run::decide::Rest;
+use crate::run::event::{Diagnosed, PauseReason, Then};
+use crate::run::ledger::Ledger;
+use crate::run::place::Place;
+use crate::run::spent::Spent;
+use crate::run::state::{StepState, StepStatus};
+use crate::run::waiting::ChildEnd;
+use crate::workflow::failure::Failure;
+use crate::workflow::nearest::nearest;
+
+/// Most diagnoses of steps that fail while a worker has the run: of a map with thousands of items that all fail, the first
+/// ones tell.
+pub(super) const DIAGNOSES_MAX: usize = 16;
+/// Longest time for reading journals, in milliseconds: what is not read by then is missing in the evidence.
+const READ_MS: u64 = 100;
+/// Most records of the run's own journal that are read, the latest ones.
+const RECORDS_MAX: u64 = 10_000;
+/// How many runs that have succeeded are looked at where this process knows no success of the step.
+const PAST_RUNS: usize = 3;
+
+/// What the journals tell of a failure.
+struct Read {
+    attempts: Vec<AttemptRecord>,
+    spent: Spent,
+    past: Option<StepStats>,
+}
+
+impl Runner {
+    /// Records why a step has failed for good or an attempt was lost, directly behind the event that says so.
+    pub(super) async fn explain_step(
+        &mut self,
+        place: &Place,
+        lost: Option<&LostWorker>,
+    ) -> Result<(), Left> {
+        if self.explained.len() >= DIAGNOSES_MAX {
+            return Ok(());
+        }
+        let attempt = self.state.step(place).map(|step| step.attempt);
+        let diagnosis = self.judge(Some(place), lost, None).await;
+        self.record_why(Some(place), attempt, diagnosis)
+    }
+
+    /// Records why the run is held or fails, unless that was said with the step that it is about.
+    pub(super) async fn explain_rest(&mut self, rest: &Rest) -> Result<(), Left> {
+        let (place, failure) = match rest {
+            Rest::Fail { place, failure } => (place.clone(), Some(failure)),
+            // The definition at hand does not have a step of the run: that step is what it is about, not an attempt of it.
+            Rest::Pause { reason: PauseReason::DefinitionChanged, failure, .. } => {
+                let missing = self.missing_step();
+                let failure = failure.as_ref().filter(|_| missing.is_none());
+                (missing, failure)
+            }
+            Rest::Pause { reason, place, failure, .. } if is_trouble(*reason) => {
+                (place.clone(), failure.as_ref())
+            }
+            Rest::Pause { .. } | Rest::Succeed { .. } | Rest::Cancel => return Ok(()),
+        };
+        let attempt = place.as_ref().and_then(|place| self.state.step(place)).map(|step| step.attempt);
+        let is_said =
+            place.clone().is_some_and(|place| self.explained.contains(&(place, attempt.unwrap_or(0))));
+        if is_said || self.state.ending.is_some() {
+            return Ok(());
+        }
+        let diagnosis = self.judge(place.as_ref(), None, failure).await;
+        self.record_why(place.as_ref(), attempt, diagnosis)
+    }
+
+    /// A step that the run has begun and the definition at hand does not have.
+    fn missing_step(&self) -> Option<Place> {
+        let graph = self.registered.definition.graph();
+        self.state.places().map(|(place, _)| place).find(|place| graph.find(&place.step).is_none())
+    }
+
+    fn record_why(
+        &mut self,
+        place: Option<&Place>,
+        attempt: Option<u32>,
+        diagnosis: Diagnosis,
+    ) -> Result<(), Left> {
+        let (code, summary) = (&diagnosis.code, &diagnosis.summary);
+        tracing::warn!(run = %self.slot.key, step = place.map(tracing::field::display), code, "{summary}");
+        if let Some(place) = place {
+            self.explained.insert((place.clone(), attempt.unwrap_or(0)));
+        }
+        self.push(Diagnosed { place: place.cloned(), attempt, diagnosis: Box::new(diagnosis) }.into())
+    }
+
+    /// Makes a case of what is known, and judges it. `failure` is of the run, where no attempt has it.
+    async fn judge(
+        &mut self,
+        place: Option<&Place>,
+        lost: Option<&LostWorker>,
+        failure: Option<&Failure>,
+    ) -> Diagnosis {
+        let core = Arc::clone(&self.core);
+        let now = core.time.now();
+        let wants_past = lost.is_none() && self.state.status == Status::Running;
+        let Read { mut attempts, spent, past } = self.read(place.filter(|_| wants_past), place).await;
+        let index = place.and_then(|place| self.registered.definition.graph().find(&place.step));
+        let own = index.and_then(|step| {
+            self.registered.successes.of(step, core.worker.as_str(), core.witness.code_version())
+        });
+        let usual = own.or(past);
+        let state = place.and_then(|place| self.state.step(place));
+        // A failure that no attempt has is the whole run's, or was found before any attempt.
+        let is_of_attempt = state.is_some_and(|state| state.status == StepStatus::Failed);
+        if let Some(failure) = failure.filter(|_| !is_of_attempt) {
+            attempts.push(AttemptRecord {
+                attempt: 0,
+                class: Some(failure.class),
+                classified_by: failure.classified_by.clone(),
+                code: failure.code.clone(),
+                message: failure.message.clone(),
+                started_at: now,
+                ended_at: Some(now),
+                ..AttemptRecord::default()
+            });
+        }
+        let run = self.run_facts(&spent, place, now);
+        let step = place.map(|place| self.step_facts(place, state));
+        let of_last = attempts.last().map(|last| last.environment.as_slice()).unwrap_or_default();
+        let neighbours = core.lately.at(of_last, now);
+        let unread = state
+            .and_then(|state| state.failure.as_ref())
+            .or(failure)
+            .filter(|failure| failure.is_unread())
+            .map(unread_value);
+        let case = Case {
+            step: step.as_ref(),
+            attempts: &attempts,
+            stats: usual.as_ref(),
+            neighbours: &neighbours,
+            lost_worker: lost,
+            unread: unread.as_ref(),
+            ..Case::new(&run, now)
+        };
+        diagnose(&case, &core.rules)
+    }
+
+    /// Reads what journals tell, as far as time allows: of the step at `place`, and of its successes in past runs.
+    async fn read(&mut self, past_of: Option<&Place>, place: Option<&Place>) -> Read {
+        let (core, slot) = (Arc::clone(&self.core), Arc::clone(&self.slot));
+        let registered = Arc::clone(&self.registered);
+        let upto = self.state.last_seq.0;
+        let owner = self.state.owner.clone();
+        let mut ledger = place.map(|place| Ledger::at(place.clone()).owned_by(owner));
+        let (mut spent, mut past) = (Spent::default(), None);
+        let reading = async {
+            let from = Seq(upto.saturating_sub(RECORDS_MAX).max(Seq::FIRST.0));
+            let mut pages = Pages::new(core.backend.as_ref(), &slot.key, from);
+            while let Some(page) = pages.next().await? {
+                ledger.iter_mut().for_each(|ledger| ledger.add(&page));
+                spent.add(&page);
+            }
+            if let Some(place) = past_of {
+                past = successes(&core, &registered, &slot.key, place).await?;
+            }
+            Ok::<(), BackendError>(())
+        };
+        let limit = core.time.pause(Duration::from_millis(READ_MS));
+        match select(Box::pin(reading), Box::pin(limit)).await {
+            Either::Left((Ok(()), _)) => {}
+            Either::Left((Err(error), _)) => {
+                tracing::debug!(run = %slot.key, %error, "evidence could not be read");
+            }
+            Either::Right(((), _)) => tracing::debug!(run = %slot.key, "evidence takes long to read"),
+        }
+        // What is about to be written is known already.
+        let pending: &[Record] = &self.pending.append;
+        ledger.iter_mut().for_each(|ledger| ledger.add(pending));
+        spent.add(pending);
+        Read { attempts: ledger.map(Ledger::attempts).unwrap_or_default(), spent, past }
+    }
+
+    fn run_facts(&self, spent: &Spent, place: Option<&Place>, now: Timestamp) -> RunFacts {
+        let (state, key) = (&self.state, &self.slot.key);
+        let (graph, worker) = (self.registered.definition.graph(), self.core.worker.as_str());
+        let mut steps = spent.steps();
+        for step in &mut steps {
+            let index = graph.steps.iter().position(|known| known.name.as_str() == step.step);
+            let index = index.map(crate::workflow::graph::StepIndex);
+            let usual = index.and_then(|index| self.registered.successes.of(index, worker, None));
+            step.usual_ms = usual.map(|usual| usual.median_ms);
+        }
+        RunFacts {
+            tenant: key.tenant.to_string(),
+            run: key.run.to_string(),
+            workflow: state.created.workflow.to_string(),
+            version: state.workflow_version,
+            created_at: state.created_at,
+            deadline_at: state.deadline_at,
+            cancelled: spent.cancelled().cloned(),
+            spent: steps,
+            held_ms: spent.held_ms(now),
+            relatives: place.and_then(|place| state.step(place)).map(children).unwrap_or_default(),
+        }
+    }
+
+    fn step_facts(&self, place: &Place, state: Option<&StepState>) -> StepFacts {
+        let graph = self.registered.definition.graph();
+        let index = graph.find(&place.step);
+        let known: Vec<String> = match index {
+            Some(_) => Vec::new(),
+            None => graph.steps.iter().map(|step| step.name.to_string()).collect(),
+        };
+        let item: String = place.item.numbers().iter().map(|nth| format!("[{nth}]")).collect();
+        StepFacts {
+            step: place.step.to_string(),
+            item,
+            limits: index.map(|index| self.registered.limits[index.0]),
+            began_at: state.map(|state| state.began_at),
+            crashes: state.map_or(0, |state| state.crashes),
+            registered: Some(index.is_some()),
+            nearest: match index {
+                Some(_) => None,
+                None => nearest(place.step.as_str(), graph.steps.iter().map(|step| &step.name))
+                    .map(Name::to_string),
+            },
+            known,
+            will_retry: state.is_some_and(|state| {
+                matches!(state.status, StepStatus::Interrupted(_) | StepStatus::Backoff(_))
+            }),
+        }
+    }
+}
+
+/// Successes of a step in the latest runs of its workflow, where this process has seen none.
+async fn successes(
+    core: &Core,
+    registered: &Registered,
+    key: &RunKey,
+    place: &Place,
+) -> Result<Option<StepStats>, BackendError> {
+    let step = registered.definition.graph().find(&place.step);
+    if !place.item.is_root() || step.is_none_or(|step| registered.successes.has_any(step)) {
+        return Ok(None);
+    }
+    let query = Query {
+        tenant: Some(key.tenant.clone()),
+        workflow: Some(registered.definition.name().clone()),
+        statuses: vec![Status::Succeeded],
+        ..Query::default()
+    };
+    let mut attempts = Vec::new();
+    for head in core.backend.scan(&query, None, PAST_RUNS).await?.items {
+        let mut ledger = Ledger::at(place.clone());
+        // Of a run that is longer than a page the later part is passed over.
+        if let Some(page) = Pages::new(core.backend.as_ref(), &head.key, Seq::FIRST).next().await? {
+            ledger.add(&page);
+        }
+        attempts.extend(ledger.attempts());
+    }
+    Ok(stats::of_attempts(&attempts))
+}
+
+/// Whether the run is held because something went wrong.
+fn is_trouble(reason: PauseReason) -> bool {
+    match reason {
+        PauseReason::Exhausted
+        | PauseReason::NeedsAttention
+        | PauseReason::InDoubt
+        | PauseReason::Quarantined
+        | PauseReason::DefinitionChanged
+        | PauseReason::NeedsMigration => true,
+        PauseReason::Requested | PauseReason::Interrupted | PauseReason::QueueWait => false,
+    }
+}
+
+/// Whether nothing more follows from a failed attempt by itself.
+pub(super) fn is_for_good(then: &Then) -> bool {
+    match then {
+        Then::Exhausted(_) | Then::Never => true,
+        Then::RetryAt(_) | Then::Stopped => false,
+    }
+}
+
+/// The children of a step that have ended without a result.
+fn children(step: &StepState) -> Vec<Relative> {
+    let ended = step.children.values().filter_map(|child| Some((child, child.ended.as_ref()?)));
+    ended
+        .filter_map(|(child, ended)| {
+            let (ended, class, summary) = match ended {
+                ChildEnd::Succeeded { .. } => return None,
+                ChildEnd::Failed { failure } => ("failed", Some(failure.class), failure.message.clone()),
+                ChildEnd::Cancelled => ("cancelled", None, String::new()),
+            };
+            Some(Relative {
+                relation: Relation::Child,
+                run: child.run.run.to_string(),
+                step: None,
+                ended: ended.to_owned(),
+                ended_at: None,
+                class,
+                code: None,
+                summary,
+            })
+        })
+        .collect()
+}
+
+/// What the engine said of a stored value that it could not read, in its parts.
+fn unread_value(failure: &Failure) -> UnreadValue {
+    match failure.message.split_once(" does not fit its type: ") {
+        Some((what, detail)) => {
+            UnreadValue { what: what.to_owned(), detail: detail.to_owned(), ..UnreadValue::default() }
+        }
+        None => UnreadValue { what: failure.message.clone(), ..UnreadValue::default() },
+    }
+}

@@ -1,0 +1,147 @@
+//! Sees how an attempt failed: gathers what is kept with the failure, at the moment of it and never before.
+//!
+//! What it costs the success path is one load of a number that the keeper keeps.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest, Sha256};
+use stepwell_contract::{Clock, Payload, Timestamp};
+use tokio::runtime::Handle;
+
+use crate::clock::StoreTime;
+use crate::diagnosis::evidence::{EnvironmentFact, ErrorLink};
+use crate::exec::panics::Panicked;
+use crate::exec::probe::Probe;
+use crate::exec::probe::targets::targets;
+use crate::exec::{pool, process};
+use crate::redact::redact;
+use crate::run::notes::within;
+use crate::run::seen::{CURSOR_BYTES_MAX, Seen};
+use crate::workflow::context::StepContext;
+use crate::workflow::error::ErrorClass;
+use crate::workflow::failure::Failure;
+
+/// A process that used less than this share of the time was idle, whoever else ran: one part in so many.
+const IDLE_SHARE: u64 = 20;
+
+/// A difference between this machine's clock and the store's that is worth telling, in milliseconds.
+const CLOCK_OFFSET_MS: i64 = 100;
+
+/// Sees how attempts fail.
+#[derive(Debug)]
+pub(crate) struct Witness {
+    host: Option<String>,
+    pid: u32,
+    code_version: Option<String>,
+    /// `None` when it is not to look around.
+    probe: Option<Probe>,
+    /// Processor time of the process as of the keeper's last look, in milliseconds.
+    cpu_ms: AtomicU64,
+}
+
+/// What was noted as an attempt began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Began {
+    at: Timestamp,
+    cpu_ms: u64,
+    /// Whether no other run was under way in this process.
+    is_alone: bool,
+}
+
+/// What only the place where it failed can tell.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) chain: Vec<ErrorLink>,
+    pub(crate) panic: Option<Panicked>,
+}
+
+impl Witness {
+    pub(crate) fn new(code_version: Option<String>, probes: bool, io: Handle) -> Self {
+        let cpu_ms = AtomicU64::new(process::cpu_ms().unwrap_or(0));
+        let probe = probes.then(|| Probe::new(io));
+        Self { host: process::host(), pid: std::process::id(), code_version, probe, cpu_ms }
+    }
+
+    pub(crate) fn code_version(&self) -> Option<&str> {
+        self.code_version.as_deref()
+    }
+
+    /// Keeps the processor time; the keeper calls it some ten times a second.
+    pub(crate) fn look(&self) {
+        self.cpu_ms.store(process::cpu_ms().unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub(crate) fn begin(&self, ctx: &StepContext, is_alone: bool) -> Began {
+        Began { at: ctx.last_beat(), cpu_ms: self.cpu_ms.load(Ordering::Relaxed), is_alone }
+    }
+
+    /// What there is to see of an attempt that has just failed. On the thread on which it failed.
+    pub(crate) async fn see(
+        &self,
+        failure: &Failure,
+        told: Told,
+        ctx: &StepContext,
+        input: &Payload,
+        began: Began,
+        time: &StoreTime,
+    ) -> Seen {
+        // First what changes with time and thread.
+        let cpu_ms = self.used_ms(began, time.now().since_ms(began.at));
+        let (blocked_ms, rss_peak_bytes) = (pool::blocked_ms(), process::memory().1);
+        let environment = self.look_around(failure, &told.chain, time).await;
+        let text = input.text();
+        let (panic_at, backtrace) = match &told.panic {
+            Some(panic) => (Some(panic.place.clone()), panic.backtrace().map(redact)),
+            None => (None, None),
+        };
+        let cursor = ctx.saved_cursor().map(|cursor| redact(cursor.text().to_owned()));
+        Seen {
+            host: self.host.clone(),
+            pid: Some(self.pid),
+            code_version: self.code_version.clone(),
+            input_bytes: Some(text.len() as u64),
+            input_hash: Some(digest(text)),
+            output_bytes: failure.oversize_bytes(),
+            chain: told.chain,
+            panic_at,
+            backtrace,
+            cursor: cursor.map(|cursor| within(cursor, CURSOR_BYTES_MAX)),
+            progress: ctx.last_progress(),
+            sign_of_life_at: Some(ctx.last_beat()).filter(|beat| *beat > began.at),
+            cpu_ms,
+            blocked_ms,
+            rss_peak_bytes,
+            environment,
+        }
+        .bounded()
+    }
+
+    async fn look_around(
+        &self,
+        failure: &Failure,
+        chain: &[ErrorLink],
+        time: &StoreTime,
+    ) -> Vec<EnvironmentFact> {
+        let Some(probe) = &self.probe else { return Vec::new() };
+        if failure.class == ErrorClass::Cancelled {
+            return Vec::new();
+        }
+        let mut facts = probe.look(targets(failure, chain)).await;
+        let offset_ms = time.ahead_of_store_ms();
+        if offset_ms.abs() >= CLOCK_OFFSET_MS {
+            facts.push(EnvironmentFact::ClockOffset { offset_ms });
+        }
+        facts
+    }
+
+    /// Processor time since then, where it says something of the attempt: nobody else can have used it, or it is next to none.
+    fn used_ms(&self, began: Began, elapsed_ms: u64) -> Option<u64> {
+        let used_ms = process::cpu_ms()?.saturating_sub(began.cpu_ms);
+        (began.is_alone || used_ms < elapsed_ms / IDLE_SHARE).then_some(used_ms)
+    }
+}
+
+/// The first 16 digits of the SHA-256 of a text.
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

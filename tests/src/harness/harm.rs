@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use crate::process::{Signal, Watched};
+use crate::wait::wait_for;
 
 /// How often processes were harmed, and how.
 #[derive(Debug, Default, Clone, Copy)]
@@ -60,41 +61,6 @@ impl Victim {
         Self { process, wake_at: None }
     }
 
-    /// Harms it, unless it sleeps.
-    ///
-    /// # Errors
-    /// When it does not end within `patience` of being told to.
-    pub fn strike(
-        &mut self,
-        random: &mut Rng,
-        lease_ms: u64,
-        patience: Duration,
-        harm: &mut Harm,
-    ) -> Result<Blow, String> {
-        if self.wake_at.is_some() {
-            return Ok(Blow::Asleep);
-        }
-        match random.u32(..10) {
-            0 => {
-                self.process.signal(Signal::STOP);
-                let rest = random.u64(lease_ms / 2..lease_ms * 5 / 2);
-                self.wake_at = Some(Instant::now() + Duration::from_millis(rest));
-                harm.paused += 1;
-                Ok(Blow::Asleep)
-            }
-            1 | 2 => {
-                self.process.signal(Signal::TERM);
-                harm.terminated += 1;
-                self.process.wait(patience).map(Blow::Ended)
-            }
-            _ => {
-                self.process.kill();
-                harm.killed += 1;
-                Ok(Blow::Killed)
-            }
-        }
-    }
-
     /// Wakes it when its time has come.
     pub fn wake_when_due(&mut self) {
         if self.wake_at.is_some_and(|at| at <= Instant::now()) {
@@ -106,6 +72,51 @@ impl Victim {
     pub fn wake(&mut self) {
         if self.wake_at.take().is_some() {
             self.process.signal(Signal::CONT);
+        }
+    }
+}
+
+/// Harms the `nth` of the team, unless it sleeps.
+///
+/// # Errors
+/// When it does not end within `patience` of being told to.
+pub fn strike(
+    team: &mut [Victim],
+    nth: usize,
+    random: &mut Rng,
+    lease_ms: u64,
+    patience: Duration,
+    harm: &mut Harm,
+) -> Result<Blow, String> {
+    let victim = &mut team[nth];
+    if victim.wake_at.is_some() {
+        return Ok(Blow::Asleep);
+    }
+    match random.u32(..10) {
+        0 => {
+            victim.process.signal(Signal::STOP);
+            let rest = random.u64(lease_ms / 2..lease_ms * 5 / 2);
+            victim.wake_at = Some(Instant::now() + Duration::from_millis(rest));
+            harm.paused += 1;
+            Ok(Blow::Asleep)
+        }
+        1 | 2 => {
+            victim.process.signal(Signal::TERM);
+            harm.terminated += 1;
+            // It may have to wait for a lock on a file that one who sleeps holds.
+            let ended = wait_for("the end of the process", patience, || {
+                team.iter_mut().for_each(Victim::wake_when_due);
+                team[nth].process.ended()
+            });
+            ended.map(Blow::Ended).map_err(|late| {
+                let words = team[nth].process.last_words();
+                format!("{late} of being told to stop; it said: {words}")
+            })
+        }
+        _ => {
+            victim.process.kill();
+            harm.killed += 1;
+            Ok(Blow::Killed)
         }
     }
 }

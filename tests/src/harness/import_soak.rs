@@ -21,7 +21,7 @@ use stepwell_redis::test_server::TestServer;
 
 use crate::audit::{check_journal, journal};
 use crate::harness::eyewitness::Eyewitness;
-use crate::harness::harm::{Blow, Harm, Victim};
+use crate::harness::harm::{Blow, Harm, Victim, strike};
 use crate::harness::kill_soak::{percentile, takeovers};
 use crate::harness::ledger;
 use crate::harness::library::{Found, audit};
@@ -41,6 +41,8 @@ const KILLS: u64 = 100;
 const LANES: [(&str, usize, u64); 3] = [("redis", 3, 52), ("file", 1, 26), ("sled", 1, 26)];
 /// The code of a process that was stopped by a signal, and of one that could not import everything.
 const STOPPED: i32 = 130;
+/// How many records and messages of a run that did not end are shown.
+const LAST_WORDS: usize = 12;
 const SOME_FAILED: i32 = 1;
 
 /// A store, a library, and the processes that import into it.
@@ -288,17 +290,18 @@ impl Lane {
     /// Harms one process and puts another in its place.
     fn harm(&mut self, nth: usize) -> Result<(), String> {
         let at = self.random.usize(..self.size);
-        let victim = &mut self.victims[at];
-        match victim.strike(&mut self.random, LEASE_MS, PATIENCE, &mut self.done.harm)? {
+        let struck = strike(&mut self.victims, at, &mut self.random, LEASE_MS, PATIENCE, &mut self.done.harm);
+        match struck.inspect_err(|_| self.done.stuck += 1)? {
             Blow::Asleep => return Ok(()),
             Blow::Killed => {}
             Blow::Ended(status) => {
                 // One that was not up yet dies of the signal like any program; one that was done has ended in its own way.
                 let is_right = status.code() == Some(STOPPED)
-                    || status.code() == Some(SOME_FAILED) && summary(&victim.process.last_words()).is_some()
+                    || status.code() == Some(SOME_FAILED)
+                        && summary(&self.victims[at].process.last_words()).is_some()
                     || was_ended_by(status, Signal::TERM);
                 if !is_right {
-                    let said = victim.process.last_words();
+                    let said = self.victims[at].process.last_words();
                     self.done.found.violations.push(format!("told to stop it ended with {status}: {said}"));
                 }
             }
@@ -378,9 +381,14 @@ async fn inspect(url: &str) -> Result<Inspected, String> {
             inspected.violations.extend(check_journal(key, &records));
             match State::fold(&records) {
                 Ok(state) if state.status == head.status && is_at_its_end => {}
-                Ok(state) => inspected
-                    .violations
-                    .push(format!("{key}: it is {}, and by its journal {}", head.status, state.status)),
+                Ok(state) => {
+                    let last: Vec<_> = records.iter().rev().take(LAST_WORDS).rev().collect();
+                    let mail = backend.inbox(key, LAST_WORDS).await.map_err(|error| error.to_string())?;
+                    inspected.violations.push(format!(
+                        "{key}: it is {}, and by its journal {}: {head:?}; mail {mail:?}; last records {last:?}",
+                        head.status, state.status
+                    ));
+                }
                 Err(error) => {
                     inspected.violations.push(format!("{key}: the journal makes no state: {error}"));
                 }

@@ -13,7 +13,7 @@ use stepwell_contract::{Record, RunId, RunKey, TenantId};
 use stepwell_redis::test_server::TestServer;
 
 use crate::audit::{audit, journal};
-use crate::harness::harm::{Blow, Harm, Victim};
+use crate::harness::harm::{Blow, Harm, Victim, strike};
 use crate::harness::ledger::{self, Figures};
 use crate::harness::soaked::{GUARDED, result_of};
 use crate::harness::trial::panics;
@@ -95,14 +95,13 @@ impl Team {
             format!("{late}: {words:?}")
         })?;
         let nth = random.usize(..self.workers.len());
-        let worker = &mut self.workers[nth];
-        let wrong = match worker.strike(random, LEASE_MS, PATIENCE, harm)? {
+        let wrong = match strike(&mut self.workers, nth, random, LEASE_MS, PATIENCE, harm)? {
             Blow::Asleep => return Ok(None),
             Blow::Killed => None,
             // One that was not up yet dies of the signal like any program.
             Blow::Ended(status) if status.success() || was_ended_by(status, Signal::TERM) => None,
             Blow::Ended(status) => {
-                let said = worker.process.last_words();
+                let said = self.workers[nth].process.last_words();
                 Some(format!("{}: told to stop it ended with {status}: {said}", self.name))
             }
         };

@@ -3,6 +3,7 @@
 //! Facts are what the engine saw; inference is what follows from them if nothing unseen was at work. They are kept apart, and
 //! where the facts carry nothing the answer is `SW9001`: unknown.
 
+mod card;
 mod catalogue;
 mod compare;
 pub mod evidence;

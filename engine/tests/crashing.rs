@@ -117,6 +117,33 @@ async fn a_step_that_waits_for_all_sorts_of_things_is_the_same_after_every_crash
 }
 
 #[tokio::test]
+async fn a_child_that_failed_goes_on_behind_its_effect_when_the_parent_is_tried_again() {
+    let process = || {
+        let child = Workflow::named("c")
+            .step_fn("pay", |ctx: StepContext, n: u32| async move {
+                ctx.resource::<Effects>()?.add(ctx.idempotency_key());
+                Ok(n)
+            })
+            .step_fn("post", |_ctx: StepContext, n: u32| async move { Ok(n * 10) })
+            .build()
+            .expect("a workflow");
+        let gather = |ctx: StepContext, n: u32| async move {
+            let other = ctx.start_child("other", ChildRun::<u32, u32>::named("send"), &(2 * n)).await?;
+            let other = other.result(&ctx).await?;
+            let paid = ctx.start_child("paid", ChildRun::<u32, u32>::named("c"), &n).await?;
+            Ok(other + paid.result(&ctx).await?)
+        };
+        let flow = Workflow::named("w").step_fn("gather", gather).build().expect("a workflow");
+        let retry = Ask::new(Verb::Retry, Actor::Program, "the van is back");
+        let child = Rehearsal::new(child).fail("post", 1, StepError::permanent("no van"));
+        Rehearsal::new(flow).with(child).with(send()).ask_at(hours(1), retry)
+    };
+    let ends = [("rehearsal.gather.other", Status::Succeeded), ("rehearsal.gather.paid", Status::Succeeded)];
+    let report = crashed(process, &3u32, (2, &ends)).await;
+    assert!(report.crashes().len() >= 30, "{report}");
+}
+
+#[tokio::test]
 async fn a_step_left_outside_takes_a_failure_a_late_word_and_a_result_across_every_crash() {
     let process = || {
         let policy = StepPolicy::default().retry(Retry::fixed(mins(30)).max_attempts(5));

@@ -7,7 +7,8 @@
 //!
 //! * [`witness`]: what a worker saw acknowledged, in a file that outlives it. [`audit`]: the store against that file.
 //! * [`process`], [`strace`]: children that are watched, signalled and killed at a chosen system call.
-//! * [`place`]: the four stores, opened, left and opened again. [`chain`]: the workflow that is cut short.
+//! * [`place`]: the four stores, opened, left and opened again. [`clock`]: a time for all of them that can be moved.
+//!   [`site`]: the two together, with workers that come one after the other. [`chain`]: the workflow that is cut short.
 //! * [`hold`]: a step that begins, tells so, and goes on when it is let.
 //! * [`report`]: seeds, counts and the last line. [`wait`]: waiting for an event, with a deadline.
 #![forbid(unsafe_code)]
@@ -15,11 +16,13 @@
 
 pub mod audit;
 pub mod chain;
+pub mod clock;
 pub mod harness;
 pub mod hold;
 pub mod place;
 pub mod process;
 pub mod report;
+pub mod site;
 pub mod strace;
 pub mod wait;
 pub mod witness;

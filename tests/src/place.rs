@@ -1,7 +1,7 @@
 //! The four stores: opened, left, and opened again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use stepwell_contract::{Backend, BackendError, Clock, FaultKind, MemoryBackend, SystemClock};
@@ -10,6 +10,7 @@ use stepwell_redis::{RedisBackend, RedisOptions, test_server};
 use stepwell_sled::{SledBackend, SledOptions};
 use tempfile::TempDir;
 
+use crate::clock::MovedClock;
 use crate::wait::wait_until;
 
 /// A kind of store.
@@ -82,6 +83,7 @@ pub struct Place {
     kind: Kind,
     folder: TempDir,
     clock: Arc<dyn Clock>,
+    redis_ahead_ms: Arc<AtomicI64>,
     memory: Arc<MemoryBackend>,
     prefix: String,
 }
@@ -102,11 +104,24 @@ impl Place {
     /// As for [`new`](Self::new).
     #[must_use]
     pub fn with_clock(kind: Kind, clock: Arc<dyn Clock>) -> Self {
+        Self::with_clocks(kind, clock, Arc::default())
+    }
+
+    /// An empty place whose store, also in Redis, has the time of `clock`.
+    ///
+    /// # Panics
+    /// As for [`new`](Self::new).
+    #[must_use]
+    pub fn moved(kind: Kind, clock: &MovedClock) -> Self {
+        Self::with_clocks(kind, Arc::new(clock.clone()), clock.ahead_ms())
+    }
+
+    fn with_clocks(kind: Kind, clock: Arc<dyn Clock>, redis_ahead_ms: Arc<AtomicI64>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let nth = NEXT.fetch_add(1, Ordering::Relaxed);
         let memory = Arc::new(MemoryBackend::with_clock(Arc::clone(&clock)));
         let prefix = format!("t{}-{nth}", std::process::id());
-        Self { kind, folder: folder_in_memory(), clock, memory, prefix }
+        Self { kind, folder: folder_in_memory(), clock, redis_ahead_ms, memory, prefix }
     }
 
     /// What kind of store is there.
@@ -136,7 +151,8 @@ impl Place {
             }
             Kind::Redis => {
                 let url = test_server::shared_url(&self.prefix).expect("a redis-server");
-                Arc::new(RedisBackend::open(&url, RedisOptions::default()).await.expect("redis opens"))
+                let options = RedisOptions::default().clock_shift_ms(Arc::clone(&self.redis_ahead_ms));
+                Arc::new(RedisBackend::open(&url, options).await.expect("redis opens"))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Runs as a step reaches them: the engine without holding it.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::{Arc, Weak};
 
 use serde::Serialize;
@@ -49,7 +50,7 @@ impl Runs {
     /// As for [`Engine::start_run`](crate::Engine::start_run); [`Error::ShuttingDown`] also when the engine is gone.
     ///
     /// # Cancellation
-    /// Dropping the future leaves the run started or not: call it again.
+    /// Dropping the future leaves the run started, or about to be, or not: call it again.
     pub async fn start<I: Serialize + ?Sized>(
         &self,
         workflow: &str,
@@ -64,7 +65,7 @@ impl Runs {
     /// # Errors
     /// As for [`start`](Self::start).
     pub async fn start_with(&self, run: StartRun) -> Result<RunHandle, Error> {
-        start::start(&self.engine()?, run).await
+        self.apart(|core| async move { start::start(&core, run).await }).await
     }
 
     /// Finds a run.
@@ -72,9 +73,12 @@ impl Runs {
     /// # Errors
     /// As for [`Engine::find`](crate::Engine::find); [`Error::ShuttingDown`] when the engine is gone.
     pub async fn find(&self, key: &RunKey) -> Result<RunHandle, Error> {
-        let core = self.engine()?;
-        requests::head_of(&core, key).await?;
-        Ok(RunHandle::new(&core, key.clone(), false))
+        let key = key.clone();
+        self.apart(|core| async move {
+            requests::head_of(&core, &key).await?;
+            Ok(RunHandle::new(&core, key, false))
+        })
+        .await
     }
 
     /// The head of a run; `None` when there is no such run.
@@ -82,7 +86,8 @@ impl Runs {
     /// # Errors
     /// As for [`Engine::get`](crate::Engine::get); [`Error::ShuttingDown`] when the engine is gone.
     pub async fn get(&self, key: &RunKey) -> Result<Option<Head>, Error> {
-        Ok(self.engine()?.backend.head(key).await?)
+        let key = key.clone();
+        self.apart(|core| async move { Ok(core.backend.head(&key).await?) }).await
     }
 
     /// A page of the heads that fit a query, of every tenant unless it names one.
@@ -95,7 +100,8 @@ impl Runs {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Page<Head>, Error> {
-        Ok(limits::list(&*self.engine()?, query, after, limit).await?)
+        let query = query.clone();
+        self.apart(move |core| async move { Ok(limits::list(&core, &query, after, limit).await?) }).await
     }
 
     /// Asks something of a run on behalf of the program, and returns its head once that was answered.
@@ -104,13 +110,20 @@ impl Runs {
     /// As for [`Engine::ask`](crate::Engine::ask); [`Error::ShuttingDown`] when the engine is gone.
     ///
     /// # Cancellation
-    /// Dropping the future leaves the request in the run's inbox, or unsent.
+    /// Dropping the future leaves the request in the run's inbox, or about to be there, or unsent.
     pub async fn ask(&self, key: &RunKey, verb: Verb, message: &str) -> Result<Head, Error> {
-        requests::ask(&self.engine()?, key, Ask::new(verb, Actor::Program, message)).await
+        let (key, ask) = (key.clone(), Ask::new(verb, Actor::Program, message));
+        self.apart(|core| async move { requests::ask(&core, &key, ask).await }).await
     }
 
-    fn engine(&self) -> Result<Arc<Core>, Error> {
-        self.core.upgrade().ok_or(Error::ShuttingDown)
+    /// Does something with the engine, for a step as well: see [`Core::apart`].
+    async fn apart<T, F>(&self, work: impl FnOnce(Arc<Core>) -> F + Send) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let core = self.core.upgrade().ok_or(Error::ShuttingDown)?;
+        core.apart(work(Arc::clone(&core))).await?
     }
 }
 

@@ -1,5 +1,8 @@
 //! The harnesses, one a file, and the work of the processes that they start.
 
+pub mod commit_deaths;
+pub mod dying;
+pub mod errand;
 pub mod eyewitness;
 pub mod harm;
 pub mod import_soak;

@@ -11,7 +11,7 @@ use stepwell_contract::seeded::{Bug, is_planted};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::chain;
-use crate::harness::{limited, soaked, zombies};
+use crate::harness::{errand, limited, soaked, zombies};
 use crate::report::Arguments;
 use crate::witness::{Witness, WitnessedBackend};
 
@@ -45,6 +45,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
                 Err(code) => code,
             },
             "abort" => abort(arguments, &witness).await,
+            "errand" => errand::work(arguments, &witness).await,
             "hold" => hold(arguments, &witness).await,
             "zombie" => zombie(arguments, &witness).await,
             other => panic!("a worker cannot {other:?}"),

@@ -139,7 +139,7 @@ pub(crate) async fn admit(
 async fn ask(core: &Core, gate: &Gate, asking: &Asking) -> Result<Answer, Error> {
     let begins = !asking.summary.begun;
     let (turn, key) = (asking.turn(), &asking.key);
-    let mut begin_at = None;
+    let mut of_key = None;
     let first = gate.state.change(core, |roster, now| {
         if roster.paused.is_some() {
             return Change::Refuse(Err(ParkedFor::Paused));
@@ -160,12 +160,13 @@ async fn ask(core: &Core, gate: &Gate, asking: &Asking) -> Result<Answer, Error>
             let meter = gate.meter_of(key)?;
             let told = meter.change(core, |meter, now| Change::write(meter.ask(rate, turn, now)));
             match told.await? {
-                Turn::Granted(at) => begin_at = Some(at),
+                Turn::Granted(at) => of_key = Some((rate, at)),
                 Turn::At(turn) => return Ok(Answer::Refused { reason: ParkedFor::Rate, turn: Some(turn) }),
             }
         }
     }
     let lease_ms = core.options.lease_ms;
+    let begin_at = of_key.map(|(_, at)| at);
     let decided = gate.state.change(core, |roster, now| {
         if roster.paused.is_some() {
             return Change::Refuse(Answer::refused(ParkedFor::Paused));
@@ -193,7 +194,18 @@ async fn ask(core: &Core, gate: &Gate, asking: &Asking) -> Result<Answer, Error>
             }
         }
     });
-    decided.await
+    let decided = decided.await?;
+    if let (Some((rate, at)), Answer::Refused { .. }) = (of_key, &decided) {
+        // Others came in between. The start of the key is its next run's, which may be this one: else that would wait for
+        // as long as if it had begun.
+        let meter = gate.meter_of(key)?;
+        let given_back = meter.change(core, |meter, _| match meter.take_back(rate, at) {
+            true => Change::write(()),
+            false => Change::Refuse(()),
+        });
+        given_back.await?;
+    }
+    Ok(decided)
 }
 
 /// Gives the run up with a word in its head on what it waits for, and looks once more.

@@ -76,6 +76,21 @@ impl Meter {
         Turn::At(in_ms(turn))
     }
 
+    /// Takes back the latest start granted, of a run that does not begin for another reason. Returns whether it was the
+    /// latest: one that others were granted starts behind stays counted.
+    pub(super) fn take_back(&mut self, rate: Rate, granted: Timestamp) -> bool {
+        let start_us = self.granted_to_us.saturating_sub(rate.interval_us());
+        let is_latest = in_ms(start_us) == granted;
+        if is_latest {
+            // A turn that was given out behind it keeps its place.
+            if self.turns_to_us == self.granted_to_us {
+                self.turns_to_us = start_us;
+            }
+            self.granted_to_us = start_us;
+        }
+        is_latest
+    }
+
     /// What [`ask`](Self::ask) would say, without counting anything.
     pub(super) fn look(mut self, rate: Rate, turn: Option<Timestamp>, now: Timestamp) -> Turn {
         self.ask(rate, turn, now)
@@ -152,6 +167,21 @@ mod tests {
             assert_eq!(starts.len(), 60);
             assert_kept(&mut starts, rate);
         }
+    }
+
+    #[test]
+    fn a_start_that_is_taken_back_is_the_next_ones_unless_another_was_granted_behind_it() {
+        let mut meter = Meter::default();
+        assert_eq!(meter.ask(RATE, None, NOW), Turn::Granted(NOW));
+        assert!(meter.take_back(RATE, NOW));
+        assert_eq!(meter.ask(RATE, None, NOW), Turn::Granted(NOW));
+        let next = NOW.plus_ms(334);
+        assert_eq!(meter.ask(RATE, None, next), Turn::Granted(next));
+        assert!(!meter.take_back(RATE, NOW));
+        assert_eq!(meter.ask(RATE, None, next), Turn::At(next.plus_ms(334)));
+        assert!(meter.take_back(RATE, next));
+        assert_eq!(meter.ask(RATE, None, next), Turn::At(next.plus_ms(667)), "the turn before is taken");
+        assert_eq!(meter.ask(RATE, Some(next), next), Turn::Granted(next));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod fork;
 pub mod handle;
 pub mod limits;
 pub mod outside;
+pub mod retention;
 pub mod runs;
 pub mod signals;
 pub mod start;

@@ -26,6 +26,11 @@ mod views;
 #[doc = include_str!("../../docs/workflows.md")]
 struct Guide;
 
+/// The same for finding out what happened.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/audit.md")]
+struct AuditGuide;
+
 pub use async_trait::async_trait;
 pub use config::EngineOptions;
 pub use error::{Error, RunError};
@@ -37,10 +42,14 @@ pub use exec::handle::RunHandle;
 pub use exec::limits::queue::{Queue, QueueLimits};
 pub use exec::limits::queues::{QueuePause, QueueView};
 pub use exec::limits::rate::Rate;
+pub use exec::retention::Removed;
 pub use exec::runs::Runs;
 pub use exec::signals::Stopped;
 pub use exec::start::StartRun;
+pub use observe::audit::{Category, EventCursor, EventFilter, EventPage, FoundEvent};
+pub use observe::case_file::{CaseFile, JointCaseFile};
 pub use observe::check::{Block, CheckReport, Fitness, RunCheck};
+pub use observe::stats::{Stats, StatsFilter};
 pub use run::actor::Actor;
 pub use run::place::Place;
 pub use run::preview::Preview;

@@ -1,5 +1,9 @@
 //! The engine's read-only views: where what is stored and what is registered meet the folds of [`observe`](crate::observe).
 
+mod case_file;
+mod search;
+mod stats;
+
 use stepwell_contract::limits::PAGE_ITEMS_MAX;
 use stepwell_contract::{Cursor, Head, Page, Query, RunKey, Status, WorkflowRef};
 

@@ -6,6 +6,7 @@ use stepwell_contract::{BackendError, IdError, PayloadError, RunKey, Status};
 
 use crate::run::event::PauseReason;
 use crate::run::place::Place;
+use crate::run::said::Said;
 use crate::run::state::{FoldError, IllegalTransition};
 use crate::workflow::failure::Failure;
 
@@ -114,15 +115,17 @@ impl From<Arc<BackendError>> for Error {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// It failed. A fixed cause and `retry`, or a new run.
-    #[error("the run failed{}: {failure}", at(place.as_ref()))]
+    #[error("the run failed{}: {failure}{}", at(place.as_ref()), line(said.as_deref()))]
     Failed {
         /// The step that failed.
         place: Option<Place>,
         /// What went wrong.
         failure: Failure,
+        /// What was said of it; [`Engine::diagnosis`](crate::Engine::diagnosis) has all of it.
+        said: Option<Arc<Said>>,
     },
     /// It is held until a person moves it on. Nothing is lost.
-    #[error("the run is paused: {message}")]
+    #[error("the run is paused: {message}{}", line(said.as_deref()))]
     Paused {
         /// Why.
         reason: PauseReason,
@@ -132,6 +135,8 @@ pub enum RunError {
         message: String,
         /// The failure behind it.
         failure: Option<Failure>,
+        /// What was said of it; [`Engine::diagnosis`](crate::Engine::diagnosis) has all of it.
+        said: Option<Arc<Said>>,
     },
     /// It was cancelled.
     #[error("the run was cancelled")]
@@ -146,4 +151,8 @@ pub enum RunError {
 
 fn at(place: Option<&Place>) -> String {
     place.map(|place| format!(" at {place}")).unwrap_or_default()
+}
+
+fn line(said: Option<&Said>) -> String {
+    said.map(|said| format!("; {said}")).unwrap_or_default()
 }

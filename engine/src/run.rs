@@ -24,6 +24,7 @@ mod record;
 mod reopen;
 pub mod report;
 pub mod request;
+pub mod said;
 pub mod seen;
 pub mod spent;
 pub mod state;

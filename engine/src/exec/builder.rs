@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::exec::committer::Committer;
 use crate::exec::core::{Core, Registered};
 use crate::exec::engine::Engine;
+use crate::exec::groups::Groups;
 use crate::exec::lately::Lately;
 use crate::exec::limits::queue::Queue;
 use crate::exec::limits::{self, Limits};
@@ -212,6 +213,7 @@ impl EngineBuilder {
         let core = Arc::new(Core {
             witness: Arc::new(witness),
             lately: Lately::default(),
+            groups: Groups::default(),
             rules: self.rules,
             permits: Arc::new(Semaphore::new(self.options.concurrency)),
             backend: self.backend,

@@ -50,6 +50,16 @@ pub struct Asked {
 
 /// Lists at most `limit` runs.
 pub(crate) async fn select(core: &Core, query: &Query, limit: usize) -> Result<Selection, Error> {
+    select_where(core, query, limit, |_| true).await
+}
+
+/// Lists at most `limit` runs of those whose heads are wanted.
+pub(crate) async fn select_where(
+    core: &Core,
+    query: &Query,
+    limit: usize,
+    is_wanted: impl Fn(&Head) -> bool,
+) -> Result<Selection, Error> {
     let id = MessageId::new(Uuid::now_v7().simple().to_string())?;
     let mut selection = Selection { id, runs: Vec::new(), is_complete: false };
     let (mut listed, mut after) = (HashSet::new(), None);
@@ -58,7 +68,7 @@ pub(crate) async fn select(core: &Core, query: &Query, limit: usize) -> Result<S
         let page = limits::list(core, query, after, wanted).await?;
         // A run that changes while the pages are read may be on two of them.
         for head in page.items {
-            if listed.insert(head.key.clone()) {
+            if is_wanted(&head) && listed.insert(head.key.clone()) {
                 selection.runs.push(head.key);
             }
         }

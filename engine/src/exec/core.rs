@@ -19,6 +19,7 @@ use crate::config::EngineOptions;
 use crate::diagnosis::Rules;
 use crate::error::Error;
 use crate::exec::committer::Committer;
+use crate::exec::groups::Groups;
 use crate::exec::lately::Lately;
 use crate::exec::limits::Limits;
 use crate::exec::outcome::Outcome;
@@ -66,6 +67,8 @@ pub(crate) struct Core {
     pub(crate) witness: Arc<Witness>,
     /// What attempts met with lately.
     pub(crate) lately: Lately,
+    /// What is known of failure groups.
+    pub(crate) groups: Groups,
     /// The program's own rules of diagnosis.
     pub(crate) rules: Rules,
 }

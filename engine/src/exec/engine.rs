@@ -17,7 +17,7 @@ use crate::exec::fork::{self, ForkRun};
 use crate::exec::handle::RunHandle;
 use crate::exec::runs::Runs;
 use crate::exec::start::{self, StartRun};
-use crate::exec::{keeper, limits, load, requests, worker};
+use crate::exec::{groups, keeper, limits, load, requests, worker};
 use crate::run::actor::Actor;
 use crate::run::place::Place;
 use crate::run::preview::Preview;
@@ -81,6 +81,7 @@ impl Engine {
         core.runtime.spawn(keeper::fetch_mail(Arc::clone(core)));
         core.runtime.spawn(keeper::watch_unowned(Arc::clone(core)));
         core.runtime.spawn(limits::follow(Arc::clone(core)));
+        core.runtime.spawn(groups::keep(Arc::clone(core)));
         if !core.definitions.is_empty() {
             core.runtime.spawn(worker::work(Arc::clone(core)));
         }
@@ -115,7 +116,8 @@ impl Engine {
     /// Like [`start_run`](Self::start_run), with a tenant, tags, a priority or a queue.
     ///
     /// # Errors
-    /// As for [`start_run`](Self::start_run).
+    /// As for [`start_run`](Self::start_run); [`Error::Options`] when it has more tags than a run can have, one of the engine's
+    /// own, or the engine's own tenant.
     pub async fn start_with(&self, run: StartRun) -> Result<RunHandle, Error> {
         start::start(&self.0.core, run).await
     }

@@ -98,7 +98,7 @@ pub(crate) async fn fork(core: &Arc<Core>, from: &RunKey, fork: ForkRun) -> Resu
         ..old
     };
     let summary = Summary::of(&state, (0, registered.definition.graph().nodes.len()), None);
-    heads::follow(&mut head, &state, Payload::encode(&summary)?, now);
+    heads::follow(&mut head, &state, summary.payload()?, now);
     match core.committer.commit(Batch::create(head, records)).await? {
         Verdict::Accepted => Ok(RunHandle::new(core, key, true)),
         Verdict::Rejected { .. } => match forked_before(core, from, &key, &fork).await? {

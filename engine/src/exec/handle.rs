@@ -110,9 +110,9 @@ impl RunHandle {
             };
             return match outcome {
                 Outcome::Succeeded(output) => Ok(output),
-                Outcome::Failed { place, failure } => Err(RunError::Failed { place, failure }),
-                Outcome::Paused { reason, place, message, failure } => {
-                    Err(RunError::Paused { reason, place, message, failure })
+                Outcome::Failed { place, failure, said } => Err(RunError::Failed { place, failure, said }),
+                Outcome::Paused { reason, place, message, failure, said } => {
+                    Err(RunError::Paused { reason, place, message, failure, said })
                 }
                 Outcome::Cancelled => Err(RunError::Cancelled),
                 Outcome::Released => continue,

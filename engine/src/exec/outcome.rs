@@ -1,9 +1,12 @@
 //! How a run came to rest, as whoever waits for it sees it.
 
+use std::sync::Arc;
+
 use stepwell_contract::Payload;
 
 use crate::run::event::PauseReason;
 use crate::run::place::Place;
+use crate::run::said::Said;
 use crate::run::state::State;
 use crate::workflow::failure::Failure;
 
@@ -14,12 +17,14 @@ pub(crate) enum Outcome {
     Failed {
         place: Option<Place>,
         failure: Failure,
+        said: Option<Arc<Said>>,
     },
     Paused {
         reason: PauseReason,
         place: Option<Place>,
         message: String,
         failure: Option<Failure>,
+        said: Option<Arc<Said>>,
     },
     Cancelled,
     /// It is not at rest: its worker gave it up for now.
@@ -39,7 +44,9 @@ impl Outcome {
                 Self::Succeeded(result.unwrap_or_else(Payload::null))
             }
             Status::Failed => match state.failure.clone() {
-                Some((place, failure)) => Self::Failed { place, failure },
+                Some((place, failure)) => {
+                    Self::Failed { place, failure, said: state.diagnoses.resting().cloned() }
+                }
                 None => Self::Released,
             },
             Status::Paused => match state.pause.clone() {
@@ -48,6 +55,7 @@ impl Outcome {
                     place: pause.place,
                     message: pause.message,
                     failure: pause.failure,
+                    said: state.diagnoses.resting().cloned(),
                 },
                 None => Self::Released,
             },

@@ -15,13 +15,14 @@ use crate::exec::limits::admission::Rest;
 use crate::exec::outcome::Outcome;
 use crate::exec::runner::WRITE_BYTES;
 use crate::exec::slot::Slot;
-use crate::exec::{family, heads, load};
+use crate::exec::{family, heads, held, load};
 use crate::run::actor::Actor;
 use crate::run::event::{Event, LostReason, PauseReason, RunPaused};
 use crate::run::mail::{answer, needs_definition};
 use crate::run::notes::within;
 use crate::run::preview::{Preview, preview};
-use crate::run::request::{Ask, REQUEST, SIGNAL, SentSignal, Verb, put_to_rest};
+use crate::run::request::{Ask, NOT_OF_GROUP, REQUEST, SIGNAL, SentSignal, Verb, put_to_rest};
+use crate::run::said::FAILURE_TAG;
 use crate::run::state::State;
 use crate::run::summary::Summary;
 use crate::run::takeover::{lost_attempts, takeover};
@@ -112,6 +113,11 @@ pub(crate) async fn dry_run(core: &Core, key: &RunKey, ask: &Ask) -> Result<Prev
 
 /// Why the request will be refused, if that can be told before it is sent: then it leaves no trace.
 async fn foreseen(core: &Core, head: &Head, id: &MessageId, ask: &Ask) -> Result<Option<String>, Error> {
+    if let Some(group) = &ask.group
+        && head.tags.get(&*FAILURE_TAG) != Some(group)
+    {
+        return Ok(Some(NOT_OF_GROUP.to_owned()));
+    }
     let by_status = ask.verb.allowed(head.status).err();
     let registered = core.definition_of(head);
     let needs_journal = match by_status {
@@ -289,16 +295,14 @@ pub(crate) async fn pause_unclaimed(core: &Core, head: &Head) -> Result<(), Erro
             head.queue, head.workflow, head.workflow_version
         ),
     };
-    let event: Event = RunPaused {
-        reason: PauseReason::QueueWait,
-        actor: Actor::Engine,
-        message,
-        place: None,
-        failure: None,
+    let why = held::unclaimed(core, head, &state, &message);
+    let reason = PauseReason::QueueWait;
+    let pause = RunPaused { reason, actor: Actor::Engine, message, place: None, failure: None };
+    let events = [why, pause.into()];
+    for event in &events {
+        state.apply(event, core.time.now())?;
     }
-    .into();
-    state.apply(&event, core.time.now())?;
-    write(core, head, &state, &[event], Vec::new(), head.fence, None).await?;
+    write(core, head, &state, &events, Vec::new(), head.fence, None).await?;
     Ok(())
 }
 
@@ -330,7 +334,7 @@ async fn write(
     let mut head = from.clone();
     head.version = from.version.next(fastrand::u64(..));
     let before: Summary = from.summary.decode().unwrap_or_default();
-    heads::follow(&mut head, state, Payload::encode(&before.with_trouble_of(state))?, now);
+    heads::follow(&mut head, state, before.with_trouble_of(state).payload()?, now);
     // Whoever writes here does not go on with the run.
     head.lease = None;
     if let Some(rest) = rest
@@ -346,6 +350,9 @@ async fn write(
     match core.committer.commit(batch).await? {
         Verdict::Rejected { .. } => Ok(None),
         Verdict::Accepted => {
+            if events.iter().any(|event| matches!(event, Event::Diagnosed(_))) {
+                core.groups.note(&head.key, state, core.time.own_now());
+            }
             if let Ok(outcome) = Outcome::of(state) {
                 core.registry.tell(&head.key, &outcome);
             }
@@ -375,6 +382,7 @@ pub(crate) async fn hold_unrecordable(core: &Core, slot: &Slot, why: &str) {
             "what the run did could not be recorded: {}. Mend the step, then `retry`",
             within(why.to_owned(), 1 << 10)
         );
+        events.push(held::unrecordable(core, &head, &state, &message));
         let reason = PauseReason::NeedsAttention;
         events.push(RunPaused { reason, actor: Actor::Engine, message, place: None, failure: None }.into());
         let now = core.time.now();

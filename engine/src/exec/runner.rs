@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use stepwell_contract::seeded::{Bug, is_planted};
-use stepwell_contract::{Clock, Head, Name, Payload, Record, Seq, Status, Timestamp};
+use stepwell_contract::{Clock, Head, Name, Record, Seq, Status, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
@@ -93,6 +93,8 @@ pub(crate) struct Runner {
     stale: Arc<BTreeMap<Name, String>>,
     /// The attempts of which it was said why they failed.
     explained: BTreeSet<(Place, u32)>,
+    /// Whether what is to be written says why something failed.
+    has_diagnosed: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -188,6 +190,7 @@ impl Runner {
             holdup: None,
             stale: Arc::default(),
             explained: BTreeSet::new(),
+            has_diagnosed: false,
             _permit: permit,
         }
     }
@@ -409,7 +412,7 @@ impl Runner {
             }
             Rest::Fail { place, failure } => {
                 self.push(RunFailed { place: place.clone(), failure: failure.clone() }.into())?;
-                Outcome::Failed { place, failure }
+                Outcome::Failed { place, failure, said: self.state.diagnoses.resting().cloned() }
             }
             Rest::Pause { reason, place, message, failure } => {
                 let event = RunPaused {
@@ -420,7 +423,8 @@ impl Runner {
                     failure: failure.clone(),
                 };
                 self.push(event.into())?;
-                Outcome::Paused { reason, place, message, failure }
+                let said = self.state.diagnoses.resting().cloned();
+                Outcome::Paused { reason, place, message, failure, said }
             }
             Rest::Cancel => {
                 self.push(RunCancelled {}.into())?;
@@ -464,7 +468,7 @@ impl Runner {
         self.pending_bytes = 0;
         let summary = Summary::of(&self.state, self.plan.progress(), self.slot.board.read());
         let (state, core) = (&self.state, &self.core);
-        let summary = Payload::encode(&summary)?;
+        let summary = summary.payload()?;
         let edit = |head: &mut Head| heads::follow(head, state, summary, core.time.now());
         let written = self.slot.write(&core.committer, &core.time, write, edit).await;
         for reply in self.waiting_asks.drain(..) {
@@ -474,6 +478,9 @@ impl Runner {
             });
             // The attempt that asked may be gone.
             let _ = reply.send(answer);
+        }
+        if std::mem::take(&mut self.has_diagnosed) && written.is_ok() {
+            core.groups.note(&self.slot.key, state, core.time.own_now());
         }
         Ok(written?)
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use stepwell_contract::{
-    BackendError, Batch, Clock, Fence, Guard, Head, Lease, MessageId, Payload, Record, RunKey, Timestamp,
-    Verdict, Version,
+    BackendError, Batch, Clock, Fence, Guard, Head, Lease, MessageId, Record, RunKey, Timestamp, Verdict,
+    Version,
 };
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
@@ -220,7 +220,7 @@ impl Slot {
         let at = self.board.read().map(|(place, progress)| At { place, progress });
         let edit = |head: &mut Head| {
             let summary = Summary { at, ..head.summary.decode().unwrap_or_default() };
-            if let Ok(summary) = Payload::encode(&summary) {
+            if let Ok(summary) = summary.payload() {
                 head.summary = summary;
             }
         };
@@ -304,7 +304,9 @@ pub(crate) enum Care {
 
 #[cfg(test)]
 mod tests {
-    use stepwell_contract::{Backend, Claim, MemoryBackend, Name, RunId, Seq, Status, TenantId, WorkerId};
+    use stepwell_contract::{
+        Backend, Claim, MemoryBackend, Name, Payload, RunId, Seq, Status, TenantId, WorkerId,
+    };
 
     use super::*;
     use crate::clock::SimulatedTime;

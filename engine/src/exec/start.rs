@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use stepwell_contract::limits::TAGS_MAX;
 use stepwell_contract::{
     Batch, Clock, Fence, Head, IdError, Name, Payload, RunId, RunKey, Seq, Status, TenantId, Timestamp,
     Verdict, Version,
@@ -23,6 +24,7 @@ use crate::exec::runner::{Left, Runner};
 use crate::exec::slot::{Slot, WriteError};
 use crate::run::actor::Actor;
 use crate::run::event::{Event, RunCreated};
+use crate::run::said::{OWN_TAGS, OWN_TAGS_MAX};
 use crate::run::state::State;
 use crate::run::summary::Summary;
 use crate::run::waiting::Parent;
@@ -125,7 +127,7 @@ impl StartRun {
         self
     }
 
-    /// Adds a tag, which runs can be listed by.
+    /// Adds a tag, which runs can be listed by. At most 31; a name that begins with `stepwell.` is refused at the start.
     ///
     /// # Errors
     /// [`IdError`] when the tag's name is not one.
@@ -233,6 +235,7 @@ pub(crate) async fn start(core: &Arc<Core>, start: StartRun) -> Result<RunHandle
             key.tenant
         )));
     }
+    check_tags(&start.tags)?;
     Tenants::remember(core, &key.tenant);
     let now = core.time.now();
     let policy = registered.definition.policy();
@@ -270,6 +273,23 @@ pub(crate) async fn start(core: &Arc<Core>, start: StartRun) -> Result<RunHandle
         same_as_before(core, &key, &start).await?;
     }
     Ok(RunHandle::new(core, key, made))
+}
+
+/// Tags that the engine gives itself are nobody else's, and have room in every head.
+fn check_tags(tags: &BTreeMap<Name, String>) -> Result<(), Error> {
+    let first_own = Name::new(OWN_TAGS)?;
+    if let Some((own, _)) =
+        tags.range(first_own..).next().filter(|(tag, _)| tag.as_str().starts_with(OWN_TAGS))
+    {
+        return Err(Error::Options(format!(
+            "tag {own}: names that begin with {OWN_TAGS:?} are the engine's own"
+        )));
+    }
+    if tags.len() > TAGS_MAX - OWN_TAGS_MAX {
+        let most = TAGS_MAX - OWN_TAGS_MAX;
+        return Err(Error::Options(format!("{} tags: a run has at most {most}", tags.len())));
+    }
+    Ok(())
 }
 
 /// The head of a run that is not written yet and that nobody owns.
@@ -348,7 +368,7 @@ pub(crate) async fn enqueue(
     now: Timestamp,
 ) -> Result<bool, Error> {
     let state = State::new(created.clone(), now);
-    heads::follow(&mut head, &state, Payload::encode(&Summary::of(&state, (0, 0), None))?, now);
+    heads::follow(&mut head, &state, Summary::of(&state, (0, 0), None).payload()?, now);
     head.version = head.version.next(fastrand::u64(..));
     head.next_seq = state.last_seq.plus(1);
     let record = Event::from(created).record(Seq::FIRST, now)?;

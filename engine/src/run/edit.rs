@@ -90,11 +90,11 @@ pub(crate) fn covers(cuts: &[Cut], place: &Place) -> bool {
 /// Where a restart begins, and what it sets aside.
 fn restart_at<'a>(
     ask: &'a Ask,
-    state: &State,
+    state: &'a State,
     graph: Option<&Graph>,
 ) -> Result<(&'a Place, Vec<Cut>), String> {
     let graph = graph.ok_or(NO_DEFINITION)?;
-    let place = ask.place.as_ref().ok_or(NO_STEP)?;
+    let place = ask.step(state).ok_or(NO_STEP)?;
     let cuts = cuts(graph, place).ok_or_else(|| no_such_place(graph, place))?;
     let begun =
         |(found, _): (Place, &StepState)| found.step == place.step && found.item.is_within(&place.item);
@@ -121,11 +121,11 @@ pub(crate) fn no_such_place(graph: &Graph, place: &Place) -> String {
 /// The step that is asked about: it has no result yet, and nothing has gone on from it.
 fn open_step<'a>(
     ask: &'a Ask,
-    state: &State,
+    state: &'a State,
     graph: Option<&'a Graph>,
 ) -> Result<(&'a Place, Role<'a>), String> {
     let graph = graph.ok_or(NO_DEFINITION)?;
-    let place = ask.place.as_ref().ok_or(NO_STEP)?;
+    let place = ask.step(state).ok_or(NO_STEP)?;
     let step = graph.find(&place.step).filter(|step| graph.step(*step).depth == place.item.numbers().len());
     let step = step.ok_or_else(|| no_such_place(graph, place))?;
     match state.step(place).map(|step| step.status) {

@@ -42,7 +42,6 @@ impl State {
                 | Event::Memoised(_)
                 | Event::StepSuspended(_)
                 | Event::ChildStarted(_)
-                | Event::Diagnosed(_)
                 | Event::Logged(_),
                 Running | Cancelling,
             ) => owned,
@@ -54,10 +53,14 @@ impl State {
                 | Event::Memoised(_)
                 | Event::StepSuspended(_)
                 | Event::ChildStarted(_)
-                | Event::Diagnosed(_)
                 | Event::Logged(_),
                 _,
             ) => false,
+
+            // One that waits is held from there, and it is said why.
+            (Event::Diagnosed(_), Running | Cancelling) => owned,
+            (Event::Diagnosed(_), Queued | Waiting) => true,
+            (Event::Diagnosed(_), _) => false,
 
             (Event::StepReported(_), Queued | Running | Waiting | Paused) => true,
             (Event::StepReported(_), Cancelling) => self.undoing.is_some(),

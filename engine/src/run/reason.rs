@@ -64,6 +64,21 @@ pub enum PauseReason {
 }
 
 impl PauseReason {
+    /// Whether someone asked for it: nothing went wrong.
+    #[must_use]
+    pub fn is_asked_for(self) -> bool {
+        match self {
+            Self::Requested | Self::Interrupted => true,
+            Self::Exhausted
+            | Self::NeedsAttention
+            | Self::InDoubt
+            | Self::Quarantined
+            | Self::QueueWait
+            | Self::DefinitionChanged
+            | Self::NeedsMigration => false,
+        }
+    }
+
     /// Whether the run would pause again at once unless its steps get a fresh budget of attempts.
     #[must_use]
     pub fn needs_retry(self) -> bool {

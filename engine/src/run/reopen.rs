@@ -25,6 +25,7 @@ impl State {
         }
         self.pause = None;
         self.failure = None;
+        self.diagnoses.went_on();
         self.ending = None;
         self.request = None;
         // One that has not begun keeps to the time that it was started for.

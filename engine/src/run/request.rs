@@ -135,6 +135,8 @@ impl Verb {
     }
 }
 
+/// The run went on, or has met with something else.
+pub(crate) const NOT_OF_GROUP: &str = "it is no longer held or failed for a failure of that group";
 const ON_ITS_WAY: &str = "it is on its way already";
 
 /// A request as it travels to the run's owner.
@@ -156,6 +158,9 @@ pub struct Ask {
     /// The last record that whoever asks has seen: the request is refused when the run has gone on since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Seq>,
+    /// The failure group that it is about, by fingerprint: the request is refused when the run belongs to another by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
 }
 
 /// The kind of a message that carries a request.
@@ -178,7 +183,7 @@ impl Ask {
     /// A request that says nothing but the verb.
     #[must_use]
     pub fn new(verb: Verb, actor: Actor, message: impl Into<String>) -> Self {
-        Self { verb, actor, message: message.into(), place: None, value: None, seen: None }
+        Self { verb, actor, message: message.into(), place: None, value: None, seen: None, group: None }
     }
 
     /// About this step.
@@ -199,11 +204,29 @@ impl Ask {
         Self { seen: Some(seen), ..self }
     }
 
+    /// Only if the run is held or has failed for a failure of this group. A [`Skip`](Verb::Skip), [`SetOutput`](Verb::SetOutput)
+    /// or [`Restart`](Verb::Restart) that names no step is then about the step of that failure.
+    #[must_use]
+    pub fn of_group(self, fingerprint: impl Into<String>) -> Self {
+        Self { group: Some(fingerprint.into()), ..self }
+    }
+
+    /// The step that it is about.
+    pub(crate) fn step<'a>(&'a self, state: &'a State) -> Option<&'a Place> {
+        let of_group = || self.group.as_ref().and_then(|_| state.trouble());
+        self.place.as_ref().or_else(of_group)
+    }
+
     /// The event that answers the request in this state. One about a step needs the run's definition.
     #[must_use]
     pub fn answer(&self, id: &MessageId, state: &State, known: Option<Known<'_>>, now: Timestamp) -> Event {
         if self.seen.is_some_and(|seen| state.last_seq > seen) {
             return self.refused(id, "it has gone on since it was looked at");
+        }
+        if let Some(group) = &self.group
+            && state.diagnoses.resting().is_none_or(|said| said.fingerprint != *group)
+        {
+            return self.refused(id, NOT_OF_GROUP);
         }
         if self.verb == Verb::Resume && state.status == Status::Running {
             return match state.request {

@@ -9,6 +9,7 @@ use stepwell_contract::{Fence, MessageId, Name, Payload, Record, Seq, Status, Ti
 use crate::run::event::{Event, EventError, LostReason, PauseReason, ReleaseReason, RunCreated};
 use crate::run::output::Shape;
 use crate::run::place::{Path, Place};
+use crate::run::said::Diagnoses;
 use crate::run::suspended;
 use crate::run::waiting::{Child, ChildEnd, Ending, RunEnd, Waiting};
 use crate::workflow::failure::Failure;
@@ -32,6 +33,8 @@ pub struct State {
     pub input_version: u32,
     /// The worker that has it, and its fencing token.
     pub owner: Option<(WorkerId, Fence)>,
+    /// The version of the code of the worker that had it last, as its program names it.
+    pub code_version: Option<String>,
     /// Every step that was ever started, by name.
     pub steps: BTreeMap<Name, StepGroup>,
     /// The latest attempts of steps whose results were set aside: attempts count on from there.
@@ -56,6 +59,8 @@ pub struct State {
     pub ending: Option<Ending>,
     /// The failure it ended with.
     pub failure: Option<(Option<Place>, Failure)>,
+    /// What was said of its failures.
+    pub diagnoses: Diagnoses,
     /// When there is something to do again, while it waits.
     pub wake_at: Option<Timestamp>,
     /// When the run fails if it has not ended.
@@ -178,6 +183,7 @@ impl State {
             created: Arc::new(created),
             created_at: at,
             owner: None,
+            code_version: None,
             steps: BTreeMap::new(),
             attempts_before: BTreeMap::new(),
             signals: BTreeMap::new(),
@@ -190,6 +196,7 @@ impl State {
             undoing: None,
             ending: None,
             failure: None,
+            diagnoses: Diagnoses::default(),
             wake_at: Some(created_not_before.map_or(at, |not_before| not_before.max(at))),
             begun: false,
             running: 0,
@@ -287,7 +294,8 @@ impl State {
     pub fn apply(&mut self, event: &Event, at: Timestamp) -> Result<(), IllegalTransition> {
         self.permit(event)?;
         match event {
-            Event::RunCreated(_) | Event::Logged(_) | Event::Diagnosed(_) | Event::RequestRefused(_) => {}
+            Event::RunCreated(_) | Event::Logged(_) | Event::RequestRefused(_) => {}
+            Event::Diagnosed(diagnosed) => self.diagnose(diagnosed, at),
             Event::RunTaken(taken) => {
                 // One that is being cancelled stays so through every owner, also when its undoing was held meanwhile.
                 let is_asked = self.undoing.as_ref().is_some_and(|undoing| undoing.failure.is_none());
@@ -296,6 +304,7 @@ impl State {
                 }
                 self.begun = true;
                 self.owner = Some((taken.worker.clone(), taken.fence));
+                self.code_version.clone_from(&taken.code_version);
                 self.wake_at = None;
             }
             Event::RunReleased(released) => {
@@ -466,6 +475,9 @@ impl State {
                 self.undoing = Some(Undoing { place: undo.place.clone(), failure: undo.failure.clone() });
             }
             Event::RunPaused(paused) => {
+                if !paused.reason.is_asked_for() {
+                    self.rest_for(paused.place.as_ref());
+                }
                 self.status = Status::Paused;
                 self.owner = None;
                 self.request = None;
@@ -486,6 +498,7 @@ impl State {
                 self.end(Status::Succeeded);
             }
             Event::RunFailed(failed) => {
+                self.rest_for(failed.place.as_ref());
                 self.failure = Some((failed.place.clone(), failed.failure.clone()));
                 self.end(Status::Failed);
             }

@@ -1,11 +1,13 @@
 //! The small text in a head by which listings tell how a run does, without reading its journal.
 
 use serde::{Deserialize, Serialize};
-use stepwell_contract::{Name, Seq, Status, Timestamp};
+use stepwell_contract::limits::SUMMARY_BYTES_MAX;
+use stepwell_contract::{Name, Payload, PayloadError, Seq, Status, Timestamp};
 
 use crate::run::event::{PauseReason, Progress};
 use crate::run::parked::Parked;
 use crate::run::place::Place;
+use crate::run::said::Said;
 use crate::run::state::State;
 use crate::workflow::error::ErrorClass;
 use crate::workflow::failure::Failure;
@@ -28,6 +30,9 @@ pub struct Summary {
     /// What is wrong, while it is held or after it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
+    /// What was said of why it failed last or is held. It stays when the run goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<Said>,
     /// Until when a worker has to have taken it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_until: Option<Timestamp>,
@@ -103,6 +108,21 @@ impl Summary {
         Self { done, of, at, ..Self::default() }.with_trouble_of(state)
     }
 
+    /// The summary as a head holds it. Of one whose texts are too long what can be read elsewhere is left out.
+    ///
+    /// # Errors
+    /// [`PayloadError`] when it has no JSON form.
+    pub fn payload(self) -> Result<Payload, PayloadError> {
+        let fits = |payload: &Payload| payload.text().len() <= SUMMARY_BYTES_MAX;
+        let whole = Payload::encode(&self)?;
+        if fits(&whole) {
+            return Ok(whole);
+        }
+        let less = Self { said: None, ..self };
+        let shorter = Payload::encode(&less)?;
+        if fits(&shorter) { Ok(shorter) } else { Payload::encode(&Self { at: None, ..less }) }
+    }
+
     /// The same progress with what is wrong now.
     #[must_use]
     pub fn with_trouble_of(self, state: &State) -> Self {
@@ -118,6 +138,7 @@ impl Summary {
             }
             (None, None) => None,
         };
+        let said = state.diagnoses.latest().map(|said| Said::clone(said));
         let queue_until = state.created.queue_until.filter(|_| state.last_seq == Seq::FIRST);
         let limit_key = state.created.limit_key.clone();
         let ending = state.ending.is_some();
@@ -125,7 +146,7 @@ impl Summary {
         let is_open = !ending && !state.status.is_finished() && state.status != Status::Cancelling;
         let parked = self.parked.clone().filter(|_| is_open);
         let (not_before, begun) = (not_before(state), state.begun);
-        Self { trouble, queue_until, not_before, limit_key, begun, ending, parked, ..self }
+        Self { trouble, said, queue_until, not_before, limit_key, begun, ending, parked, ..self }
     }
 }
 
@@ -136,4 +157,35 @@ pub(crate) fn not_before(state: &State) -> Option<Timestamp> {
 
 fn is_false(yes: &bool) -> bool {
     !yes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_of_the_longest_texts_fits_a_head() {
+        let odd = "\u{1}".repeat(MESSAGE_CHARS);
+        let place: Place = "charge".parse().expect("a place");
+        let said = Said {
+            code: "SW9001".to_owned(),
+            summary: odd.clone(),
+            fingerprint: "SW9001-00".to_owned(),
+            place: Some(place.clone()),
+            at: Timestamp(1),
+            worker: None,
+            version: 1,
+            code_version: None,
+        };
+        let trouble = Trouble { reason: None, place: None, class: None, code: None, message: odd.clone() };
+        let at = At { place, progress: Progress::new(0.5, odd) };
+        let usual = Summary { said: Some(said), trouble: Some(trouble), ..Summary::default() };
+        assert!(
+            usual.clone().payload().expect("JSON").decode::<Summary>().expect("a summary").said.is_some()
+        );
+        let full = Summary { at: Some(at), ..usual };
+        let kept = full.payload().expect("JSON");
+        assert!(kept.text().len() <= SUMMARY_BYTES_MAX);
+        assert!(kept.decode::<Summary>().expect("a summary").trouble.is_some());
+    }
 }

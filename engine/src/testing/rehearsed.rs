@@ -161,8 +161,8 @@ impl<O: DeserializeOwned> Rehearsed<O> {
                     result = Some(output);
                     value.map_or_else(|failure| End::Failed { place: None, failure }, End::Succeeded)
                 }
-                Outcome::Failed { place, failure } => End::Failed { place, failure },
-                Outcome::Paused { reason, place, message, failure } => {
+                Outcome::Failed { place, failure, .. } => End::Failed { place, failure },
+                Outcome::Paused { reason, place, message, failure, .. } => {
                     End::Paused { reason, place, message, failure }
                 }
                 Outcome::Cancelled => End::Cancelled,

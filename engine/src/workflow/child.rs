@@ -110,7 +110,7 @@ impl<I, O> ChildRun<I, O> {
         self
     }
 
-    /// Adds a tag, which runs can be listed by.
+    /// Adds a tag, which runs can be listed by. At most 31; names that begin with `stepwell.` are the engine's own.
     #[must_use]
     pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.plan.tags.insert(name.into(), value.into());
@@ -386,7 +386,9 @@ fn refused(error: crate::error::Error) -> StepError {
     use crate::error::Error;
     match &error {
         Error::Conflict { .. } => StepError::permanent(error.to_string()),
-        Error::UnknownWorkflow { .. } | Error::Id(_) => StepError::config(error.to_string()),
+        Error::UnknownWorkflow { .. } | Error::Id(_) | Error::Options(_) => {
+            StepError::config(error.to_string())
+        }
         Error::Payload(_) => StepError::validation(error.to_string()),
         Error::ShuttingDown => StepError::cancelled(error.to_string()),
         _ => StepError::unavailable(error.to_string()).caused_by(error),

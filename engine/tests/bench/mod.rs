@@ -69,7 +69,7 @@ pub(crate) fn at(step: &str) -> Place {
 /// Why a run failed: the step and the code.
 pub(crate) fn failed<T: std::fmt::Debug>(result: Result<T, RunError>) -> (String, String) {
     match result {
-        Err(RunError::Failed { place, failure }) => {
+        Err(RunError::Failed { place, failure, .. }) => {
             (place.map(|place| place.to_string()).unwrap_or_default(), failure.code.unwrap_or_default())
         }
         other => panic!("it was to fail: {other:?}"),

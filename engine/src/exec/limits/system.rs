@@ -13,7 +13,7 @@ const SYSTEM_TENANT: &str = "stepwell.system";
 
 /// What such a head is for: names its `workflow`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sort {
+pub(crate) enum Sort {
     /// The limits of a queue.
     Queue,
     /// The rate of one key of a queue.
@@ -22,6 +22,8 @@ pub(super) enum Sort {
     Tenant,
     /// What was started under a key.
     Start,
+    /// A group of failures.
+    Failure,
 }
 
 impl Sort {
@@ -31,17 +33,18 @@ impl Sort {
             Self::KeyRate => "stepwell.rate",
             Self::Tenant => "stepwell.tenant",
             Self::Start => "stepwell.start",
+            Self::Failure => "stepwell.failure",
         }
     }
 
     /// The key of the head of this sort for the thing that `parts` name together.
-    pub(super) fn key(self, parts: &[&str]) -> Result<RunKey, IdError> {
+    pub(crate) fn key(self, parts: &[&str]) -> Result<RunKey, IdError> {
         let run = RunId::new(format!("{}.{}", self.as_str(), digest(parts)))?;
         Ok(RunKey::new(tenant()?, run))
     }
 
     /// All heads of this sort. Their leases, which nobody holds, name it: so they are found without looking at any run.
-    pub(super) fn query(self) -> Result<Query, IdError> {
+    pub(crate) fn query(self) -> Result<Query, IdError> {
         Ok(Query {
             tenant: Some(tenant()?),
             leased_by: Some(WorkerId::new(self.as_str())?),
@@ -50,8 +53,8 @@ impl Sort {
     }
 
     /// A head that is not written yet. It is never due.
-    pub(super) fn head(self, key: RunKey, queue: &Name, now: Timestamp) -> Result<Head, IdError> {
-        let listed = matches!(self, Self::Queue | Self::Tenant);
+    pub(crate) fn head(self, key: RunKey, queue: &Name, now: Timestamp) -> Result<Head, IdError> {
+        let listed = matches!(self, Self::Queue | Self::Tenant | Self::Failure);
         let marker = WorkerId::new(self.as_str())?;
         Ok(Head {
             key,

@@ -67,7 +67,7 @@ impl Runner {
                 let failure = failure.as_ref().filter(|_| missing.is_none());
                 (missing, failure)
             }
-            Rest::Pause { reason, place, failure, .. } if is_trouble(*reason) => {
+            Rest::Pause { reason, place, failure, .. } if !reason.is_asked_for() => {
                 (place.clone(), failure.as_ref())
             }
             Rest::Pause { .. } | Rest::Succeed { .. } | Rest::Cancel => return Ok(()),
@@ -99,6 +99,7 @@ impl Runner {
         if let Some(place) = place {
             self.explained.insert((place.clone(), attempt.unwrap_or(0)));
         }
+        self.has_diagnosed = true;
         self.push(Diagnosed { place: place.cloned(), attempt, diagnosis: Box::new(diagnosis) }.into())
     }
 
@@ -268,19 +269,6 @@ async fn successes(
         attempts.extend(ledger.attempts());
     }
     Ok(stats::of_attempts(&attempts))
-}
-
-/// Whether the run is held because something went wrong.
-fn is_trouble(reason: PauseReason) -> bool {
-    match reason {
-        PauseReason::Exhausted
-        | PauseReason::NeedsAttention
-        | PauseReason::InDoubt
-        | PauseReason::Quarantined
-        | PauseReason::DefinitionChanged
-        | PauseReason::NeedsMigration => true,
-        PauseReason::Requested | PauseReason::Interrupted | PauseReason::QueueWait => false,
-    }
 }
 
 /// Whether nothing more follows from a failed attempt by itself.

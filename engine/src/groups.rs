@@ -1,0 +1,201 @@
+//! Failure groups: where what the store keeps of them meets the folds of [`observe`](crate::observe).
+
+use std::collections::{HashMap, HashSet};
+
+use stepwell_contract::limits::PAGE_ITEMS_MAX;
+use stepwell_contract::{Cursor, Head, Name, Order, Page, Query, Status, TenantId};
+
+use crate::error::Error;
+use crate::exec::bulk::{self, Selection};
+use crate::exec::engine::Engine;
+use crate::exec::groups;
+use crate::observe::groups::{
+    FailureGroup, GroupEntry, GroupMember, GroupView, Members, Standing, fingerprint_of,
+};
+use crate::run::said::{FAILURE_TAG, FirstSeen};
+
+/// Most heads that one call counts.
+const COUNTED_MAX: usize = 10_000;
+/// Most groups of one page.
+const GROUPS_MAX: usize = 100;
+
+/// Which failure groups are listed: those that fit all that is set.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GroupFilter {
+    /// Those that have runs of this tenant. What is told of them is told of this tenant's runs alone.
+    pub tenant: Option<TenantId>,
+    /// Those of this workflow.
+    pub workflow: Option<Name>,
+    /// Those of this code.
+    pub code: Option<String>,
+    /// Those that have runs which are failed or held now.
+    pub in_trouble: bool,
+}
+
+impl Engine {
+    /// A page of the failure groups, the one that came up last first: at most `limit` and at most 100, fewer where some do not
+    /// fit the filter. How many runs are failed or held is counted over at most 10 000 such runs, the newest; what became of
+    /// the others [`failure_group`](Self::failure_group) tells. Reads heads only. A store that keeps no list of failed runs
+    /// looks through all of its runs for them.
+    ///
+    /// A group appears a moment after its first failure. One that could not be written then is written by the first page.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn failure_groups(
+        &self,
+        filter: &GroupFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<GroupEntry>, Error> {
+        let mut trouble: HashMap<String, Members> = HashMap::new();
+        let statuses = vec![Status::Failed, Status::Paused];
+        let query = Query { tenant: filter.tenant.clone(), statuses, ..Query::default() };
+        let is_complete = self
+            .walk(&query, |head| {
+                let in_trouble = Standing::of(head).is_in_trouble();
+                if let Some(fingerprint) = fingerprint_of(head).filter(|_| in_trouble) {
+                    trouble.entry(fingerprint.to_owned()).or_default().add(head);
+                }
+            })
+            .await?;
+        if after.is_none() {
+            self.make_missing(trouble.values()).await;
+        }
+        let page = groups::page(self.core(), after, limit.min(GROUPS_MAX)).await?;
+        let mut listed = Page { items: Vec::new(), next: page.next };
+        for first in page.items {
+            let fits = filter.workflow.as_ref().is_none_or(|wanted| *wanted == first.workflow)
+                && filter.code.as_ref().is_none_or(|wanted| *wanted == first.said.code);
+            let members = trouble.remove(&first.said.fingerprint);
+            if !fits || (members.is_none() && filter.in_trouble) {
+                continue;
+            }
+            let first = match (&filter.tenant, &members) {
+                (None, _) => Some(first),
+                (Some(_), Some(members)) => members.first().cloned(),
+                (Some(tenant), None) => self.first_of(&first.said.fingerprint, tenant).await?,
+            };
+            let Some(group) = first.as_ref().map(FailureGroup::of) else { continue };
+            let members = members.unwrap_or_default();
+            let (failed, held) = (members.standings.failed, members.standings.held);
+            listed.items.push(GroupEntry { group, failed, held, last_seen: members.last_seen, is_complete });
+        }
+        Ok(listed)
+    }
+
+    /// A failure group with what became of its runs, counted over at most 10 000 of them, the newest; with a tenant, of those of
+    /// that tenant alone. `None` when nothing is known of it. Reads heads only.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn failure_group(
+        &self,
+        fingerprint: &str,
+        tenant: Option<&TenantId>,
+    ) -> Result<Option<GroupView>, Error> {
+        let mut members = Members::default();
+        let is_complete = self.walk(&of_group(fingerprint, tenant), |head| members.add(head)).await?;
+        let stored = match tenant {
+            // How it was first seen may be another tenant's.
+            Some(_) => None,
+            None => groups::first_seen(self.core(), fingerprint).await?,
+        };
+        let group = stored.as_ref().or(members.first()).map(FailureGroup::of);
+        Ok(group.map(|group| GroupView { group, members, is_complete }))
+    }
+
+    /// A page of the runs of a failure group, the newest first; with a tenant, of those of that tenant alone. Runs stay in the
+    /// group of their latest failure when they go on. Reads heads only.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn group_members(
+        &self,
+        fingerprint: &str,
+        tenant: Option<&TenantId>,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<GroupMember>, Error> {
+        let page = self.list(&of_group(fingerprint, tenant), after, limit).await?;
+        Ok(Page { items: page.items.iter().map(GroupMember::of).collect(), next: page.next })
+    }
+
+    /// Lists at most `limit` runs of a failure group that are failed or held for it now, to ask them all the same with
+    /// [`ask_all`](Self::ask_all), after a look with [`dry_run_all`](Self::dry_run_all): what fails later is not among them.
+    /// Make the request one [of the group](crate::Ask::of_group), and runs that have gone on or met with something else by then
+    /// refuse it.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn select_group(
+        &self,
+        fingerprint: &str,
+        tenant: Option<&TenantId>,
+        limit: usize,
+    ) -> Result<Selection, Error> {
+        let statuses = vec![Status::Failed, Status::Paused];
+        let query = Query { statuses, ..of_group(fingerprint, tenant) };
+        bulk::select_where(self.core(), &query, limit, |head| Standing::of(head).is_in_trouble()).await
+    }
+
+    /// Forgets how a failure group was first seen, and returns whether that was known. Its runs are not touched: as long as some
+    /// are failed or held the group comes back, as if it had just come up.
+    ///
+    /// # Errors
+    /// [`Error::Store`], after which it may be forgotten: call it again.
+    pub async fn forget_failure_group(&self, fingerprint: &str) -> Result<bool, Error> {
+        groups::remove(self.core(), fingerprint).await
+    }
+
+    /// Shows heads that fit, the newest first. Returns whether that were all.
+    async fn walk(&self, query: &Query, mut show: impl FnMut(&Head)) -> Result<bool, Error> {
+        let (mut after, mut shown) = (None, HashSet::new());
+        while shown.len() < COUNTED_MAX {
+            let page = self.list(query, after, PAGE_ITEMS_MAX.min(COUNTED_MAX - shown.len())).await?;
+            // A run that ends while the pages are read may be on two of them.
+            for head in &page.items {
+                if shown.insert(head.key.clone()) {
+                    show(head);
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Makes groups of which runs tell and that this process has not seen.
+    async fn make_missing(&self, told: impl Iterator<Item = &Members>) {
+        let core = self.core();
+        let now = core.time.own_now();
+        let is_new = |first: &&FirstSeen| core.groups.is_new(&first.said.fingerprint, now);
+        for first in told.filter_map(Members::first).filter(is_new).take(GROUPS_MAX) {
+            let fingerprint = &first.said.fingerprint;
+            if let Err(error) = groups::make(core, first).await {
+                tracing::debug!(fingerprint, %error, "a failure group is not written yet");
+                core.groups.forget(fingerprint);
+                return;
+            }
+        }
+    }
+
+    /// How the oldest run of a tenant failed that belongs to the group; `None` when none does.
+    async fn first_of(&self, fingerprint: &str, tenant: &TenantId) -> Result<Option<FirstSeen>, Error> {
+        let query = Query { order: Order::Oldest, ..of_group(fingerprint, Some(tenant)) };
+        let mut members = Members::default();
+        self.list(&query, None, 1).await?.items.iter().for_each(|head| members.add(head));
+        Ok(members.first().cloned())
+    }
+}
+
+/// The runs of a group.
+fn of_group(fingerprint: &str, tenant: Option<&TenantId>) -> Query {
+    Query {
+        tenant: tenant.cloned(),
+        tag: Some((FAILURE_TAG.clone(), fingerprint.to_owned())),
+        ..Query::default()
+    }
+}

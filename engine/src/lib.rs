@@ -11,6 +11,7 @@ pub mod config;
 pub mod diagnosis;
 pub mod error;
 pub mod exec;
+pub mod integrity;
 pub mod observe;
 pub mod run;
 pub mod schedule;
@@ -32,6 +33,11 @@ struct Guide;
 #[doc = include_str!("../../docs/audit.md")]
 struct AuditGuide;
 
+/// The same for what it shows of the integrity check.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/integrity.md")]
+struct IntegrityGuide;
+
 pub use async_trait::async_trait;
 pub use config::EngineOptions;
 pub use error::{Error, RunError};
@@ -48,6 +54,9 @@ pub use exec::runs::Runs;
 pub use exec::signals::Stopped;
 pub use exec::start::StartRun;
 pub use groups::GroupFilter;
+pub use integrity::issue::{Issue, IssueKind, Mend, Severity};
+pub use integrity::repair::{PlannedWrite, RepairReport};
+pub use integrity::validate::{Findings, IntegrityFilter};
 pub use observe::audit::{Category, EventCursor, EventFilter, EventPage, FoundEvent};
 pub use observe::case_file::{CaseFile, JointCaseFile};
 pub use observe::check::{Block, CheckReport, Fitness, RunCheck};

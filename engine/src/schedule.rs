@@ -18,6 +18,7 @@ pub mod schedules;
 pub mod spec;
 pub mod times;
 mod view;
+pub(crate) mod watch;
 
 pub use calendar::Calendar;
 pub use due::{Decision, Position, SkipReason, Span, due};

@@ -182,7 +182,7 @@ fn libraries_never_read_the_environment() {
 }
 
 #[test]
-fn diagnosis_is_pure() {
+fn diagnosis_and_the_rules_of_the_integrity_check_are_pure() {
     let words = [
         "async fn",
         "async move",
@@ -195,6 +195,7 @@ fn diagnosis_is_pure() {
         "crate::exec",
     ];
     none(&mentions("engine/src/diagnosis", &words));
+    none(&mentions("engine/src/integrity/rules", &words));
 }
 
 #[test]

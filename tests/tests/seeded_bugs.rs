@@ -9,6 +9,7 @@ use stepwell_tests::report::passes;
 fn hunter(bug: Bug) -> (&'static str, &'static [&'static str], &'static str) {
     let points = env!("CARGO_BIN_EXE_kill_points");
     let faults = env!("CARGO_BIN_EXE_io_faults");
+    let programs = env!("CARGO_BIN_EXE_programs");
     let zombies = env!("CARGO_BIN_EXE_zombies");
     match bug {
         Bug::AckBeforeSync => {
@@ -21,6 +22,11 @@ fn hunter(bug: Bug) -> (&'static str, &'static [&'static str], &'static str) {
             (faults, &["--points", "2", "--least", "20"], "after a failed sync it acknowledged")
         }
         Bug::VersionIgnored => (zombies, &["--zombies", "20"], "a stale blind write"),
+        Bug::ParentNotTold => (
+            programs,
+            &["--store", "simulated", "--programs", "200"],
+            "an integrity check: error parent_not_told",
+        ),
         Bug::NonceIgnored => (zombies, &["--zombies", "20"], "a stale same counter"),
     }
 }

@@ -17,16 +17,19 @@ pub enum Bug {
     SyncRetried,
     /// An attempt begins before it is counted.
     AttemptCountedAfter,
+    /// A run ends without a word to the run that started it.
+    ParentNotTold,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::AckBeforeSync,
         Self::VersionIgnored,
         Self::NonceIgnored,
         Self::SyncRetried,
         Self::AttemptCountedAfter,
+        Self::ParentNotTold,
     ];
 
     /// The word for it.
@@ -38,6 +41,7 @@ impl Bug {
             Self::NonceIgnored => "nonce-ignored",
             Self::SyncRetried => "sync-retried",
             Self::AttemptCountedAfter => "attempt-counted-after",
+            Self::ParentNotTold => "parent-not-told",
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::exec::pool::Pool;
 use crate::exec::registry::Registry;
 use crate::exec::witness::Witness;
 use crate::exec::{keeper, panics};
+use crate::integrity;
 use crate::run::notes::within;
 use crate::schedule;
 use crate::workflow::classify::Classifiers;
@@ -115,12 +116,14 @@ impl EngineBuilder {
     /// [started](Self::start) does so anyway; one that is [built](Self::build) and begins to [work](Engine::work) later is
     /// told with this.
     pub fn keep_schedules(mut self) -> Self {
-        let keeper = schedule::keeper::definition();
-        let is_kept =
-            |known: &Definition| known.name() == keeper.name() && known.fingerprint() == keeper.fingerprint();
-        // Another workflow of that name is refused as registered twice.
-        if !self.definitions.iter().any(is_kept) {
-            self.definitions.push(keeper);
+        for keeper in [schedule::keeper::definition(), integrity::keeper::definition()] {
+            let is_kept = |known: &Definition| {
+                known.name() == keeper.name() && known.fingerprint() == keeper.fingerprint()
+            };
+            // Another workflow of that name is refused as registered twice.
+            if !self.definitions.iter().any(is_kept) {
+                self.definitions.push(keeper);
+            }
         }
         self
     }

@@ -109,6 +109,11 @@ impl Registered {
     }
 }
 
+/// Whether the engine brings the workflow along.
+fn is_built_in(workflow: &Name) -> bool {
+    [crate::schedule::WORKFLOW, crate::integrity::WORKFLOW].contains(&workflow.as_str())
+}
+
 impl Core {
     /// The lease that this worker asks for.
     pub(crate) fn lease(&self) -> Lease {
@@ -167,7 +172,7 @@ impl Core {
         let mut known: Vec<String> = self
             .definitions
             .keys()
-            .filter(|known| known.name.as_str() != crate::schedule::WORKFLOW)
+            .filter(|known| !is_built_in(&known.name))
             .map(|known| format!("{} version {}", known.name, known.version))
             .collect();
         known.sort();

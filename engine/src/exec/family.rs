@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use stepwell_contract::{
-    BackendError, Batch, Clock, Fence, Message, MessageId, Payload, PayloadError, RunKey, Status, Verdict,
+    BackendError, Batch, Clock, Fence, Message, MessageId, Payload, PayloadError, RunKey, Status, Timestamp,
+    Verdict,
 };
 use uuid::Uuid;
 
@@ -108,10 +109,26 @@ pub(crate) async fn tell_again(core: &Core, key: &RunKey) -> Result<(), Error> {
         return Ok(());
     }
     let state = requests::load_state(core, key).await?;
-    let (Some(parent), Some(end)) = (&state.created.parent, end_of(&state)) else { return Ok(()) };
-    let word = word(parent, key, &end, &state)?;
     let id = MessageId::new(format!("again-{}", Uuid::now_v7().simple()))?;
-    Ok(post(core, &parent.run, Message::new(id, CHILD_ENDED, core.time.now(), word)).await?)
+    match end_told(key, &state, id, core.time.now())? {
+        Some((parent, message)) => Ok(post(core, &parent, message).await?),
+        None => Ok(()),
+    }
+}
+
+/// What a run that has ended tells its parent, under an id; `None` when it has not ended or nobody started it.
+///
+/// # Errors
+/// The end has no stored form.
+pub(crate) fn end_told(
+    key: &RunKey,
+    state: &State,
+    id: MessageId,
+    now: Timestamp,
+) -> Result<Option<(RunKey, Message)>, PayloadError> {
+    let (Some(parent), Some(end)) = (&state.created.parent, end_of(state)) else { return Ok(None) };
+    let word = word(parent, key, &end, state)?;
+    Ok(Some((parent.run.clone(), Message::new(id, CHILD_ENDED, now, word))))
 }
 
 /// How a run has ended.

@@ -13,6 +13,7 @@ pub(crate) mod gate;
 pub(crate) mod keyed;
 mod line;
 mod roster;
+pub(crate) mod slots;
 pub(crate) mod system;
 pub(crate) mod tenants;
 

@@ -358,7 +358,7 @@ impl Runner {
     /// leaves it to the next owner to tell the same.
     async fn tell_of_end(&mut self, rest: &Rest) -> Result<(), Left> {
         let Some(end) = rest.end() else { return Ok(()) };
-        if !self.state.has_to_tell() {
+        if !self.state.has_to_tell() || is_planted(Bug::ParentNotTold) {
             return Ok(());
         }
         if self.state.ending.is_none() {

@@ -227,6 +227,14 @@ pub(super) fn told(event: &Event) -> String {
                 said(&refused.message)
             )
         }
+        Event::IssueFound(found) => found.issue.to_string(),
+        Event::Repaired(repaired) => format!(
+            "{} mended {} of {}{}",
+            repaired.actor,
+            repaired.issue,
+            repaired.about,
+            said(&repaired.message)
+        ),
         Event::RunEnding(ending) => match &ending.end {
             RunEnd::Succeeded { .. } => "the run is about to succeed".to_owned(),
             RunEnd::Failed { failure, .. } => format!("the run is about to fail: {}", why(failure)),

@@ -12,6 +12,7 @@ use stepwell_contract::{
 };
 
 use crate::diagnosis::Diagnosis;
+use crate::integrity::issue::{Issue, IssueKind, Mend};
 use crate::run::actor::Actor;
 use crate::run::cut::Cut;
 use crate::run::fork::CopiedEnd;
@@ -608,6 +609,29 @@ events! {
     RunEnding = "run_ending" {
         /// How.
         end: RunEnd,
+    }
+
+    /// Something was found wrong with what the store holds: of this run, or of one that could not be told.
+    IssueFound = "issue_found" {
+        /// What.
+        issue: Box<Issue>,
+        /// The run that looked.
+        pass: RunKey,
+    }
+
+    /// Something that was wrong with the run, or with what it told another one, was mended.
+    Repaired = "repaired" {
+        /// What was wrong.
+        issue: IssueKind,
+        /// What of the run it was about.
+        about: String,
+        /// How it was mended.
+        mend: Mend,
+        /// Who mended it.
+        actor: Actor,
+        /// Why, in their words.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        message: String,
     }
 
     /// The run ended with a result: the output of its last node.

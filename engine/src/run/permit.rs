@@ -143,6 +143,8 @@ impl State {
             (Event::RunResumed(_), _) => false,
 
             (Event::RequestRefused(_), _) => true,
+            // They tell of the run and change nothing of where it is.
+            (Event::IssueFound(_) | Event::Repaired(_), _) => true,
 
             (Event::RunEnding(_), Running | Cancelling) => self.running == 0 && self.ending.is_none(),
             (Event::RunEnding(_), _) => false,
@@ -297,5 +299,7 @@ fn may_follow_an_ending(event: &Event) -> bool {
             | Event::ChildEnded(_)
             | Event::ContextMerged(_)
             | Event::RequestRefused(_)
+            | Event::IssueFound(_)
+            | Event::Repaired(_)
     )
 }

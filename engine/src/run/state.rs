@@ -294,7 +294,11 @@ impl State {
     pub fn apply(&mut self, event: &Event, at: Timestamp) -> Result<(), IllegalTransition> {
         self.permit(event)?;
         match event {
-            Event::RunCreated(_) | Event::Logged(_) | Event::RequestRefused(_) => {}
+            Event::RunCreated(_)
+            | Event::Logged(_)
+            | Event::RequestRefused(_)
+            | Event::IssueFound(_)
+            | Event::Repaired(_) => {}
             Event::Diagnosed(diagnosed) => self.diagnose(diagnosed, at),
             Event::RunTaken(taken) => {
                 // One that is being cancelled stays so through every owner, also when its undoing was held meanwhile.

@@ -42,6 +42,8 @@ impl Event {
             | Self::CancelRequested(_)
             | Self::PauseRequested(_)
             | Self::RequestRefused(_)
+            | Self::IssueFound(_)
+            | Self::Repaired(_)
             | Self::RunSucceeded(_)
             | Self::RunFailed(_)
             | Self::RunCancelled(_)

@@ -19,7 +19,7 @@ use crate::exec::runs::Runs;
 use crate::lock::lock;
 use crate::run::actor::Actor;
 use crate::run::event::{
-    Checkpointed, ChildStarted, ContextMerged, Event, LogLevel, LogLine, Memoised, Progress,
+    Checkpointed, ChildStarted, ContextMerged, Event, IssueFound, LogLevel, LogLine, Memoised, Progress,
 };
 use crate::run::notes::within;
 use crate::run::place::Place;
@@ -457,6 +457,11 @@ impl StepContext {
         let child = Child { run, on_close, ended: None, is_renewed: false, is_made: false, version };
         Arc::make_mut(&mut *lock(&self.0.children)).insert(part, child);
         Ok(())
+    }
+
+    /// Records what was found wrong with another run that cannot be told itself.
+    pub(crate) async fn write_issue(&self, found: IssueFound) -> StepResult<()> {
+        self.write(found.into()).await
     }
 
     /// Takes note that a child is there.

@@ -22,7 +22,7 @@ use stepwell::observe::cause::Cause;
 use stepwell::run::event::Event;
 use stepwell::run::place::Place as StepPlace;
 use stepwell::run::state::State;
-use stepwell::{Engine, EngineOptions};
+use stepwell::{Engine, EngineOptions, IntegrityFilter};
 use stepwell_contract::fault::{Effect, FaultBackend, FaultPlan, Method};
 use stepwell_contract::limits::PAGE_ITEMS_MAX;
 use stepwell_contract::{
@@ -36,6 +36,7 @@ use crate::harness::programs::model::Model;
 use crate::harness::programs::outsider::Outsider;
 use crate::harness::programs::program::{Data, Maker, Part, Shown, family};
 use crate::harness::programs::relations::{Ended, agree};
+use crate::harness::work::plant;
 use crate::place::{Kind, Place};
 use crate::report::{Arguments, Report};
 
@@ -56,6 +57,7 @@ const PARTS_MAX: u32 = 14;
 #[must_use]
 pub fn main(arguments: &Arguments) -> ExitCode {
     let mut report = Report::new("programs", arguments);
+    plant(arguments);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -85,6 +87,7 @@ pub fn main(arguments: &Arguments) -> ExitCode {
         report.count_at_least("undone", tally.undone, programs / 100);
         report.count_at_least("causes", tally.causes, programs / 20);
         report.count_at_least("checks", tally.checks, programs / 100);
+        report.count_at_least("validated", tally.validated, programs);
         report.count_at_least("children", tally.children, programs / 4);
         report.count_at_least("children_cancelled", tally.children_cancelled, programs / 200);
         report.count_at_least("reports", tally.reports, programs / 10);
@@ -123,6 +126,7 @@ struct Tally {
     undone: u64,
     causes: u64,
     checks: u64,
+    validated: u64,
     children: u64,
     children_cancelled: u64,
     reports: u64,
@@ -290,7 +294,7 @@ impl Group {
             self.cases.iter().flat_map(|case| family(case.key.run.as_str(), &case.parts)).collect();
         let outsider = Outsider::new(&programs);
         tally.signals += late.len() as u64;
-        let mut ticks = 0u32;
+        let (mut ticks, mut looked_until) = (0u32, None);
         loop {
             tokio::time::sleep(TICK).await;
             ticks += 1;
@@ -357,6 +361,19 @@ impl Group {
                 tally.checks += 1;
                 if !report.is_fine() {
                     tally.violations.push(format!("a check under the same code: {report}"));
+                }
+            }
+            // Nothing is ever wrong with what the store holds, whoever has just died.
+            if ticks.is_multiple_of(10)
+                && let Ok(found) = engines[0].0.validate(&every_run(), looked_until.take()).await
+            {
+                tally.validated += found.looked_at as u64;
+                looked_until = found.next;
+                tally
+                    .violations
+                    .extend(found.issues.iter().map(|issue| format!("an integrity check: {issue}")));
+                if !found.issues.is_empty() {
+                    return;
                 }
             }
             if ticks.is_multiple_of(20) && late.is_empty() && asks.is_empty() {
@@ -496,6 +513,11 @@ async fn unfinished(engine: &Engine, store: &dyn Backend, tally: &mut Tally) -> 
         }
     }
     open
+}
+
+/// All runs, some at a time. The clock leaps over days: nothing is ever late.
+fn every_run() -> IntegrityFilter {
+    IntegrityFilter { runs: 25, patience_ms: 100 * 365 * 86_400_000, ..IntegrityFilter::default() }
 }
 
 /// What somebody outside writes into the document of a run.

@@ -1,5 +1,6 @@
 //! Which event is about what: one exhaustive table for each question.
 
+use crate::integrity::issue::Severity;
 use crate::observe::audit::Category;
 use crate::run::actor::Actor;
 use crate::run::event::{Event, LogLevel, LostReason, PauseReason, Then};
@@ -47,6 +48,11 @@ pub(super) fn sort_of(event: &Event) -> (Category, LogLevel) {
             None => (State, Info),
         },
         Event::Diagnosed(diagnosed) => of_diagnosis(&diagnosed.diagnosis.code),
+        Event::IssueFound(found) => match found.issue.severity {
+            Severity::Warning => (Consistency, Warn),
+            Severity::Error | Severity::Critical => (Consistency, Error),
+        },
+        Event::Repaired(_) => (Consistency, Warn),
 
         Event::Checkpointed(_) | Event::Memoised(_) => (Store, Debug),
         Event::ContextMerged(merged) if merged.place.is_some() => (Store, Debug),
@@ -148,6 +154,7 @@ pub(super) fn actor_of(event: &Event) -> &Actor {
         Event::PauseRequested(event) => &event.actor,
         Event::RequestRefused(event) => &event.actor,
         Event::RunTerminated(event) => &event.actor,
+        Event::Repaired(event) => &event.actor,
         Event::StepCopied(_)
         | Event::RunTaken(_)
         | Event::RunReleased(_)
@@ -171,6 +178,7 @@ pub(super) fn actor_of(event: &Event) -> &Actor {
         | Event::UndoStarted(_)
         | Event::Logged(_)
         | Event::RunEnding(_)
+        | Event::IssueFound(_)
         | Event::RunSucceeded(_)
         | Event::RunFailed(_)
         | Event::RunCancelled(_) => ENGINE,
@@ -215,10 +223,12 @@ pub(super) fn failure_of(event: &Event) -> Option<&Failure> {
     }
 }
 
-/// The code of the diagnosis or failure that it tells of.
+/// The code of the diagnosis or failure, or the kind of the issue, that it tells of.
 pub(super) fn code_of(event: &Event) -> Option<&str> {
     match event {
         Event::Diagnosed(event) => Some(&event.diagnosis.code),
+        Event::IssueFound(event) => Some(event.issue.kind.as_str()),
+        Event::Repaired(event) => Some(event.issue.as_str()),
         other => failure_of(other)?.code.as_deref(),
     }
 }

@@ -27,8 +27,13 @@ pub struct EngineOptions {
     pub stop_grace_ms: u64,
     /// How long a failing write is tried again before whoever waits for it is told, in milliseconds. Default 60 s.
     pub commit_patience_ms: u64,
+    /// How often a worker tells in the store that it is there and how it does, in milliseconds: see
+    /// [`Engine::workers`](crate::Engine::workers). One that has not told for three times as long counts as gone. 0: it never tells,
+    /// is not listed, and what became of it when it is lost is not known. Default 10 s.
+    pub heartbeat_ms: u64,
     /// Whether the engine looks at the surroundings of an attempt that has failed: the paths and endpoints that its error names,
-    /// its disk, open files and memory. Connects to those endpoints, without sending anything. Default `true`.
+    /// its disk, open files and memory; of one that was lost, whether the worker's host answers. Connects to those endpoints and
+    /// that host, without sending anything. Default `true`.
     pub probes: bool,
     /// The limits of steps that neither they nor their workflow set.
     pub step: StepPolicy,
@@ -46,6 +51,7 @@ impl Default for EngineOptions {
             shutdown_grace_ms: 30_000,
             stop_grace_ms: 2_000,
             commit_patience_ms: 60_000,
+            heartbeat_ms: 10_000,
             probes: true,
             step: StepPolicy::default(),
         }

@@ -11,6 +11,7 @@ pub mod retention;
 pub mod runs;
 pub mod signals;
 pub mod start;
+pub mod workers;
 
 pub(crate) mod attempt;
 pub(crate) mod committer;

@@ -18,6 +18,7 @@ pub mod schedule;
 pub mod testing;
 pub mod workflow;
 
+mod explain;
 mod groups;
 mod lock;
 mod redact;
@@ -27,6 +28,11 @@ mod views;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/workflows.md")]
 struct Guide;
+
+/// The same for why runs do not move.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/explain.md")]
+struct Explaining;
 
 /// The same for finding out what happened.
 #[cfg(doctest)]
@@ -53,6 +59,7 @@ pub use exec::retention::Removed;
 pub use exec::runs::Runs;
 pub use exec::signals::Stopped;
 pub use exec::start::StartRun;
+pub use exec::workers::view::{WorkerLeft, WorkerView};
 pub use groups::GroupFilter;
 pub use integrity::issue::{Issue, IssueKind, Mend, Severity};
 pub use integrity::repair::{PlannedWrite, RepairReport};
@@ -60,6 +67,7 @@ pub use integrity::validate::{Findings, IntegrityFilter};
 pub use observe::audit::{Category, EventCursor, EventFilter, EventPage, FoundEvent};
 pub use observe::case_file::{CaseFile, JointCaseFile};
 pub use observe::check::{Block, CheckReport, Fitness, RunCheck};
+pub use observe::explain::{Explanation, Who};
 pub use observe::groups::{FailureGroup, GroupEntry, GroupMember, GroupView, Standing};
 pub use observe::stats::{Stats, StatsFilter};
 pub use run::actor::Actor;

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod case_file;
 pub mod cause;
 pub mod check;
+pub mod explain;
 pub mod groups;
 pub mod logs;
 pub mod names;

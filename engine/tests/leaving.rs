@@ -26,7 +26,9 @@ async fn a_run_whose_starter_left_during_the_first_write_is_driven_all_the_same(
     let gate = Gate::closed();
     let plan = FaultPlan::seeded(1).nth(Method::Commit, 1, fault::Effect::HoldReply(gate.clone()));
     let backend = Arc::new(FaultBackend::new(Arc::new(MemoryBackend::new()), plan));
-    let engine = Engine::builder(backend).register(flow).start().await.expect("an engine");
+    // The first write is that of the run, and not what the worker tells of itself.
+    let options = stepwell::EngineOptions { heartbeat_ms: 0, ..Default::default() };
+    let engine = Engine::builder(backend).register(flow).options(options).start().await.expect("an engine");
     let starter = engine.clone();
     let starting = tokio::spawn(async move { starter.start_run("w", "r-1", &()).await.map(|_| ()) });
     gate.reached_by(1).await;

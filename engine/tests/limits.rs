@@ -510,7 +510,8 @@ async fn the_engines_own_tenant_is_closed_and_not_listed() {
     assert!(matches!(refused, Error::Options(_)), "{refused}");
     let listed = engine.list(&Query::default(), None, 10).await.expect("a page");
     assert_eq!((listed.items.len(), listed.next), (0, None));
-    let query = Query { tenant: Some(own), ..Query::default() };
+    let sort = Name::new("stepwell.queue").expect("a name");
+    let query = Query { tenant: Some(own), workflow: Some(sort), ..Query::default() };
     assert_eq!(engine.list(&query, None, 10).await.expect("a page").items.len(), 1);
     assert!(engine.select(&Query::default(), 10).await.expect("a selection").runs.is_empty());
 }
@@ -549,7 +550,8 @@ impl Stage {
     /// Makes a run that counts for the queue one of a dead worker.
     async fn die_with(&self, engine: &Engine, run: &str) {
         let own = TenantId::new("stepwell.system").expect("an id");
-        let query = Query { tenant: Some(own), ..Query::default() };
+        let sort = Name::new("stepwell.queue").expect("a name");
+        let query = Query { tenant: Some(own), workflow: Some(sort), ..Query::default() };
         let before = engine.list(&query, None, 1).await.expect("a page").items.remove(0);
         let mut roster: serde_json::Value = before.summary.decode().expect("json");
         roster["held"] = serde_json::json!([[format!("/{run}"), 1]]);

@@ -219,7 +219,10 @@ async fn a_request_outlives_the_owner_that_did_not_answer_it() {
         .chance(Method::Claim, 1.0, fault::Effect::Refuse(FaultKind::Unavailable))
         .from(Method::Commit, 2, fault::Effect::Refuse(FaultKind::Unavailable));
     let dead = Arc::new(FaultBackend::new(Arc::clone(&store.1), dead)) as Arc<dyn Backend>;
-    let owner = engine_on(&(store.0.clone(), dead), flow()).await;
+    // The first write is that of the run, and not what the worker tells of itself.
+    let options = stepwell::EngineOptions { heartbeat_ms: 0, ..Default::default() };
+    let owner = Engine::builder(dead).register(flow()).time(Arc::new(store.0.clone())).options(options);
+    let owner = owner.start().await.expect("an engine");
     let run = owner.start_run("w", "r-1", &1_u32).await.expect("a run");
     door.entered_by(1).await;
     let builder = Engine::builder(Arc::clone(&store.1)).register(flow());

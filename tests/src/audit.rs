@@ -9,6 +9,12 @@ use stepwell_contract::{Backend, Record, RunKey, Seq, Status};
 
 use crate::witness::{Line, place_of};
 
+/// Whether a run is no head of the engine's own.
+#[must_use]
+pub fn is_of_users(key: &RunKey) -> bool {
+    key.tenant.as_str() != "stepwell.system"
+}
+
 /// What an audit counted and found.
 #[derive(Debug, Default)]
 pub struct Audit {

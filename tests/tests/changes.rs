@@ -9,7 +9,7 @@ use stepwell::prelude::*;
 use stepwell::run::event::{Event, PauseReason};
 use stepwell::{Block, Fitness, OnChange, RunError};
 use stepwell_contract::{Head, Query, Record, RunKey, Status, Timestamp};
-use stepwell_tests::audit::journal;
+use stepwell_tests::audit::{is_of_users, journal};
 use stepwell_tests::hold::PATIENCE;
 use stepwell_tests::on_every_store;
 use stepwell_tests::place::Kind;
@@ -150,7 +150,7 @@ async fn engine(site: &Site, flow: Workflow<u32, String>) -> Engine {
 async fn all(site: &Site) -> BTreeMap<RunKey, (Head, Vec<Record>)> {
     let heads = site.backend().scan(&Query::default(), None, 1_000).await.expect("heads").items;
     let mut all = BTreeMap::new();
-    for head in heads {
+    for head in heads.into_iter().filter(|head| is_of_users(&head.key)) {
         let records = journal(site.backend().as_ref(), &head.key).await.expect("a journal");
         all.insert(head.key.clone(), (head, records));
     }

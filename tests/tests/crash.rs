@@ -67,7 +67,14 @@ fn workflow() -> Workflow<u64, u64> {
 const RESULT: u64 = 17 + 27 + 101;
 
 async fn start(backend: Arc<dyn Backend>) -> Engine {
-    let options = EngineOptions { lease_ms: 1_000, poll_ms: 20, threads: 2, ..EngineOptions::default() };
+    let options = EngineOptions {
+        lease_ms: 1_000,
+        poll_ms: 20,
+        threads: 2,
+        // The writes that are met by faults are those of the run.
+        heartbeat_ms: 0,
+        ..EngineOptions::default()
+    };
     let engine = Engine::builder(backend).register(workflow()).options(options).start().await;
     engine.expect("the engine starts")
 }

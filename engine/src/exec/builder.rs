@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use stepwell_contract::{Backend, SystemClock, WorkerId, WorkflowRef};
+use stepwell_contract::{Backend, Clock, SystemClock, WorkerId, WorkflowRef};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,6 +26,7 @@ use crate::exec::limits::{self, Limits};
 use crate::exec::pool::Pool;
 use crate::exec::registry::Registry;
 use crate::exec::witness::Witness;
+use crate::exec::workers::presence::Telling;
 use crate::exec::{keeper, panics};
 use crate::integrity;
 use crate::run::notes::within;
@@ -217,6 +218,7 @@ impl EngineBuilder {
             witness: Arc::new(witness),
             lately: Lately::default(),
             groups: Groups::default(),
+            telling: Telling::at(time.now()),
             rules: self.rules,
             permits: Arc::new(Semaphore::new(self.options.concurrency)),
             backend: self.backend,
@@ -267,6 +269,11 @@ fn check(options: &EngineOptions) -> Result<(), Error> {
     }
     if options.lease_ms > 3_600_000 {
         return refuse("lease_ms must be at most an hour: the runs of a dead worker wait that long");
+    }
+    if options.heartbeat_ms > 3_600_000 {
+        return refuse(
+            "heartbeat_ms must be at most an hour: a worker that is gone counts as there for three times as long",
+        );
     }
     if options.poll_ms == 0 {
         return refuse("poll_ms must be at least 1");

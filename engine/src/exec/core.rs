@@ -30,6 +30,7 @@ use crate::exec::runner::Left;
 use crate::exec::slot::Slot;
 use crate::exec::stats::StepsStats;
 use crate::exec::witness::Witness;
+use crate::exec::workers::presence::Telling;
 use crate::run::preview::Known;
 use crate::workflow::classify::Classifiers;
 use crate::workflow::context::Resources;
@@ -69,6 +70,8 @@ pub(crate) struct Core {
     pub(crate) lately: Lately,
     /// What is known of failure groups.
     pub(crate) groups: Groups,
+    /// What this worker tells of itself.
+    pub(crate) telling: Telling,
     /// The program's own rules of diagnosis.
     pub(crate) rules: Rules,
 }

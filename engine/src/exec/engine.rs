@@ -17,6 +17,7 @@ use crate::exec::fork::{self, ForkRun};
 use crate::exec::handle::RunHandle;
 use crate::exec::runs::Runs;
 use crate::exec::start::{self, StartRun};
+use crate::exec::workers::presence;
 use crate::exec::{groups, keeper, limits, load, requests, worker};
 use crate::run::actor::Actor;
 use crate::run::place::Place;
@@ -82,6 +83,7 @@ impl Engine {
         core.runtime.spawn(keeper::watch_unowned(Arc::clone(core)));
         core.runtime.spawn(limits::follow(Arc::clone(core)));
         core.runtime.spawn(groups::keep(Arc::clone(core)));
+        core.runtime.spawn(presence::attend(Arc::clone(core)));
         if !core.definitions.is_empty() {
             core.runtime.spawn(worker::work(Arc::clone(core)));
         }
@@ -446,7 +448,7 @@ async fn stop(core: &Core) {
     }
     let grace = core.time.sleep(core.options.shutdown_grace_ms);
     tokio::select! {
-        () = core.runners.wait() => return,
+        () = core.runners.wait() => return presence::leave(core).await,
         () = grace => {}
     }
     tracing::warn!(runs = core.runners.len(), "the grace time is over; running steps are told to stop");
@@ -458,4 +460,5 @@ async fn stop(core: &Core) {
             "steps did not stop; their runs are taken when the leases end"
         );
     }
+    presence::leave(core).await;
 }

@@ -62,7 +62,7 @@ impl Limits {
 }
 
 /// Every head of a sort.
-async fn heads_of(core: &Core, sort: Sort) -> Result<Vec<Head>, Error> {
+pub(in crate::exec) async fn heads_of(core: &Core, sort: Sort) -> Result<Vec<Head>, Error> {
     let query = sort.query()?;
     let (mut heads, mut after) = (Vec::new(), None);
     loop {

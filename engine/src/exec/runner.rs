@@ -144,11 +144,9 @@ impl Runner {
         // one that was taken only to read its mail could not be any more.
         runner.read_mail().await?;
         if runner.state.status != Status::Paused && !runner.state.status.is_finished() {
-            let left_behind = runner.state.running_places();
+            let (lost, left_behind) = (runner.lost_owner(), runner.state.running_places());
             runner.take_over()?;
-            for place in &left_behind {
-                runner.explain_step(place, None).await?;
-            }
+            runner.explain_lost(lost, &left_behind).await?;
             // One whose end is decided needs no code any more.
             if runner.state.ending.is_none() {
                 runner.look_ahead()?;

@@ -62,6 +62,15 @@ impl Witness {
         Self { host: process::host(), pid: std::process::id(), code_version, probe, cpu_ms }
     }
 
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
+    /// Whether it may connect to what an error or a record names.
+    pub(crate) fn may_connect(&self) -> bool {
+        self.probe.is_some()
+    }
+
     pub(crate) fn code_version(&self) -> Option<&str> {
         self.code_version.as_deref()
     }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use stepwell_contract::{Head, Name, RunKey, Status, Timestamp, WorkerId, WorkflowRef};
 
+use crate::diagnosis::evidence::WorkerFacts;
 use crate::observe::check::meant;
 use crate::run::actor::Actor;
 use crate::run::event::PauseReason;
@@ -12,6 +13,7 @@ use crate::run::state::{State, StepState, StepStatus};
 use crate::run::summary::Summary;
 use crate::run::token::Token;
 use crate::run::waiting::Waiting;
+use crate::workflow::nearest::{nearest, nearest_workflow};
 
 /// What moves a run next.
 #[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
@@ -37,6 +39,18 @@ pub enum Cause {
         until: Timestamp,
         /// The steps that run.
         running: Vec<Place>,
+    },
+    /// The end of the lease of a worker that is gone.
+    #[error("worker {worker} had it and is gone{}; its lease ends at {until}", last_told(*told_at))]
+    LostWorker {
+        /// The worker.
+        worker: WorkerId,
+        /// When its lease ends.
+        until: Timestamp,
+        /// The steps that ran.
+        running: Vec<Place>,
+        /// When it last told of itself.
+        told_at: Option<Timestamp>,
     },
     /// A worker that takes it: it is due.
     #[error(
@@ -68,6 +82,41 @@ pub enum Cause {
         since: Timestamp,
         /// The workflow that is registered here and comes nearest.
         nearest: Option<WorkflowRef>,
+    },
+    /// A worker that reads its queue: it is due, and no live one does.
+    #[error("it is due since {since}, and no live worker reads queue {queue}{}", nearest.as_ref().map(|near| format!("; the nearest that is read is {near}")).unwrap_or_default())]
+    NoQueueWorker {
+        /// The queue it waits in.
+        queue: Name,
+        /// Since when it is due.
+        since: Timestamp,
+        /// The queue that live workers read and that comes nearest.
+        nearest: Option<Name>,
+    },
+    /// A worker that has its workflow: it is due, and no live one that reads its queue does.
+    #[error(
+        "it is due since {since}, and no live worker that reads queue {queue} has {workflow} version {version}{}",
+        meant(nearest.as_ref())
+    )]
+    NoWorkflowWorker {
+        /// The queue it waits in.
+        queue: Name,
+        /// What the worker must have registered.
+        workflow: Name,
+        /// In which version.
+        version: u32,
+        /// Since when it is due.
+        since: Timestamp,
+        /// The workflow that such workers have and that comes nearest.
+        nearest: Option<WorkflowRef>,
+    },
+    /// A worker that answers what was asked of it.
+    #[error("a {what} was sent to it at {since} and is not answered yet")]
+    Unanswered {
+        /// What was sent.
+        what: String,
+        /// When.
+        since: Timestamp,
     },
     /// The end of a sleep.
     #[error("{place} sleeps until {at}")]
@@ -153,6 +202,20 @@ pub enum Cause {
         /// When.
         at: Timestamp,
     },
+    /// A version that can read its journal, or a sound journal.
+    #[error("its journal cannot be read here: {message}")]
+    Unreadable {
+        /// Why not.
+        message: String,
+    },
+    /// Nothing: it has ended.
+    #[error("it has ended: {status}{}", said(message))]
+    Ended {
+        /// How.
+        status: Status,
+        /// Why, where it failed.
+        message: String,
+    },
     /// Nothing: it will never move by itself. A fault of the engine.
     #[error("nothing will move it; please report this")]
     Nothing,
@@ -169,6 +232,51 @@ impl Cause {
             other => other,
         }
     }
+
+    /// The same where it is known which workers there are; for a run that some of them take, how many and how many of these have
+    /// room.
+    pub(crate) fn among(self, workers: &[WorkerFacts]) -> (Self, Option<(usize, usize)>) {
+        let (queue, workflow, version, since) = match self {
+            Self::FreeWorker { queue, workflow, version, since }
+            | Self::NoDefinition { queue, workflow, version, since, .. } => (queue, workflow, version, since),
+            other => return (other, None),
+        };
+        let alive: Vec<_> =
+            workers.iter().filter(|worker| worker.alive && !worker.workflows.is_empty()).collect();
+        let reads = |worker: &&&WorkerFacts| {
+            worker.queues.is_empty() || worker.queues.iter().any(|name| name == queue.as_str())
+        };
+        let listening: Vec<_> = alive.iter().filter(reads).collect();
+        if listening.is_empty() {
+            let read = alive.iter().flat_map(|worker| &worker.queues);
+            let read: Vec<Name> = read.filter_map(|name| Name::new(name).ok()).collect();
+            let nearest = nearest(queue.as_str(), read.iter()).cloned();
+            return (Self::NoQueueWorker { queue, since, nearest }, None);
+        }
+        let has = |worker: &&&&WorkerFacts| {
+            worker.workflows.iter().any(|(name, known)| name == workflow.as_str() && *known == version)
+        };
+        let able: Vec<_> = listening.iter().filter(has).collect();
+        if able.is_empty() {
+            let known = listening.iter().flat_map(|worker| &worker.workflows);
+            let known = known.filter_map(|(name, version)| {
+                Some(WorkflowRef { name: Name::new(name).ok()?, version: *version })
+            });
+            let known: Vec<WorkflowRef> = known.collect();
+            let nearest = nearest_workflow(workflow.as_str(), Some(version), known.iter()).cloned();
+            return (Self::NoWorkflowWorker { queue, workflow, version, since, nearest }, None);
+        }
+        let with_room = able.iter().filter(|worker| worker.room.is_none_or(|room| room > 0)).count();
+        (Self::FreeWorker { queue, workflow, version, since }, Some((able.len(), with_room)))
+    }
+}
+
+fn last_told(at: Option<Timestamp>) -> String {
+    at.map(|at| format!(", as far as it told last at {at}")).unwrap_or_default()
+}
+
+fn said(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
 fn list(places: &[Place]) -> String {

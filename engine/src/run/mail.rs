@@ -16,6 +16,11 @@ pub(crate) fn needs_definition(message: &Message) -> bool {
     !is_news(message) && message.payload.decode::<Ask>().is_ok_and(|ask| ask.verb.is_about_a_step())
 }
 
+/// Whether the message asks for something.
+pub(crate) fn is_request(message: &Message) -> bool {
+    !is_news(message)
+}
+
 /// Whether the message tells of something that has happened, and asks for nothing.
 fn is_news(message: &Message) -> bool {
     [SIGNAL, CHILD_ENDED].iter().any(|kind| kind.as_str() == message.kind.as_str())

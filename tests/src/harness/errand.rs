@@ -161,7 +161,14 @@ pub async fn work(arguments: &Arguments, witness: &Witness) -> u8 {
     };
     let death = arguments.text("die").map(|text| Death::read(text).expect("a death"));
     let store = Arc::new(DyingBackend::new(store, death));
-    let options = EngineOptions { lease_ms: LEASE_MS, poll_ms: 10, threads: 2, ..EngineOptions::default() };
+    // What the worker tells of itself would be a commit at a time of its own.
+    let options = EngineOptions {
+        lease_ms: LEASE_MS,
+        poll_ms: 10,
+        threads: 2,
+        heartbeat_ms: 0,
+        ..EngineOptions::default()
+    };
     let builder = Engine::builder(Arc::clone(&store) as _).options(options).time(Arc::new(clock));
     let builder = builder.register(note(witness)).register(shipment(witness)).register(booking(witness));
     let engine = match builder.register(errand(witness)).start().await {

@@ -19,7 +19,7 @@ use stepwell_contract::limits::PAGE_ITEMS_MAX;
 use stepwell_contract::{Query, Status};
 use stepwell_redis::test_server::TestServer;
 
-use crate::audit::{check_journal, journal};
+use crate::audit::{check_journal, is_of_users, journal};
 use crate::harness::eyewitness::Eyewitness;
 use crate::harness::harm::{Blow, Harm, Victim, strike};
 use crate::harness::kill_soak::{percentile, takeovers};
@@ -372,7 +372,7 @@ async fn inspect(url: &str) -> Result<Inspected, String> {
     loop {
         let page = backend.scan(&Query::default(), after, PAGE_ITEMS_MAX).await;
         let page = page.map_err(|error| error.to_string())?;
-        for head in page.items {
+        for head in page.items.into_iter().filter(|head| is_of_users(&head.key)) {
             let key = &head.key;
             inspected.runs += 1;
             let is_at_its_end = matches!(head.status, Status::Succeeded | Status::Failed);

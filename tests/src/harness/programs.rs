@@ -30,7 +30,7 @@ use stepwell_contract::{
     Payload, Query, Record, RunId, RunKey, Seq, Status, StoreInfo, TenantId, Verdict, WorkerId, async_trait,
 };
 
-use crate::audit::journal;
+use crate::audit::{is_of_users, journal};
 use crate::harness::programs::flow::{START, workflows};
 use crate::harness::programs::model::Model;
 use crate::harness::programs::outsider::Outsider;
@@ -469,7 +469,9 @@ impl Group {
     ) -> (Engine, Arc<FaultBackend>) {
         let store = store.clone().expect("the store is open");
         let faulty = Arc::new(FaultBackend::new(store, world.faults()));
+        // Time leaps at every look here, and what is told at a time would be told each time.
         let options = EngineOptions {
+            heartbeat_ms: 0,
             worker: Some(WorkerId::new(format!("w-{nth}")).expect("a valid id")),
             poll_ms: 2,
             lease_ms: 10_000,
@@ -493,7 +495,7 @@ async fn heads(store: &dyn Backend) -> Result<Vec<Head>, BackendError> {
     let (mut heads, mut after) = (Vec::new(), None);
     loop {
         let page = store.scan(&Query::default(), after, PAGE_ITEMS_MAX).await?;
-        heads.extend(page.items);
+        heads.extend(page.items.into_iter().filter(|head| is_of_users(&head.key)));
         after = page.next;
         if after.is_none() {
             return Ok(heads);

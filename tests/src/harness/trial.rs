@@ -69,6 +69,8 @@ impl Trial {
     pub fn arguments<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let (runs, steps) = self.size;
         command.args(["chain", "--store", &self.url(), "--runs", &runs.to_string()]);
+        // The same calls in every trial: what workers tell of themselves comes at its own time.
+        command.args(["--heartbeat-ms", "0"]);
         command.args(["--steps", &steps.to_string()]).arg("--witness").arg(self.beside("witness"));
         command.args(&self.more)
     }

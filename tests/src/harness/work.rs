@@ -94,6 +94,7 @@ fn options(arguments: &Arguments) -> EngineOptions {
         lease_ms: arguments.value("lease-ms", 2_000),
         shutdown_grace_ms: arguments.value("grace-ms", 2_000),
         stop_grace_ms: 200,
+        heartbeat_ms: arguments.value("heartbeat-ms", 10_000),
         poll_ms: 50,
         threads: 2,
         commit_patience_ms: arguments.value("commit-patience-ms", 30_000),

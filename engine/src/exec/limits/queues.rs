@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::json;
 use stepwell_contract::limits::PAGE_ITEMS_MAX;
-use stepwell_contract::{Clock, Kind, Name, Payload, Query, Record, Status};
+use stepwell_contract::{Clock, Head, Kind, Name, Payload, Query, Record, RunKey, Status};
 
 use crate::error::Error;
 use crate::exec::core::Core;
@@ -15,7 +15,7 @@ use crate::exec::engine::Engine;
 use crate::exec::limits::gate::{Change, Gate};
 use crate::exec::limits::queue::QueueLimits;
 use crate::exec::limits::system::{self, Sort};
-use crate::exec::limits::{LOOK_EVERY_MS, heads_of, line};
+use crate::exec::limits::{LOOK_EVERY_MS, admission, heads_of, line};
 use crate::exec::{load, requests};
 use crate::run::actor::Actor;
 use crate::run::summary::Summary;
@@ -219,6 +219,22 @@ impl Engine {
     pub(crate) async fn counted(&self, queue: &Name) -> Result<Vec<stepwell_contract::RunKey>, Error> {
         let roster = self.core().limits.gate(queue)?.state.read(self.core()).await?;
         Ok(roster.held.into_iter().map(|holder| holder.run).filter(|run| !system::is_own(run)).collect())
+    }
+
+    /// The runs that count beside a parked one, and whether it would be let in now.
+    pub(crate) async fn counted_beside(
+        &self,
+        parked: &Head,
+        queue: &Name,
+    ) -> Result<(Vec<RunKey>, bool), Error> {
+        let mut roster = self.core().limits.gate(queue)?.state.read(self.core()).await?;
+        roster.lapse(self.core().time.now());
+        let summary = parked.summary.decode().unwrap_or_default();
+        let key = admission::key_of(parked, &summary)?;
+        let has_room =
+            roster.holds(&parked.key) || roster.clone().take(&parked.key, parked.fence, &key).is_ok();
+        let holders = roster.held.into_iter().map(|holder| holder.run).filter(|run| !system::is_own(run));
+        Ok((holders.collect(), has_room))
     }
 
     /// The pause of a queue.

@@ -24,6 +24,8 @@ pub(crate) enum Sort {
     Start,
     /// A group of failures.
     Failure,
+    /// A worker.
+    Worker,
 }
 
 impl Sort {
@@ -34,6 +36,7 @@ impl Sort {
             Self::Tenant => "stepwell.tenant",
             Self::Start => "stepwell.start",
             Self::Failure => "stepwell.failure",
+            Self::Worker => "stepwell.worker",
         }
     }
 
@@ -43,7 +46,7 @@ impl Sort {
         Ok(RunKey::new(tenant()?, run))
     }
 
-    /// All heads of this sort. Their leases, which nobody holds, name it: so they are found without looking at any run.
+    /// All heads of this sort. Their leases, by which nobody advances them, name it: so they are found without looking at any run.
     pub(crate) fn query(self) -> Result<Query, IdError> {
         Ok(Query {
             tenant: Some(tenant()?),
@@ -54,7 +57,7 @@ impl Sort {
 
     /// A head that is not written yet. It is never due.
     pub(crate) fn head(self, key: RunKey, queue: &Name, now: Timestamp) -> Result<Head, IdError> {
-        let listed = matches!(self, Self::Queue | Self::Tenant | Self::Failure);
+        let listed = matches!(self, Self::Queue | Self::Tenant | Self::Failure | Self::Worker);
         let marker = WorkerId::new(self.as_str())?;
         Ok(Head {
             key,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use stepwell_contract::{BackendError, Clock, Name, Query, Record, RunKey, Seq, Status, Timestamp};
+use stepwell_contract::{BackendError, Clock, Name, Query, Record, RunKey, Seq, Status, Timestamp, WorkerId};
 
 use crate::diagnosis::evidence::{
     AttemptRecord, Case, LostWorker, Relation, Relative, RunFacts, StepFacts, StepStats, UnreadValue,
@@ -15,6 +15,7 @@ use crate::exec::core::{Core, Registered};
 use crate::exec::load::Pages;
 use crate::exec::runner::{Left, Runner};
 use crate::exec::stats;
+use crate::exec::workers::autopsy;
 use crate::run::decide::Rest;
 use crate::run::event::{Diagnosed, PauseReason, Then};
 use crate::run::ledger::Ledger;
@@ -55,6 +56,28 @@ impl Runner {
         let attempt = self.state.step(place).map(|step| step.attempt);
         let diagnosis = self.judge(Some(place), lost, None).await;
         self.record_why(Some(place), attempt, diagnosis)
+    }
+
+    /// The worker that has not given the run up.
+    pub(super) fn lost_owner(&self) -> Option<WorkerId> {
+        self.state.owner.as_ref().map(|(owner, _)| owner.clone())
+    }
+
+    /// Records why the attempts were lost that a worker left behind, as far as that can be known now.
+    pub(super) async fn explain_lost(
+        &mut self,
+        lost: Option<WorkerId>,
+        places: &[Place],
+    ) -> Result<(), Left> {
+        let began =
+            places.iter().filter_map(|place| self.state.step(place)).map(|step| step.started_at).max();
+        let (Some(worker), Some(began)) = (lost, began) else { return Ok(()) };
+        let core = Arc::clone(&self.core);
+        let known = autopsy::of_lost(&core, &worker, began).await;
+        for place in places {
+            self.explain_step(place, Some(&known)).await?;
+        }
+        Ok(())
     }
 
     /// Records why the run is held or fails, unless that was said with the step that it is about.

@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use stepwell_contract::{Clock, SystemClock, Timestamp};
@@ -25,6 +25,14 @@ pub trait Time: Clock {
     /// # Cancellation
     /// Dropping the future has no effect.
     async fn sleep(&self, time: Duration);
+
+    /// How much time has passed since some moment in the past, in milliseconds, by a clock that nobody sets: beside
+    /// [`now`](Clock::now) it shows when the time of day jumps. A clock that is moved by hand gives where it stands.
+    fn steady_ms(&self) -> u64 {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let since = START.get_or_init(Instant::now).elapsed();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 /// The longest sleep between two looks at a clock that may jump.
@@ -88,6 +96,10 @@ impl Time for SimulatedTime {
         let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.sleep_until(self.now().plus_ms(ms)).await;
     }
+
+    fn steady_ms(&self) -> u64 {
+        u64::try_from(self.now().0).unwrap_or(0)
+    }
 }
 
 /// The store's time as this process knows it: its own clock, corrected by what the store said last.
@@ -114,6 +126,11 @@ impl StoreTime {
         if (ahead - self.ahead_ms.load(Ordering::Relaxed)).abs() > noise {
             self.ahead_ms.store(ahead, Ordering::Relaxed);
         }
+    }
+
+    /// How far the time of day, as engines tell it, is ahead of a clock that nobody sets.
+    pub(crate) fn ahead_of_steady_ms(&self) -> i64 {
+        self.now().0.saturating_sub(i64::try_from(self.own.steady_ms()).unwrap_or(i64::MAX))
     }
 
     pub(crate) fn own_now(&self) -> Timestamp {

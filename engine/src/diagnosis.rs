@@ -14,10 +14,12 @@ pub mod page;
 mod rules;
 mod seen;
 mod signal;
+mod support;
 pub mod text;
 #[doc(hidden)]
 pub mod user;
 pub mod verdict;
+mod wording;
 
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,7 @@ mod groups;
 mod lock;
 mod redact;
 mod views;
+mod waits;
 
 /// Compiles and builds what the guide shows.
 #[cfg(doctest)]

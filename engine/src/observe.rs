@@ -1,6 +1,7 @@
 //! Read-only views: folds of the journal, for people.
 
 pub mod audit;
+pub(crate) mod cancelled;
 pub mod case_file;
 pub mod cause;
 pub mod check;

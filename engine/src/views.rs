@@ -14,6 +14,7 @@ use crate::exec::engine::Engine;
 use crate::exec::limits::queues::QueuePause;
 use crate::exec::load;
 use crate::exec::runner::Left;
+use crate::observe::cancelled::why_cancelled;
 use crate::observe::cause::{Cause, cause};
 use crate::observe::check::{Block, CheckReport, Fitness, RunCheck};
 use crate::observe::logs::{AttemptLine, lines};
@@ -81,8 +82,9 @@ impl Engine {
         }
     }
 
-    /// What was said last of why a step of the run failed, or why the run is held or failed: also after it went on since. `None`
-    /// when nothing of it has failed for good.
+    /// What was said last of why a step of the run failed, or why the run is held or failed: also after it went on since. Of a run
+    /// of which nothing has failed for good: who cancelled it, or what keeps it waiting that is not as it should be, as far as that
+    /// can be told now. `None` otherwise.
     ///
     /// # Errors
     /// [`Error::NoSuchRun`]; [`Error::Journal`]; [`Error::Store`].
@@ -91,7 +93,10 @@ impl Engine {
         let latest = records.iter().rev().find(|record| record.kind.as_str() == "diagnosed");
         match latest.map(Event::read).transpose() {
             Ok(Some(Event::Diagnosed(diagnosed))) => Ok(Some(*diagnosed.diagnosis)),
-            Ok(_) => Ok(None),
+            Ok(_) => match why_cancelled(key, &records, self.now()) {
+                None => self.why_it_waits(key).await,
+                some => Ok(some),
+            },
             Err(error) => Err(Error::Journal { key: key.clone(), source: error.into() }),
         }
     }

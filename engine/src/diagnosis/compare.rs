@@ -10,6 +10,8 @@ pub(crate) type Said = (&'static str, Params);
 
 /// Successes elsewhere from which on it says something that there are none here.
 const ELSEWHERE_MIN: u64 = 3;
+/// Inputs that differ by less are of one size, in bytes.
+const LARGER_MIN_BYTES: u64 = 1 << 10;
 /// Most durations that are told.
 const DURATIONS_MAX: usize = 6;
 /// Durations this near to each other, in parts of a hundred, have one cause.
@@ -205,7 +207,7 @@ pub(crate) fn only_larger(seen: &Seen<'_>) -> Option<(u64, u64, Confidence)> {
     let bytes = seen.failed()?.input_bytes?;
     let stats = seen.stats.filter(|stats| stats.count >= ELSEWHERE_MIN && stats.max_input_bytes > 0)?;
     // A little more than ever before happens every day.
-    if bytes < stats.max_input_bytes.saturating_add(stats.max_input_bytes / 2) {
+    if bytes < stats.max_input_bytes.saturating_add((stats.max_input_bytes / 2).max(LARGER_MIN_BYTES)) {
         return None;
     }
     let others = seen.neighbours.iter().filter(|other| !other.succeeded);

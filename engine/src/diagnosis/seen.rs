@@ -7,6 +7,7 @@ use crate::diagnosis::evidence::{
 };
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::signal::{self, By, Signal};
+use crate::diagnosis::support::{self, Support};
 use crate::diagnosis::text::Params;
 use crate::diagnosis::verdict::Confidence;
 use crate::run::event::LostReason;
@@ -37,7 +38,25 @@ impl<'a> Seen<'a> {
     pub(crate) fn new(mut case: Case<'a>) -> Self {
         case.attempts = &case.attempts[case.attempts.len().saturating_sub(ATTEMPTS_MAX)..];
         let signal = case.failed().and_then(signal::of);
-        Self { signal, endpoint: endpoint(&case), case }
+        let endpoint = endpoint(&case, signal.map(|(signal, _)| signal));
+        let answer = endpoint.as_ref().map(|(_, answer)| *answer);
+        let signal = signal.filter(|(signal, by)| match (by, support::of(&case, *signal, answer)) {
+            (By::Code | By::Number, _) => true,
+            // Words count for nothing against what was seen, and those that people use too need something that they are about.
+            (By::Words, support) => support != Support::Against,
+            (By::Plain, support) => {
+                matches!(support, Support::About | Support::For)
+                    || support == Support::Nothing
+                        && case.failed().is_some_and(|last| signal.has_class(last.class))
+            }
+            // A class that whoever wrote the step gave it says the same as the words do, or not.
+            (By::Loose, support) => {
+                support == Support::For
+                    || support != Support::Against
+                        && case.failed().is_some_and(|last| signal.has_class(last.class))
+            }
+        });
+        Self { signal, endpoint, case }
     }
 
     /// How the signal is known, if it is this one.
@@ -45,9 +64,10 @@ impl<'a> Seen<'a> {
         self.signal.filter(|(signal, _)| *signal == wanted).map(|(_, by)| by)
     }
 
-    pub(crate) fn status(&self) -> Option<u16> {
+    /// The status of a response, and how it is known.
+    pub(crate) fn status(&self) -> Option<(u16, By)> {
         match self.signal {
-            Some((Signal::Status(status), _)) => Some(status),
+            Some((Signal::Status(status), by)) => Some((status, by)),
             _ => None,
         }
     }
@@ -66,12 +86,14 @@ impl<'a> Seen<'a> {
 
     /// The path that it is about, or the error itself.
     pub(crate) fn path(&self) -> String {
-        let of_facts = self.facts().find_map(|fact| match fact {
-            EnvironmentFact::Path { path, .. }
-            | EnvironmentFact::Space { path, .. }
-            | EnvironmentFact::ReadOnlyMount { path, .. }
-            | EnvironmentFact::NameLength { path, .. } => Some(path.clone()),
-            _ => None,
+        let state = self.path_state().map(|state| state.path.to_owned());
+        let of_facts = state.or_else(|| {
+            self.facts().find_map(|fact| match fact {
+                EnvironmentFact::Space { path, .. }
+                | EnvironmentFact::ReadOnlyMount { path, .. }
+                | EnvironmentFact::NameLength { path, .. } => Some(path.clone()),
+                _ => None,
+            })
         });
         let of_error = || self.last().and_then(|last| last.field("path")).map(str::to_owned);
         of_facts.or_else(of_error).unwrap_or_else(|| self.error_text())
@@ -116,8 +138,8 @@ impl<'a> Seen<'a> {
     pub(crate) fn sure(&self, by: By, proven: bool) -> Confidence {
         match (by, proven) {
             (By::Code, true) => Confidence::High,
-            (By::Code, false) | (By::Words, true) => Confidence::Medium,
-            (By::Words, false) => Confidence::Low,
+            (By::Code, false) | (By::Plain | By::Words | By::Number, true) => Confidence::Medium,
+            (By::Loose, _) | (By::Plain | By::Words | By::Number, false) => Confidence::Low,
         }
     }
 }
@@ -138,15 +160,22 @@ impl Finding {
 
     /// With the mark that it rests on words, where it does.
     pub(crate) fn known_by(self, by: By) -> Self {
-        self.infer_if(by == By::Words, "by_words", Params::new())
+        self.infer_if(by < By::Code, "by_words", Params::new())
     }
 }
 
-fn endpoint(case: &Case<'_>) -> Option<(Endpoint, Option<EndpointAnswer>)> {
-    let tried = case.facts().find_map(|fact| match fact {
-        EnvironmentFact::Endpoint { endpoint, answer, .. } => Some((endpoint.clone(), Some(*answer))),
-        _ => None,
-    });
+/// The endpoint that it is about: of several that were tried, the one that answers as the error says.
+fn endpoint(case: &Case<'_>, signal: Option<Signal>) -> Option<(Endpoint, Option<EndpointAnswer>)> {
+    let all = || {
+        case.facts().filter_map(|fact| match fact {
+            EnvironmentFact::Endpoint { endpoint, answer, .. } => Some((endpoint.clone(), Some(*answer))),
+            _ => None,
+        })
+    };
+    let fits = |answer: Option<EndpointAnswer>| {
+        signal.and_then(support::answer_of).is_some_and(|it| answer == Some(it))
+    };
+    let tried = all().find(|(_, answer)| fits(*answer)).or_else(|| all().next());
     let named = || {
         let last = case.last()?;
         let host = last.field("host")?.to_owned();
@@ -166,13 +195,26 @@ pub(crate) struct PathSeen<'a> {
 }
 
 impl<'a> Seen<'a> {
+    /// The path that it is about: of several that were looked at, one that is as the error says.
     pub(crate) fn path_state(&self) -> Option<PathSeen<'a>> {
-        self.facts().find_map(|fact| match fact {
-            EnvironmentFact::Path { path, found, parent, uid, similar } => {
-                Some(PathSeen { path, found: found.as_ref(), parent: parent.as_ref(), uid: *uid, similar })
-            }
-            _ => None,
-        })
+        let all = || {
+            self.facts().filter_map(|fact| match fact {
+                EnvironmentFact::Path { path, found, parent, uid, similar } => Some(PathSeen {
+                    path,
+                    found: found.as_ref(),
+                    parent: parent.as_ref(),
+                    uid: *uid,
+                    similar,
+                }),
+                _ => None,
+            })
+        };
+        let fits = |state: &PathSeen<'_>| match self.signal {
+            Some((Signal::NotFound, _)) => state.found.is_none(),
+            Some((Signal::Denied, _)) => state.found.or(state.parent).is_some_and(|at| at.lacks().is_some()),
+            _ => true,
+        };
+        all().find(fits).or_else(|| all().next())
     }
 
     pub(crate) fn read_only_mount(&self) -> Option<(&'a str, &'a str)> {

@@ -1,6 +1,7 @@
 //! What an error says it is: first by its codes and types, and only where these are silent by its words.
 
 use crate::diagnosis::evidence::AttemptRecord;
+use crate::diagnosis::wording;
 use crate::workflow::classify::ClassifiedBy;
 
 /// What sort of trouble an error names.
@@ -21,108 +22,167 @@ pub(crate) enum Signal {
     Tls,
     TimedOut,
     NoRoute,
+    Login,
     Status(u16),
 }
 
 /// How it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum By {
-    /// By words alone, which may be about something else.
+    /// By words in the middle of a sentence, which may be about anything.
+    Loose,
+    /// By words that people use too, where a system would put them.
+    Plain,
+    /// By words that only systems use, where they put them: `open x: no such file or directory`.
     Words,
+    /// By a number or name of an error in the text: `[Errno 2]`, `ENOENT`, `SQLSTATE 23505`.
+    Number,
     /// By a code, a type or a field.
     Code,
 }
 
-struct Mark {
-    signal: Signal,
-    codes: &'static [&'static str],
-    errno: &'static [u32],
-    words: &'static [&'static str],
+pub(super) struct Mark {
+    pub(super) signal: Signal,
+    pub(super) codes: &'static [&'static str],
+    pub(super) errno: &'static [u32],
+    /// What only systems say.
+    pub(super) words: &'static [&'static str],
+    /// What people say too.
+    pub(super) plain: &'static [&'static str],
 }
 
-const MARKS: &[Mark] = &[
+pub(super) const MARKS: &[Mark] = &[
     Mark {
         signal: Signal::NotFound,
         codes: &["io.not_found", "ENOENT"],
         errno: &[2],
-        words: &["no such file or directory"],
+        words: &[
+            "no such file or directory",
+            "the system cannot find the file specified",
+            "nosuchfileexception",
+        ],
+        plain: &["file not found"],
     },
     Mark {
         signal: Signal::NotAFolder,
         codes: &["io.not_a_directory", "io.is_a_directory", "ENOTDIR", "EISDIR"],
         errno: &[20, 21],
-        words: &["not a directory", "is a directory"],
+        words: &[],
+        plain: &["not a directory", "is a directory"],
     },
     Mark {
         signal: Signal::Denied,
         codes: &["io.permission_denied", "EACCES", "EPERM"],
         errno: &[1, 13],
-        words: &["permission denied", "operation not permitted"],
+        words: &["accessdeniedexception"],
+        plain: &["permission denied", "operation not permitted", "access is denied"],
     },
     Mark {
         signal: Signal::Full,
         codes: &["io.storage_full", "ENOSPC"],
         errno: &[28],
-        words: &["no space left on device"],
+        words: &["no space left on device", "there is not enough space on the disk"],
+        plain: &["disk full", "disk is full"],
     },
     Mark {
         signal: Signal::Quota,
-        codes: &["io.quota_exceeded", "EDQUOT"],
-        errno: &[122],
-        words: &["disk quota exceeded"],
+        codes: &["io.quota_exceeded", "io.file_too_large", "EDQUOT", "EFBIG"],
+        errno: &[27, 122],
+        words: &["disk quota exceeded", "file size limit exceeded"],
+        plain: &["file too large"],
     },
     Mark {
         signal: Signal::ReadOnly,
         codes: &["io.read_only_filesystem", "EROFS"],
         errno: &[30],
         words: &["read-only file system"],
+        plain: &[],
     },
     Mark {
         signal: Signal::NameTooLong,
         codes: &["io.invalid_filename", "ENAMETOOLONG"],
         errno: &[36],
         words: &["file name too long"],
+        plain: &[],
     },
     Mark {
         signal: Signal::TooManyFiles,
         codes: &["io.too_many_open_files", "EMFILE", "ENFILE"],
         errno: &[23, 24],
         words: &["too many open files"],
+        plain: &[],
     },
     Mark {
         signal: Signal::Exists,
-        codes: &["io.already_exists", "io.directory_not_empty", "EEXIST"],
+        codes: &["io.already_exists", "io.directory_not_empty", "EEXIST", "E11000"],
         errno: &[17],
-        words: &["file exists", "duplicate key value violates"],
+        words: &[
+            "duplicate key value violates unique constraint",
+            "unique constraint failed",
+            "violates unique constraint",
+            "duplicate entry",
+        ],
+        plain: &["file exists"],
     },
     Mark {
         signal: Signal::NoName,
-        codes: &["io.dns", "EAI_NONAME", "EAI_AGAIN"],
+        codes: &["io.dns", "EAI_NONAME", "EAI_AGAIN", "ENOTFOUND"],
         errno: &[],
         words: &[
             "failed to lookup address",
             "name or service not known",
             "temporary failure in name resolution",
             "nodename nor servname",
+            "could not resolve host",
+            "could not translate host name",
+            "no such host",
+            "nxdomain",
+            "dns error",
+            "unknownhostexception",
         ],
+        plain: &[],
     },
     Mark {
         signal: Signal::Tls,
         codes: &[],
         errno: &[],
-        words: &["certificate", "tls handshake", "ssl routines"],
+        words: &[
+            "tls handshake",
+            "ssl handshake",
+            "ssl routines",
+            "ssl certificate problem",
+            "certificate verify failed",
+            "certificate_verify_failed",
+            "invalid peer certificate",
+            "received corrupt message of type",
+            "self signed certificate",
+            "self-signed certificate",
+            "unable to get local issuer certificate",
+            "unable to verify the first certificate",
+            "sslhandshakeexception",
+            "pkix path building failed",
+            "wrong version number",
+            "x509",
+        ],
+        plain: &["certificate has expired", "certificate is not trusted"],
     },
     Mark {
         signal: Signal::Refused,
         codes: &["io.connection_refused", "ECONNREFUSED"],
         errno: &[111],
-        words: &["connection refused"],
+        words: &[],
+        plain: &["connection refused", "actively refused it"],
     },
     Mark {
         signal: Signal::Reset,
         codes: &["io.connection_reset", "io.connection_aborted", "io.broken_pipe", "ECONNRESET", "EPIPE"],
         errno: &[32, 103, 104],
-        words: &["connection reset", "broken pipe", "connection closed before message completed"],
+        words: &[
+            "connection reset by peer",
+            "connection closed before message completed",
+            "server closed the connection unexpectedly",
+        ],
+        plain: &["connection reset", "broken pipe", "socket hang up"],
     },
     Mark {
         signal: Signal::NoRoute,
@@ -135,20 +195,66 @@ const MARKS: &[Mark] = &[
         ],
         errno: &[101, 113],
         words: &["no route to host", "network is unreachable"],
+        plain: &["host is unreachable"],
     },
     Mark {
         signal: Signal::TimedOut,
-        codes: &["io.timed_out", "tokio.elapsed", "ETIMEDOUT"],
+        codes: &["io.timed_out", "tokio.elapsed", "ETIMEDOUT", "ESOCKETTIMEDOUT"],
         errno: &[110],
-        words: &["operation timed out", "connection timed out", "deadline has elapsed"],
+        words: &[
+            "deadline has elapsed",
+            "i/o timeout",
+            "context deadline exceeded",
+            "sockettimeoutexception",
+            "status: deadlineexceeded",
+        ],
+        plain: &["operation timed out", "connection timed out", "read timed out", "connect timed out"],
+    },
+    Mark {
+        signal: Signal::Status(503),
+        codes: &[],
+        errno: &[],
+        words: &[
+            "503 service unavailable",
+            "502 bad gateway",
+            "500 internal server error",
+            "status: unavailable",
+        ],
+        plain: &[],
+    },
+    Mark {
+        signal: Signal::Status(429),
+        codes: &[],
+        errno: &[],
+        words: &[
+            "429 too many requests",
+            "status: resourceexhausted",
+            "slowdown: please reduce your request rate",
+        ],
+        plain: &["too many requests", "rate limit exceeded"],
+    },
+    Mark {
+        signal: Signal::Login,
+        codes: &["redis.noauth", "redis.wrongpass", "redis.noperm"],
+        errno: &[],
+        words: &[
+            "password authentication failed",
+            "access denied for user",
+            "noauth authentication required",
+            "wrongpass invalid username-password pair",
+            "login failed for user",
+            "status: unauthenticated",
+            "status: permissiondenied",
+            "expiredtoken",
+            "invalidaccesskeyid",
+            "signaturedoesnotmatch",
+        ],
+        plain: &["invalid credentials", "401 unauthorized", "403 forbidden"],
     },
 ];
 
 /// Types whose errors are about the encryption of a connection.
 const TLS_TYPES: &[&str] = &["rustls::", "native_tls::", "openssl::", "webpki::"];
-/// How much of each text is read for words and error numbers.
-const READ_BYTES_MAX: usize = 2 << 10;
-
 /// What the error of an attempt says it is.
 pub(crate) fn of(attempt: &AttemptRecord) -> Option<(Signal, By)> {
     if let Some(status) = status(attempt) {
@@ -163,38 +269,7 @@ pub(crate) fn of(attempt: &AttemptRecord) -> Option<(Signal, By)> {
             return Some((mark.signal, By::Code));
         }
     }
-    by_words(attempt)
-}
-
-fn by_words(attempt: &AttemptRecord) -> Option<(Signal, By)> {
-    // What somebody classified by its type is that, whatever its words resemble.
-    if matches!(attempt.classified_by, ClassifiedBy::Known(_) | ClassifiedBy::Observed) {
-        return None;
-    }
-    let texts = attempt.chain.iter().rev().map(|link| link.text.as_str()).chain([attempt.message.as_str()]);
-    for text in texts {
-        let text = start_of(text).to_ascii_lowercase();
-        let errno = errno(&text);
-        let found = MARKS.iter().find(|mark| match errno {
-            Some(errno) => mark.errno.contains(&errno),
-            None => mark.words.iter().any(|words| text.contains(words)),
-        });
-        if let Some(mark) = found {
-            return Some((mark.signal, By::Words));
-        }
-    }
-    None
-}
-
-fn start_of(text: &str) -> &str {
-    let end = (0..=READ_BYTES_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
-    &text[..end.unwrap_or(0)]
-}
-
-/// The number in `(os error 2)`, as the standard library writes it.
-fn errno(text: &str) -> Option<u32> {
-    let (_, after) = text.split_once("(os error ")?;
-    after.split_once(')')?.0.parse().ok()
+    wording::read(attempt)
 }
 
 fn status(attempt: &AttemptRecord) -> Option<u16> {
@@ -271,8 +346,8 @@ mod tests {
 
     #[test]
     fn an_error_number_in_the_text_goes_before_its_words() {
-        assert_eq!(said("no such file or directory (os error 13)"), Some((Signal::Denied, By::Words)));
-        assert_eq!(said("Connection refused"), Some((Signal::Refused, By::Words)));
+        assert_eq!(said("no such file or directory (os error 13)"), Some((Signal::Denied, By::Number)));
+        assert_eq!(said("Connection refused"), Some((Signal::Refused, By::Plain)));
         assert_eq!(said("the ledger does not balance (os error 99999)"), None);
     }
 

@@ -214,6 +214,7 @@ impl EngineBuilder {
             None => WorkerId::new(format!("w-{}", &Uuid::new_v4().simple().to_string()[..12]))?,
         };
         let witness = Witness::new(self.code_version, self.options.probes, io.clone());
+        witness.look(&time);
         let core = Arc::new(Core {
             witness: Arc::new(witness),
             lately: Lately::default(),

@@ -33,7 +33,7 @@ fn keep(core: &Weak<Core>) {
         looks += 1;
         // Leases are renewed after a third of their time: looking a few times in that third is enough.
         if looks.is_multiple_of(5) {
-            core.witness.look();
+            core.witness.look(&core.time);
             care_for_leases(&core);
         }
     }

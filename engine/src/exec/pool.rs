@@ -5,6 +5,7 @@
 //! would stop every other run. Here all tasks are in one executor that any number of threads serve.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -21,6 +22,8 @@ use crate::lock::lock;
 
 /// A poll that takes this long counts as blocking.
 const BLOCKED_AFTER_MS: u64 = 150;
+/// How many blockings are kept.
+const BLOCKS_MAX: usize = 64;
 /// Most threads, those added for blocked ones included.
 const THREADS_MAX: usize = 512;
 
@@ -44,7 +47,12 @@ struct Shared {
     started: Instant,
     /// Milliseconds since `started`, coarse: one store by the keeper instead of a clock read at each poll.
     tick: Arc<AtomicU64>,
+    blocks: Arc<Mutex<Blocks>>,
 }
+
+/// The longest that tasks have kept a thread, each by where it lies in memory, as the keeper saw it: the tick at which that poll
+/// began, and for how long. Only of those that blocked, the latest [`BLOCKS_MAX`].
+type Blocks = VecDeque<(usize, u64, u64)>;
 
 /// One thread.
 #[derive(Debug)]
@@ -53,17 +61,30 @@ struct Seat {
     busy_since: AtomicU64,
     /// Whose run is being polled.
     run: Mutex<Option<RunKey>>,
+    /// Which task is being polled, by where it lies in memory.
+    task: AtomicUsize,
+    blocks: Arc<Mutex<Blocks>>,
     /// Told to leave once it is free.
     leave: CancellationToken,
     told: AtomicU64,
     tick: Arc<AtomicU64>,
 }
 
-/// How long the present poll has kept this thread, in milliseconds, if that counts as blocking.
-pub(crate) fn blocked_ms() -> Option<u64> {
+/// The longest that one poll of the present task has kept its thread in the last `within_ms` milliseconds, if that counts as
+/// blocking.
+pub(crate) fn blocked_ms(within_ms: u64) -> Option<u64> {
     SEAT.with_borrow(|seat| {
         let seat = seat.as_ref()?;
-        Some(seat.blocked_ms(seat.tick.load(Ordering::Relaxed))).filter(|ms| *ms >= BLOCKED_AFTER_MS)
+        let now = seat.tick.load(Ordering::Relaxed);
+        // A task of before may have lain in the same place.
+        let (task, since) =
+            (seat.task.load(Ordering::Relaxed), now.saturating_sub(within_ms + BLOCKED_AFTER_MS));
+        let earlier = lock(&seat.blocks)
+            .iter()
+            .filter(|(other, began, _)| *other == task && *began >= since)
+            .map(|(.., ms)| *ms)
+            .max();
+        earlier.into_iter().chain([seat.blocked_ms(now)]).max().filter(|ms| *ms >= BLOCKED_AFTER_MS)
     })
 }
 
@@ -78,6 +99,7 @@ impl Pool {
             named: AtomicUsize::new(1),
             started: Instant::now(),
             tick: Arc::default(),
+            blocks: Arc::default(),
         }));
         for _ in 0..pool.0.wanted {
             pool.0.add_thread()?;
@@ -108,6 +130,7 @@ impl Pool {
         seats.retain(|seat| !(seat.leave.is_cancelled() && Arc::strong_count(seat) == 1));
         let blocked = seats.iter().filter(|seat| seat.blocked_ms(now) >= BLOCKED_AFTER_MS).count();
         for seat in seats.iter() {
+            seat.keep_if_blocked(now);
             seat.tell_if_blocked(now);
         }
         let staying = seats.iter().filter(|seat| !seat.leave.is_cancelled()).count();
@@ -152,6 +175,8 @@ impl Shared {
         let seat = Arc::new(Seat {
             busy_since: AtomicU64::new(0),
             run: Mutex::default(),
+            task: AtomicUsize::new(0),
+            blocks: Arc::clone(&self.blocks),
             leave: CancellationToken::new(),
             told: AtomicU64::new(0),
             tick: Arc::clone(&self.tick),
@@ -190,6 +215,25 @@ impl Seat {
         }
     }
 
+    /// Keeps how long a task blocks its thread, for when it fails after that.
+    fn keep_if_blocked(&self, now: u64) {
+        let (ms, task) = (self.blocked_ms(now), self.task.load(Ordering::Relaxed));
+        if ms < BLOCKED_AFTER_MS {
+            return;
+        }
+        let began = now - ms;
+        let mut blocks = lock(&self.blocks);
+        match blocks.iter_mut().find(|(other, since, _)| *other == task && *since == began) {
+            Some((.., known_ms)) => *known_ms = ms,
+            None => {
+                blocks.push_back((task, began, ms));
+                if blocks.len() > BLOCKS_MAX {
+                    blocks.pop_front();
+                }
+            }
+        }
+    }
+
     /// Says once for each doubling of the time that a step blocks its thread.
     fn tell_if_blocked(&self, now: u64) {
         let blocked_ms = self.blocked_ms(now);
@@ -221,6 +265,7 @@ impl<F: Future> Future for Watched<F> {
         SEAT.with_borrow(|seat| {
             let Some(seat) = seat else { return };
             *lock(&seat.run) = Some(self.run.clone());
+            seat.task.store(std::ptr::from_ref(&*self.future).addr(), Ordering::Relaxed);
             seat.busy_since.store(self.tick.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         });
         let _free_again = FreeAgain;

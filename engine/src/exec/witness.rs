@@ -2,6 +2,7 @@
 //!
 //! What it costs the success path is one load of a number that the keeper keeps.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
@@ -14,6 +15,7 @@ use crate::exec::panics::Panicked;
 use crate::exec::probe::Probe;
 use crate::exec::probe::targets::targets;
 use crate::exec::{pool, process};
+use crate::lock::lock;
 use crate::redact::redact;
 use crate::run::notes::within;
 use crate::run::seen::{CURSOR_BYTES_MAX, Seen};
@@ -23,6 +25,9 @@ use crate::workflow::failure::Failure;
 
 /// A process that used less than this share of the time was idle, whoever else ran: one part in so many.
 const IDLE_SHARE: u64 = 20;
+
+/// The time of day has jumped when it moved so much away from the time that passed, in milliseconds.
+const CLOCK_JUMP_MS: i64 = 5_000;
 
 /// A difference between this machine's clock and the store's that is worth telling, in milliseconds.
 const CLOCK_OFFSET_MS: i64 = 100;
@@ -37,6 +42,23 @@ pub(crate) struct Witness {
     probe: Option<Probe>,
     /// Processor time of the process as of the keeper's last look, in milliseconds.
     cpu_ms: AtomicU64,
+    /// How far the time of day was ahead of a clock that nobody sets, as of the last look, and the latest jump of it.
+    day: Mutex<Day>,
+}
+
+/// What the time of day did.
+#[derive(Debug, Default)]
+struct Day {
+    ahead_ms: Option<i64>,
+    jump: Option<Jump>,
+}
+
+/// A jump of the time of day.
+#[derive(Debug, Clone, Copy)]
+struct Jump {
+    by_ms: i64,
+    /// The first that was seen of the new time.
+    at: Timestamp,
 }
 
 /// What was noted as an attempt began.
@@ -59,7 +81,14 @@ impl Witness {
     pub(crate) fn new(code_version: Option<String>, probes: bool, io: Handle) -> Self {
         let cpu_ms = AtomicU64::new(process::cpu_ms().unwrap_or(0));
         let probe = probes.then(|| Probe::new(io));
-        Self { host: process::host(), pid: std::process::id(), code_version, probe, cpu_ms }
+        Self {
+            host: process::host(),
+            pid: std::process::id(),
+            code_version,
+            probe,
+            cpu_ms,
+            day: Mutex::default(),
+        }
     }
 
     pub(crate) fn host(&self) -> Option<&str> {
@@ -75,9 +104,29 @@ impl Witness {
         self.code_version.as_deref()
     }
 
-    /// Keeps the processor time; the keeper calls it some ten times a second.
-    pub(crate) fn look(&self) {
+    /// Keeps the processor time and looks whether the time of day has jumped; the keeper calls it some ten times a second.
+    pub(crate) fn look(&self, time: &StoreTime) {
         self.cpu_ms.store(process::cpu_ms().unwrap_or(0), Ordering::Relaxed);
+        self.look_at_day(time);
+    }
+
+    fn look_at_day(&self, time: &StoreTime) -> Option<Jump> {
+        let ahead_ms = time.ahead_of_steady_ms();
+        let mut day = lock(&self.day);
+        let by_ms = day.ahead_ms.map_or(0, |before| ahead_ms.saturating_sub(before));
+        if by_ms.abs() >= CLOCK_JUMP_MS {
+            day.jump = Some(Jump { by_ms, at: time.now() });
+        }
+        // A drift is no jump: each look is compared with the one before.
+        day.ahead_ms = Some(ahead_ms);
+        day.jump
+    }
+
+    /// The jump of the time of day since then, if this process has seen one.
+    pub(crate) fn jump_since(&self, since: Timestamp, time: &StoreTime) -> Option<EnvironmentFact> {
+        // One that went back may have led to before the beginning.
+        let jump = self.look_at_day(time).filter(|jump| jump.at >= since || jump.by_ms < 0)?;
+        Some(EnvironmentFact::ClockJump { by_ms: jump.by_ms })
     }
 
     pub(crate) fn begin(&self, ctx: &StepContext, is_alone: bool) -> Began {
@@ -95,8 +144,9 @@ impl Witness {
         time: &StoreTime,
     ) -> Seen {
         // First what changes with time and thread.
-        let cpu_ms = self.used_ms(began, time.now().since_ms(began.at));
-        let (blocked_ms, rss_peak_bytes) = (pool::blocked_ms(), process::memory().1);
+        let elapsed_ms = time.now().since_ms(began.at);
+        let cpu_ms = self.used_ms(began, elapsed_ms);
+        let (blocked_ms, rss_peak_bytes) = (pool::blocked_ms(elapsed_ms), process::memory().1);
         let environment = self.look_around(failure, &told.chain, time).await;
         let text = input.text();
         let (panic_at, backtrace) = match &told.panic {

@@ -61,7 +61,7 @@ pub struct Seen {
     /// other runs were under way and it would say nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_ms: Option<u64>,
-    /// How long it had kept its thread without giving it back, in milliseconds; left out below what counts as blocking.
+    /// The longest that it kept its thread without giving it back, in milliseconds; left out below what counts as blocking.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked_ms: Option<u64>,
     /// The most memory that its process has held since it was started, in bytes.

@@ -99,6 +99,10 @@ impl Time for SkippingTime {
         let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.sleep_until(self.now().plus_ms(ms)).await;
     }
+
+    fn steady_ms(&self) -> u64 {
+        self.time.steady_ms()
+    }
 }
 
 /// Somebody who waits, until dropped.

@@ -4,6 +4,7 @@ pub mod commit_deaths;
 pub mod dying;
 pub mod errand;
 pub mod eyewitness;
+pub mod faults;
 pub mod harm;
 pub mod import_soak;
 

@@ -153,6 +153,11 @@ pub enum EnvironmentFact {
         /// How far.
         offset_ms: i64,
     },
+    /// The time of day jumped while the run was under way, as seen beside a clock that nobody sets.
+    ClockJump {
+        /// How far, in milliseconds; negative when it went back.
+        by_ms: i64,
+    },
     /// A variable of the environment that the error named.
     Variable {
         /// Its name. The value is never kept.

@@ -3,7 +3,7 @@
 use crate::diagnosis::compare::{error, same_end, same_input};
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::seen::{Seen, told_ms};
-use crate::diagnosis::signal::Signal;
+use crate::diagnosis::signal::By;
 use crate::diagnosis::text::Params;
 use crate::diagnosis::verdict::Confidence;
 use crate::workflow::error::ErrorClass;
@@ -14,9 +14,13 @@ const OTHERS_MIN: u64 = 3;
 pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     let last = seen.failed()?;
     let (says, params) = error(last);
-    let refused = matches!(seen.signal, Some((Signal::Status(400 | 422), _)));
-    if last.class == Some(ErrorClass::Validation) || refused {
-        let finding = Finding::new("SW1101", Confidence::High).fact(says, params);
+    let refused = seen.status().filter(|(status, _)| matches!(status, 400 | 422)).map(|(_, by)| by);
+    if last.class == Some(ErrorClass::Validation) || refused.is_some() {
+        let sure = match refused {
+            Some(by) if last.class != Some(ErrorClass::Validation) => seen.sure(by, by == By::Code),
+            _ => Confidence::High,
+        };
+        let finding = Finding::new("SW1101", sure).fact(says, params);
         return Some(finding);
     }
     // Nobody says that it is the input: that it is the same each time, and others pass, says so.

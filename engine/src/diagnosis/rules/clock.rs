@@ -1,6 +1,6 @@
 //! A clock is off or has jumped, and something was judged by it.
 
-use crate::diagnosis::evidence::AttemptRecord;
+use crate::diagnosis::evidence::{AttemptRecord, EnvironmentFact};
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::seen::{Seen, told_ms};
 use crate::diagnosis::signal::Signal;
@@ -22,11 +22,19 @@ fn deadline(seen: &Seen<'_>) -> Option<Finding> {
     if !matches!(last.observed(), Some("timeout.run_deadline" | "timeout.deadline")) {
         return None;
     }
-    let (jumped, wall, steady) = seen.attempts.iter().filter_map(jump).max()?;
+    let spent = seen.run.held_ms + seen.run.spent.iter().map(|step| step.elapsed_ms).sum::<u64>();
+    let of_attempt = seen.attempts.iter().filter_map(jump).max();
+    // Where only the process saw it, what was spent was told by the clock that jumped.
+    let of_process = || {
+        let jumped = forward(seen)?;
+        Some((jumped, spent, spent.checked_sub(jumped)?))
+    };
+    let seen_in_attempt = of_attempt.is_some();
+    let (jumped, wall, steady) = of_attempt.or_else(of_process)?;
+    let spent = if seen_in_attempt { spent } else { steady };
     let said = Params::new().with("wall", told_ms(wall)).with("steady", told_ms(steady));
     let finding =
         Finding::new("SW2007", Confidence::Medium).with("jump", told_ms(jumped)).fact("clock_jump", said);
-    let spent = seen.run.held_ms + seen.run.spent.iter().map(|step| step.elapsed_ms).sum::<u64>();
     let limit = seen.run.deadline_at.map(|deadline| deadline.since_ms(seen.run.created_at));
     match limit.filter(|limit| !seen.run.spent.is_empty() && spent < *limit && spent + jumped >= *limit) {
         Some(limit) => {
@@ -37,6 +45,15 @@ fn deadline(seen: &Seen<'_>) -> Option<Finding> {
         }
         None => Some(finding).filter(|_| seen.run.spent.is_empty()),
     }
+}
+
+/// How far the process saw the time of day jump forward.
+fn forward(seen: &Seen<'_>) -> Option<u64> {
+    let jumps = seen.facts().filter_map(|fact| match fact {
+        EnvironmentFact::ClockJump { by_ms } => u64::try_from(*by_ms).ok(),
+        _ => None,
+    });
+    jumps.max().filter(|jumped| *jumped > ORDINARY_MS)
 }
 
 /// How far the time of day moved away from the time that passed, with both, if that is more than ordinary.
@@ -80,6 +97,8 @@ pub(super) mod fixtures {
         let tls = Dossier::failed(ErrorClass::Unavailable, Some("tls.certificate"), "certificate expired");
         vec![
             ("SW2007", deadline(3_600_000, 2_000)),
+            // Only the process saw it: what the step took was told by the clock that jumped.
+            ("SW2007", deadline(3_602_000, 3_602_000).fact(EnvironmentFact::ClockJump { by_ms: 3_600_000 })),
             ("SW2007", tls.fact(EnvironmentFact::ClockOffset { offset_ms: -90_000_000 })),
         ]
     }
@@ -91,6 +110,7 @@ pub(super) mod fixtures {
             ("SW4004", tls.fact(EnvironmentFact::ClockOffset { offset_ms: 40 })),
             ("SW9001", deadline(600_000, 599_500)),
             ("SW9001", deadline(700_000, 650_000)),
+            ("SW9001", deadline(700_000, 700_000).fact(EnvironmentFact::ClockJump { by_ms: 20_000 })),
         ]
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
         Signal::Refused => ("SW4001", answers(EndpointAnswer::Refuses)),
         Signal::Reset => ("SW4002", false),
         Signal::NoName => ("SW4003", answers(EndpointAnswer::DoesNotResolve)),
-        Signal::Tls => ("SW4004", false),
+        Signal::Tls => ("SW4004", answers(EndpointAnswer::Accepts) && by < By::Code),
         Signal::TimedOut | Signal::Status(408 | 504) => ("SW4008", answers(EndpointAnswer::TimesOut)),
         Signal::NoRoute => ("SW4010", answers(EndpointAnswer::Unreachable)),
         Signal::Status(500..=599) => ("SW4009", false),
@@ -43,7 +43,7 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     // A limit of time of the step's own may be about anything, unless the other side is seen not to answer.
     let told = by == By::Code && !last.has_code(&["tokio.elapsed"]);
     let (says, params) = error(last);
-    let status = seen.status().map(|status| ("status", Params::new().with("status", status)));
+    let status = seen.status().map(|(status, _)| ("status", Params::new().with("status", status)));
     let back = answers(EndpointAnswer::Accepts) && matches!(signal, Signal::Refused | Signal::NoRoute | Signal::TimedOut);
     Some(
         Finding::new(code, seen.sure(by, proven || told))

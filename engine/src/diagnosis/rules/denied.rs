@@ -16,7 +16,7 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     let (says, params) = error(seen.last()?);
     let state = seen.path_state();
     let at = state.as_ref().and_then(|state| state.found.or(state.parent));
-    let lacks = at.and_then(lacks);
+    let lacks = at.and_then(PathState::lacks);
     let mut finding = Finding::new("SW3003", seen.sure(by, lacks.is_some())).with("what", seen.path());
     if let (Some(at), Some(right)) = (at, lacks) {
         finding = finding.fact("path_denied", Params::new().with("right", right).with("path", &at.path));
@@ -33,16 +33,6 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
         finding = finding.fact("path_rights", rights);
     }
     Some(finding.fact(says, params).known_by(by))
-}
-
-/// The right that this process lacks there.
-fn lacks(at: &PathState) -> Option<&'static str> {
-    [(at.readable, "read"), (at.writable, "write"), (at.executable, "execute")]
-        .into_iter()
-        // A file that is no program need not be executed.
-        .filter(|(_, right)| *right != "execute" || at.kind == crate::diagnosis::evidence::FileKind::Folder)
-        .find(|(allowed, _)| *allowed == Some(false))
-        .map(|(_, right)| right)
 }
 
 #[cfg(test)]

@@ -18,12 +18,14 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
         return Some(finding.fact(says, params).known_by(by));
     }
     let by = seen.says(Signal::Full)?;
-    let room = seen.facts().find_map(|fact| match fact {
+    // Of several disks it is the fullest.
+    let rooms = seen.facts().filter_map(|fact| match fact {
         EnvironmentFact::Space { path, free_bytes, total_bytes, free_inodes } => {
             Some((path, *free_bytes, *total_bytes, *free_inodes))
         }
         _ => None,
     });
+    let room = rooms.min_by_key(|(_, free, _, inodes)| (*inodes != Some(0), *free));
     let of = |code, sure| Finding::new(code, sure).with("what", seen.path()).known_by(by);
     match room {
         Some((path, free, total, Some(0))) if free >= FULL_BYTES => {
@@ -36,8 +38,11 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
             Some(of("SW3004", seen.sure(by, true)).fact(of_space, space).fact(says, params))
         }
         // There is room now; the number of the error is still true of then, words are not.
-        Some(_) if by == By::Words => None,
-        Some(_) => Some(of("SW3004", Confidence::Medium).fact(says, params).infer("space_again", Params::new())),
+        Some(_) if by < By::Number => None,
+        Some(_) => {
+            let sure = if by == By::Code { Confidence::Medium } else { Confidence::Low };
+            Some(of("SW3004", sure).fact(says, params).infer("space_again", Params::new()))
+        }
         None => Some(of("SW3004", seen.sure(by, by == By::Code)).fact(says, params)),
     }
 }

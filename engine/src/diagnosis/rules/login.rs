@@ -3,7 +3,7 @@
 use crate::diagnosis::compare::{error, only_worker};
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::seen::{Seen, told_ms};
-use crate::diagnosis::signal::Signal;
+use crate::diagnosis::signal::{By, Signal};
 use crate::diagnosis::text::Params;
 use crate::diagnosis::verdict::Confidence;
 use crate::workflow::error::ErrorClass;
@@ -15,7 +15,7 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     let last = seen.failed()?;
     let refused = last.class == Some(ErrorClass::Auth)
         || matches!(seen.signal, Some((Signal::Status(401 | 403 | 407), _)))
-        || last.has_code(&["redis.noauth", "redis.wrongpass", "redis.noperm"]);
+        || seen.says(Signal::Login).is_some();
     // Where only one worker is refused, it is that worker's settings and not the credentials' age.
     if !refused || only_worker(seen).is_some() {
         return None;
@@ -23,16 +23,27 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     let (says, params) = error(last);
     let earlier = seen.stats.filter(|stats| stats.count > 0);
     let neighbours = seen.neighbours.iter().filter(|other| other.succeeded).count();
+    // What others are let in with meanwhile has not expired: it is this input that they do not open.
+    let since = seen.failures().next().map(|first| first.started_at);
+    let meanwhile = earlier.and_then(|stats| stats.last_at).zip(since).is_some_and(|(at, since)| at > since);
     let (code, sure, fact) = match (earlier, seen.stats) {
-        (Some(stats), _) => {
+        (Some(stats), _) if !meanwhile => {
             let age = stats.last_at.map_or_else(|| "?".to_owned(), |at| told_ms(seen.at.since_ms(at)));
             let said = Params::new().with("count", stats.count).with("age", age);
-            ("SW5001", Confidence::High, Some(("succeeded_before", said)))
+            // Whoever is known and may not may be kept from this one thing alone.
+            let sure = if seen.status().is_some_and(|(status, _)| status == 403) { Confidence::Medium } else { Confidence::High };
+            ("SW5001", sure, Some(("succeeded_before", said)))
         }
         (None, Some(_)) if neighbours == 0 => {
-            ("SW5002", Confidence::High, Some(("never_succeeded", Params::new())))
+            ("SW5002", Confidence::Medium, Some(("never_succeeded", Params::new())))
         }
         _ => ("SW5003", Confidence::Medium, None),
+    };
+    let sure = match seen.signal {
+        Some((Signal::Login | Signal::Status(_), by)) if by < By::Code => {
+            sure.min(seen.sure(by, by == By::Number))
+        }
+        _ => sure,
     };
     let offset = seen.clock_offset_ms();
     Some(
@@ -53,12 +64,19 @@ pub(super) mod fixtures {
     use stepwell_contract::Timestamp;
 
     pub(crate) fn positives() -> Specimens {
-        let refused = || known(ErrorClass::Auth, "http.401", "Unauthorized");
+        let refused = || {
+            known(ErrorClass::Auth, "http.401", "Unauthorized").last(|last| last.started_at = Timestamp(9))
+        };
+        let meanwhile = StepStats { last_at: Some(Timestamp(20)), ..stats(12, 100, 200) };
+        let database = words("FATAL: password authentication failed for user \"app\" (SQLSTATE 28P01)");
         let before = StepStats { last_at: Some(Timestamp(1)), ..stats(12, 100, 200) };
         vec![
             ("SW5001", refused().stats(before)),
             ("SW5002", refused().stats(StepStats::default())),
             ("SW5003", refused()),
+            // Others are let in since.
+            ("SW5003", refused().stats(meanwhile)),
+            ("SW5003", database),
             ("SW5003", Dossier::failed(ErrorClass::Auth, None, "key expired")),
         ]
     }

@@ -7,6 +7,7 @@ use crate::diagnosis::seen::Seen;
 use crate::diagnosis::signal::Signal;
 use crate::diagnosis::text::Params;
 use crate::diagnosis::verdict::Confidence;
+use crate::workflow::classify::ClassifiedBy;
 use crate::workflow::error::ErrorClass;
 
 pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
@@ -26,6 +27,12 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     if let Some((name, says, param)) = missing {
         let finding = Finding::new("SW3008", Confidence::High).with("name", name);
         return Some(finding.fact(says, Params::new().with(param, name)));
+    }
+    // A file that the step itself calls its settings.
+    let settings = (config && last.classified_by == ClassifiedBy::Declared && file).then(|| seen.path_state()).flatten();
+    if let Some(state) = settings.filter(|state| state.found.is_none()) {
+        let said = Params::new().with("path", state.path);
+        return Some(Finding::new("SW3008", Confidence::Medium).with("name", state.path).fact("config_missing", said));
     }
     // One that is set, and is no text for instance, is not missing.
     let set = seen.facts().any(|fact| matches!(fact, EnvironmentFact::Variable { set: true, .. }));

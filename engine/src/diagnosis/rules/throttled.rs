@@ -3,19 +3,25 @@
 use crate::diagnosis::compare::error;
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::seen::{Seen, told_ms};
+use crate::diagnosis::signal::By;
 use crate::diagnosis::text::Params;
 use crate::diagnosis::verdict::Confidence;
 use crate::workflow::error::ErrorClass;
 
 pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     let last = seen.failed()?;
-    let status = seen.status() == Some(429);
-    if !status && last.class != Some(ErrorClass::Throttled) {
+    let by = seen.status().filter(|(status, _)| *status == 429).map(|(_, by)| by);
+    if by.is_none() && last.class != Some(ErrorClass::Throttled) {
         return None;
     }
     let (says, params) = error(last);
     let delay = last.retry_after_ms.map(|ms| ("retry_after", Params::new().with("delay", told_ms(ms))));
-    let sure = if status || delay.is_some() { Confidence::High } else { Confidence::Medium };
+    let sure = match by {
+        Some(by) if by < By::Code && last.class != Some(ErrorClass::Throttled) => seen.sure(by, by == By::Number),
+        Some(_) => Confidence::High,
+        None if delay.is_some() => Confidence::High,
+        None => Confidence::Medium,
+    };
     Some(Finding::new("SW4006", sure).with("what", seen.what()).fact(says, params).fact_if(delay))
 }
 

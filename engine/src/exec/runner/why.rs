@@ -166,7 +166,9 @@ impl Runner {
             .or(failure)
             .filter(|failure| failure.is_unread())
             .map(unread_value);
+        let jump = core.witness.jump_since(self.state.created_at, &core.time);
         let case = Case {
+            environment: jump.as_slice(),
             step: step.as_ref(),
             attempts: &attempts,
             stats: usual.as_ref(),
@@ -283,7 +285,12 @@ async fn successes(
         ..Query::default()
     };
     let mut attempts = Vec::new();
-    for head in core.backend.scan(&query, None, PAST_RUNS).await?.items {
+    let heads = core.backend.scan(&query, None, PAST_RUNS).await?.items;
+    // No run of the workflow has ever succeeded, as far as the store goes back.
+    if heads.is_empty() {
+        return Ok(Some(StepStats::default()));
+    }
+    for head in heads {
         let mut ledger = Ledger::at(place.clone());
         // Of a run that is longer than a page the later part is passed over.
         if let Some(page) = Pages::new(core.backend.as_ref(), &head.key, Seq::FIRST).next().await? {

@@ -1,0 +1,86 @@
+//! Why a run waits that nobody takes, as a diagnosis: nothing of it has failed, and nothing is recorded. It follows from the
+//! workers of the store and from who holds the limits of the queue, as they are now.
+
+use stepwell_contract::{RunKey, Timestamp};
+
+use crate::diagnosis::evidence::{Case, LimitHolder, LimitKey, QueueFacts, RunFacts, WorkerFacts};
+use crate::diagnosis::{Confidence, Diagnosis, diagnose};
+use crate::error::Error;
+use crate::exec::engine::Engine;
+use crate::exec::workers::view;
+use crate::observe::cause::Cause;
+
+/// Holders of a limit that are looked at.
+const HOLDERS_MAX: usize = 20;
+
+impl Engine {
+    /// Why a run waits for a worker or for room in its queue, where something is wrong with that.
+    pub(crate) async fn why_it_waits(&self, key: &RunKey) -> Result<Option<Diagnosis>, Error> {
+        let cause = match self.cause(key).await {
+            Ok(Some(cause)) => cause,
+            Ok(None) | Err(Error::Journal { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let (since, limits) = match cause {
+            Cause::FreeWorker { since, .. } | Cause::NoDefinition { since, .. } => (since, None),
+            Cause::Limit { queue, key, limit, holders, since } => {
+                let name = key.map_or_else(|| queue.to_string(), |key| key.to_string());
+                (since, Some((name, limit, holders)))
+            }
+            _ => return Ok(None),
+        };
+        let Some(head) = self.get(key).await? else { return Ok(None) };
+        let workers = view::facts(self.core()).await?;
+        let limits = match limits {
+            None => Vec::new(),
+            Some((key, max, runs)) => {
+                let mut holders = Vec::new();
+                for run in runs.iter().take(HOLDERS_MAX) {
+                    holders.push(self.holder(run, &workers, since).await?);
+                }
+                vec![LimitKey { key, max, holders }]
+            }
+        };
+        let queue =
+            QueueFacts { queue: head.queue.to_string(), since, workers, workers_complete: true, limits };
+        let run = RunFacts {
+            tenant: key.tenant.to_string(),
+            run: key.run.to_string(),
+            workflow: head.workflow.to_string(),
+            version: head.workflow_version,
+            created_at: head.created_at,
+            ..RunFacts::default()
+        };
+        let now = self.now();
+        let case = Case { queue: Some(&queue), ..Case::new(&run, now) };
+        // A run that waits its turn has nothing wrong with it.
+        Ok(Some(diagnose(&case, &self.core().rules)).filter(|found| found.confidence > Confidence::Unknown))
+    }
+
+    async fn holder(
+        &self,
+        run: &RunKey,
+        workers: &[WorkerFacts],
+        since: Timestamp,
+    ) -> Result<LimitHolder, Error> {
+        let name = run.run.to_string();
+        let Some(head) = self.get(run).await? else {
+            return Ok(LimitHolder {
+                run: name,
+                since,
+                status: "missing".to_owned(),
+                ..LimitHolder::default()
+            });
+        };
+        let owner = head.lease.as_ref().map(|lease| lease.worker.as_str());
+        let known = owner.and_then(|owner| workers.iter().find(|worker| worker.worker == owner));
+        Ok(LimitHolder {
+            run: name,
+            since: head.created_at,
+            status: head.status.as_str().to_owned(),
+            worker_alive: known.map(|worker| worker.alive),
+            last_record_at: Some(head.updated_at),
+            usual_ms: None,
+        })
+    }
+}

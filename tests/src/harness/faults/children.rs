@@ -1,0 +1,226 @@
+//! Workers that die.
+
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use stepwell::contract::{Name, RunId, RunKey, TenantId};
+use stepwell::observe::cause::Cause;
+use stepwell::{Engine, EngineOptions, Queue, StartRun, StepContext, StepError, StepPolicy, Workflow};
+use stepwell_redis::test_server::TestServer;
+
+use crate::cases;
+use crate::harness::faults::case::{Case, Outcome};
+use crate::harness::faults::files::text;
+use crate::harness::faults::lab::Lab;
+use crate::harness::faults::time::nap;
+use crate::process::{Signal, Watched};
+use crate::report::Arguments;
+use crate::wait::wait_until;
+
+/// How long a worker may live.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) const CASES: &[Case] = cases! {
+    an_input_that_kills_every_worker: Fault ["SW6007"] "isolate", |lab: Lab| async move {
+        let store = lab.path("store");
+        for _ in 0..3 {
+            dies(&store, "abort").await?;
+        }
+        let backend = stepwell_backends::open(&format!("file:{store}")).await.map_err(|error| error.to_string())?;
+        let lab = lab.on(backend);
+        let engine = lab.builder().queue(queue()?).register(deadly("none", "")?).start().await;
+        let engine = engine.map_err(|error| error.to_string())?;
+        let run = engine.find(&key()?).await.map_err(|error| error.to_string())?;
+        lab.comes_to_rest(&run).await?;
+        lab.outcome(&engine, run.key(), None).await
+    };
+    a_worker_that_was_killed: Fault ["SW6003"] "find_killer", |lab: Lab| async move {
+        let store = format!("file:{}", lab.path("store"));
+        drop(begins(&lab, &store, LEASE_MS).await?);
+        taken_over(lab, &store).await
+    };
+    a_worker_that_left_without_a_word: Fault ["SW6003"] "find_killer", |lab: Lab| async move {
+        let store = lab.path("store");
+        dies(&store, "exit").await?;
+        taken_over(lab, &format!("file:{store}")).await
+    };
+    a_worker_that_was_killed_on_a_shared_store: Fault ["SW6003"] "find_killer", |lab: Lab| async move {
+        let server = TestServer::start(&[]).map_err(text)?;
+        let store = server.url("killed");
+        drop(begins(&lab, &store, 1_000).await?);
+        let outcome = taken_over(lab, &store).await;
+        drop(server);
+        outcome
+    };
+    a_worker_that_sleeps_beyond_its_lease: Fault ["SW6014"] "look_at_stall", |lab: Lab| async move {
+        let server = TestServer::start(&[]).map_err(text)?;
+        let store = server.url("asleep");
+        let worker = begins(&lab, &store, 1_000).await?;
+        worker.signal(Signal::STOP);
+        let outcome = taken_over(lab, &store).await;
+        drop(worker);
+        drop(server);
+        outcome
+    };
+    a_limit_held_by_a_dead_run: Fault ["SW6011"] "release_limit", |lab: Lab| async move {
+        let server = TestServer::start(&[]).map_err(text)?;
+        let store = server.url("limit");
+        drop(begins(&lab, &store, 60_000).await?);
+        let backend = stepwell_backends::open(&store).await.map_err(|error| error.to_string())?;
+        let lab = lab.on(backend);
+        let engine = lab.builder().queue(queue()?).register(deadly("none", "")?).start().await;
+        let engine = engine.map_err(|error| error.to_string())?;
+        let run = engine.start_run("w", "r-2", &"in").await.map_err(|error| error.to_string())?;
+        let outcome = lab.told(&engine, run.key()).await;
+        engine.shutdown().await;
+        drop(server);
+        outcome
+    };
+    a_queue_that_nobody_reads: Fault ["SW6009"] "start_worker", |lab: Lab| async move {
+        let lines = lab.builder().options(EngineOptions { queues: vec![name("mail")?], poll_ms: 20, ..EngineOptions::default() });
+        let engine = lines.register(deadly("none", "")?).start().await.map_err(|error| error.to_string())?;
+        let run = StartRun::new("w", "r-1", &"in").map_err(|error| error.to_string())?.queue(name("mial")?);
+        let run = engine.start_with(run).await.map_err(|error| error.to_string())?;
+        lab.told(&engine, run.key()).await
+    };
+    a_version_that_no_worker_has: Fault ["SW6010"] "deploy_version", |lab: Lab| async move {
+        let old = lab.builder().register(deadly("none", "")?).build().await.map_err(|error| error.to_string())?;
+        let run = old.start_run("w", "r-1", &"in").await.map_err(|error| error.to_string())?;
+        let other = Workflow::named("wx").step_fn("act", |_, input: String| async move { Ok::<_, StepError>(input) });
+        let engine = lab.engine(other.build().map_err(|error| error.to_string())?).await?;
+        lab.told(&engine, run.key()).await
+    };
+    a_run_that_waits_its_turn: Decoy ["none"] "", |lab: Lab| async move {
+        let flow = Workflow::named("w").queue("narrow").step_fn("act", |_, _: String| async { nap("20000").await });
+        let flow = flow.build().map_err(|error| error.to_string())?;
+        let engine = lab.builder().queue(queue()?).register(flow).start().await.map_err(|error| error.to_string())?;
+        let first = engine.start_run("w", "r-1", &"in").await.map_err(|error| error.to_string())?;
+        let second = engine.start_run("w", "r-2", &"in").await.map_err(|error| error.to_string())?;
+        let waits = wait_until("the second waits", PATIENCE, async || {
+            let cause = engine.cause(second.key()).await.ok().flatten()?;
+            matches!(cause, Cause::Limit { .. }).then_some(())
+        });
+        waits.await?;
+        let outcome = lab.outcome(&engine, second.key(), None).await;
+        drop(first);
+        outcome
+    };
+};
+
+/// How long the lease of a worker lasts.
+const LEASE_MS: u64 = 2_000;
+
+fn name(name: &str) -> Result<Name, String> {
+    Name::new(name).map_err(|error| error.to_string())
+}
+
+/// A queue with room for one run.
+fn queue() -> Result<Queue, String> {
+    Ok(Queue::named("narrow").map_err(|error| error.to_string())?.concurrency(1))
+}
+
+/// A worker that has begun the step and stays in it.
+async fn begins(lab: &Lab, store: &str, lease_ms: u64) -> Result<Watched, String> {
+    let sign = lab.path("begun");
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = Command::new(own);
+    command.args(["worker", "--store", store, "--act", "hang", "--sign", &sign]);
+    command.args(["--lease-ms", &lease_ms.to_string()]);
+    let mut worker = Watched::start(&mut command).map_err(|error| error.to_string())?;
+    let begun = wait_until("the step", PATIENCE, async || {
+        let is_begun = std::path::Path::new(&sign).exists();
+        (is_begun || worker.ended().is_some()).then_some(is_begun)
+    });
+    if begun.await? { Ok(worker) } else { Err(worker.last_words()) }
+}
+
+/// What is said of the worker that had the run, by an engine that takes it over.
+async fn taken_over(lab: Lab, store: &str) -> Result<Outcome, String> {
+    let backend = stepwell_backends::open(store).await.map_err(|error| error.to_string())?;
+    let lab = lab.on(backend);
+    let builder = lab.builder().queue(queue()?).register(deadly("none", "")?);
+    let engine = builder.start().await.map_err(|error| error.to_string())?;
+    let told = lab.told(&engine, &key()?).await;
+    engine.shutdown().await;
+    told
+}
+
+fn key() -> Result<RunKey, String> {
+    Ok(RunKey::new(TenantId::default(), RunId::new("r-1").map_err(|error| error.to_string())?))
+}
+
+/// Runs a worker that dies of its step.
+async fn dies(store: &str, act: &str) -> Result<(), String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = Command::new(own);
+    command.args(["worker", "--store", &format!("file:{store}"), "--act", act]);
+    let dying = tokio::task::spawn_blocking(move || {
+        let mut worker = Watched::start(&mut command).map_err(|error| error.to_string())?;
+        let status = worker.wait(PATIENCE)?;
+        if status.success() && !worker.last_words().contains(LEAVES) {
+            Err(format!("it lives: {}", worker.last_words()))
+        } else {
+            Ok(())
+        }
+    });
+    dying.await.map_err(|error| error.to_string())?
+}
+
+/// What a worker says that leaves by itself.
+const LEAVES: &str = "leaves";
+
+fn deadly(act: &str, sign: &str) -> Result<Workflow<String, String>, String> {
+    let (act, sign) = (act.to_owned(), sign.to_owned());
+    let step = move |_: StepContext, input: String| {
+        let (act, sign) = (act.clone(), sign.clone());
+        async move {
+            match act.as_str() {
+                "abort" => std::process::abort(),
+                "exit" => {
+                    println!("{LEAVES}");
+                    std::process::exit(0)
+                }
+                "hang" => {
+                    std::fs::write(&sign, "begun")?;
+                    std::future::pending().await
+                }
+                _ => Ok::<_, StepError>(input),
+            }
+        }
+    };
+    let policy = StepPolicy::default().crash_max(3);
+    Workflow::named("w")
+        .queue("narrow")
+        .step_fn("act", step)
+        .policy(policy)
+        .build()
+        .map_err(|error| error.to_string())
+}
+
+/// What a worker does: takes or starts the run, and whatever its step does to it.
+pub(super) fn work(arguments: &Arguments) -> ExitCode {
+    let (store, act) = (arguments.needed("store").to_owned(), arguments.needed("act").to_owned());
+    let (sign, lease_ms) =
+        (arguments.text("sign").unwrap_or_default(), arguments.value("lease-ms", LEASE_MS));
+    let worked: Result<(), String> = super::block_on(async {
+        let backend = stepwell_backends::open(&store).await.map_err(|error| error.to_string())?;
+        let options = EngineOptions { lease_ms, poll_ms: 20, threads: 2, ..EngineOptions::default() };
+        let engine = Engine::builder(backend)
+            .options(options)
+            .queue(queue()?)
+            .register(deadly(&act, sign)?)
+            .start()
+            .await;
+        let engine = engine.map_err(|error| error.to_string())?;
+        let run = engine.start_run("w", "r-1", &"in").await.map_err(|error| error.to_string())?;
+        let _ = tokio::time::timeout(PATIENCE, run.output()).await;
+        Ok(())
+    });
+    match worked {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            println!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}

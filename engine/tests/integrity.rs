@@ -325,7 +325,8 @@ async fn room_that_an_ended_run_takes_is_freed_by_a_repair() {
     let mail = Queue::named("mail").expect("a name").concurrency(1);
     drop(bench.builder().queue(mail).build().await.expect("an engine"));
     let system = TenantId::new("stepwell.system").expect("an id");
-    let query = Query { tenant: Some(system), ..Query::default() };
+    let workflow = Some(Name::new("stepwell.queue").expect("a name"));
+    let query = Query { tenant: Some(system), workflow, ..Query::default() };
     let queue = bench.store.scan(&query, None, 10).await.expect("heads").items.remove(0);
     spoil(bench.store.as_ref(), &queue.key, |head| {
         let mut roster: serde_json::Value = head.summary.decode().expect("JSON");

@@ -27,8 +27,8 @@ struct Site {
 impl Site {
     fn new() -> Self {
         let time = SimulatedTime::at(START);
-        let backend = Arc::new(MemoryBackend::with_clock(Arc::new(time.clone()) as Arc<dyn Clock>));
-        Self { time, backend }
+        let backend = MemoryBackend::with_clock(Arc::new(time.clone()) as Arc<dyn Clock>);
+        Self { time, backend: Arc::new(backend.shared()) }
     }
 
     fn options(name: &str) -> EngineOptions {

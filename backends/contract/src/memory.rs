@@ -20,13 +20,14 @@ use crate::message::Message;
 use crate::query::{Cursor, Order, Page, Query};
 use crate::record::{Record, Seq};
 
-/// A store that lives as long as its last handle. Level D0; exclusive to its process.
+/// A store that lives as long as its last handle. Level D0; exclusive to its process, unless it is [shared](Self::shared).
 #[derive(Debug)]
 pub struct MemoryBackend {
     id: StoreId,
     clock: Arc<dyn Clock>,
     runs: Mutex<BTreeMap<RunKey, Run>>,
     written: Notify,
+    exclusive: bool,
 }
 
 #[derive(Debug)]
@@ -53,7 +54,20 @@ impl MemoryBackend {
     /// An empty store on the given clock.
     #[must_use]
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        Self { id: StoreId(Uuid::new_v4()), clock, runs: Mutex::new(BTreeMap::new()), written: Notify::new() }
+        Self {
+            id: StoreId(Uuid::new_v4()),
+            clock,
+            runs: Mutex::new(BTreeMap::new()),
+            written: Notify::new(),
+            exclusive: true,
+        }
+    }
+
+    /// The same, as a server gives a store to several processes: nobody concludes from having it that the others are gone.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.exclusive = false;
+        self
     }
 
     /// A store with the same runs and identity, as an exclusive store is after it was opened again: every lease
@@ -75,6 +89,7 @@ impl MemoryBackend {
             clock: Arc::clone(&self.clock),
             runs: Mutex::new(copies.collect()),
             written: Notify::new(),
+            exclusive: self.exclusive,
         }
     }
 
@@ -183,7 +198,7 @@ impl Backend for MemoryBackend {
             id: self.id,
             backend: "memory".to_owned(),
             durability: Durability::D0,
-            exclusive: true,
+            exclusive: self.exclusive,
             gathers: true,
             now: self.clock.now(),
             health: Health::Ok,

@@ -2,9 +2,8 @@
 //!
 //! Each worker keeps one head in the engine's own tenant: its lease is the sign of life, its summary says where the worker runs and
 //! how it does, its journal what it takes. It is written when the worker begins, every
-//! [`heartbeat_ms`](crate::EngineOptions::heartbeat_ms) and when it shuts down; no run waits for it. Workers that have been gone for
-//! [`KEPT_MS`](presence::KEPT_MS) are forgotten, and so are the longest gone of more than
-//! [`GONE_MAX`](presence::GONE_MAX).
+//! [`heartbeat_ms`](crate::EngineOptions::heartbeat_ms) and when it shuts down; no run waits for it. Workers that have been gone for a
+//! week are forgotten, and so are the longest gone of more than a thousand.
 
 pub mod view;
 

@@ -26,8 +26,8 @@ use stepwell::{Engine, EngineOptions, IntegrityFilter};
 use stepwell_contract::fault::{Effect, FaultBackend, FaultPlan, Method};
 use stepwell_contract::limits::PAGE_ITEMS_MAX;
 use stepwell_contract::{
-    Backend, BackendError, Batch, Claim, Clock, Cursor, FaultKind, Head, MemoryBackend, Message, Name, Page,
-    Payload, Query, Record, RunId, RunKey, Seq, Status, StoreInfo, TenantId, Verdict, WorkerId, async_trait,
+    Backend, BackendError, Clock, FaultKind, Head, MemoryBackend, Name, Payload, Query, Record, RunId,
+    RunKey, Seq, Status, TenantId, WorkerId,
 };
 
 use crate::audit::{is_of_users, journal};
@@ -145,7 +145,8 @@ enum World {
 impl World {
     fn simulated(seed: u64) -> Self {
         let time = SimulatedTime::at(START);
-        let store = Arc::new(MemoryBackend::with_clock(Arc::new(time.clone()) as Arc<dyn Clock>));
+        let store = MemoryBackend::with_clock(Arc::new(time.clone()) as Arc<dyn Clock>);
+        let store = Arc::new(store.shared());
         Self::Simulated { time, store, seed }
     }
 
@@ -170,7 +171,7 @@ impl World {
     /// The store as it really is.
     async fn open(&mut self) -> Arc<dyn Backend> {
         match self {
-            Self::Simulated { store, .. } => Arc::new(Shared(Arc::clone(store))),
+            Self::Simulated { store, .. } => Arc::clone(store) as Arc<dyn Backend>,
             Self::Real { place, .. } => place.open().await,
         }
     }
@@ -626,52 +627,4 @@ fn undone(status: Status, records: &[Record]) -> Result<u64, String> {
         return Err(format!("it undid {undone:?} where {wanted:?} was to be undone"));
     }
     Ok(undone.len() as u64)
-}
-
-/// A store in memory as several workers share it.
-#[derive(Debug)]
-struct Shared(Arc<MemoryBackend>);
-
-#[async_trait]
-impl Backend for Shared {
-    async fn commit(&self, batches: &[Batch]) -> Result<Vec<Verdict>, BackendError> {
-        self.0.commit(batches).await
-    }
-
-    async fn head(&self, key: &RunKey) -> Result<Option<Head>, BackendError> {
-        self.0.head(key).await
-    }
-
-    async fn journal(&self, key: &RunKey, from: Seq, limit: usize) -> Result<Vec<Record>, BackendError> {
-        self.0.journal(key, from, limit).await
-    }
-
-    async fn inbox(&self, key: &RunKey, limit: usize) -> Result<Vec<Message>, BackendError> {
-        self.0.inbox(key, limit).await
-    }
-
-    async fn scan(
-        &self,
-        query: &Query,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<Page<Head>, BackendError> {
-        self.0.scan(query, after, limit).await
-    }
-
-    async fn remove(&self, keys: &[RunKey]) -> Result<usize, BackendError> {
-        self.0.remove(keys).await
-    }
-
-    async fn info(&self) -> Result<StoreInfo, BackendError> {
-        Ok(StoreInfo { exclusive: false, ..self.0.info().await? })
-    }
-
-    async fn claim(&self, claim: &Claim) -> Result<Vec<Head>, BackendError> {
-        self.0.claim(claim).await
-    }
-
-    async fn changed(&self, up_to: Duration) {
-        self.0.changed(up_to).await;
-    }
 }

@@ -27,7 +27,8 @@ const BEATS_MISSED: u64 = 3;
 pub(crate) const KEPT_MS: u64 = 7 * 24 * 3_600_000;
 /// Of how many workers that are gone something is kept.
 pub(crate) const GONE_MAX: usize = 1_000;
-/// How often is looked for what may be forgotten, in milliseconds. Not first of all: who takes runs over asks after the gone.
+/// How often is looked for what may be forgotten, in milliseconds; and once by each worker that leaves, since of those that never stay
+/// so long there are the most.
 const TIDY_EVERY_MS: u64 = 3_600_000;
 /// Records of a worker from which on its journal begins anew.
 const RECORDS_MAX: u64 = 200;
@@ -152,9 +153,13 @@ pub(crate) async fn leave(core: &Core) {
         return;
     }
     let left = WorkerLeft { at: core.time.now(), runs_left: core.runners.len() };
-    match tokio::time::timeout(LEAVE_WITHIN, tell(core, Some(left))).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "the worker could not say that it leaves"),
+    let leaving = async {
+        tell(core, Some(left)).await?;
+        tidy(core).await
+    };
+    match tokio::time::timeout(LEAVE_WITHIN, leaving).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "the worker could not say that it leaves, or tidy up"),
         Err(_) => tracing::debug!("the store did not take in time that the worker leaves"),
     }
 }

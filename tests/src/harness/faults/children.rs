@@ -1,6 +1,6 @@
 //! Workers that die.
 
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, ExitStatus};
 use std::time::Duration;
 
 use stepwell::contract::{Name, RunId, RunKey, TenantId};
@@ -12,13 +12,16 @@ use crate::cases;
 use crate::harness::faults::case::{Case, Outcome};
 use crate::harness::faults::files::text;
 use crate::harness::faults::lab::Lab;
+use crate::harness::faults::memory::{SmallMemory, tell_of_kill};
 use crate::harness::faults::time::nap;
-use crate::process::{Signal, Watched};
+use crate::process::{Signal, Watched, was_ended_by};
 use crate::report::Arguments;
 use crate::wait::wait_until;
 
 /// How long a worker may live.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What a worker may hold that needs more.
+const MEMORY_BYTES: u64 = 96 << 20;
 
 pub(super) const CASES: &[Case] = cases! {
     an_input_that_kills_every_worker: Fault ["SW6007"] "isolate", |lab: Lab| async move {
@@ -38,6 +41,27 @@ pub(super) const CASES: &[Case] = cases! {
         let store = format!("file:{}", lab.path("store"));
         drop(begins(&lab, &store, LEASE_MS).await?);
         taken_over(lab, &store).await
+    };
+    a_worker_that_ran_out_of_memory: Fault ["SW6002"] "raise_memory", |mut lab: Lab| async move {
+        let store = format!("file:{}", lab.path("store"));
+        let group = SmallMemory::make(MEMORY_BYTES);
+        match &group {
+            Some(group) => {
+                let own = std::env::current_exe().map_err(text)?;
+                let status = ends(as_worker(group.command(&own), &store, "eat")).await?;
+                if !was_ended_by(status, Signal::KILL) {
+                    return Err(format!("it ended with {status}"));
+                }
+            }
+            None => {
+                lab.stand_in("a control group that only tells of it");
+                drop(begins(&lab, &store, LEASE_MS).await?);
+                tell_of_kill(&store, &lab.path("group")).await?;
+            }
+        }
+        let outcome = taken_over(lab, &store).await;
+        drop(group);
+        outcome
     };
     a_worker_that_left_without_a_word: Fault ["SW6003"] "find_killer", |lab: Lab| async move {
         let store = lab.path("store");
@@ -151,19 +175,28 @@ fn key() -> Result<RunKey, String> {
 
 /// Runs a worker that dies of its step.
 async fn dies(store: &str, act: &str) -> Result<(), String> {
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let mut command = Command::new(own);
-    command.args(["worker", "--store", &format!("file:{store}"), "--act", act]);
-    let dying = tokio::task::spawn_blocking(move || {
-        let mut worker = Watched::start(&mut command).map_err(|error| error.to_string())?;
+    let own = std::env::current_exe().map_err(text)?;
+    ends(as_worker(Command::new(own), &format!("file:{store}"), act)).await.map(drop)
+}
+
+/// The command of a worker whose step does this to it.
+fn as_worker(mut command: Command, store: &str, act: &str) -> Command {
+    command.args(["worker", "--store", store, "--act", act]);
+    command
+}
+
+/// Runs a worker to its end, which is not of its own will unless it says so.
+async fn ends(mut worker: Command) -> Result<ExitStatus, String> {
+    let ending = tokio::task::spawn_blocking(move || {
+        let mut worker = Watched::start(&mut worker).map_err(text)?;
         let status = worker.wait(PATIENCE)?;
         if status.success() && !worker.last_words().contains(LEAVES) {
             Err(format!("it lives: {}", worker.last_words()))
         } else {
-            Ok(())
+            Ok(status)
         }
     });
-    dying.await.map_err(|error| error.to_string())?
+    ending.await.map_err(|error| error.to_string())?
 }
 
 /// What a worker says that leaves by itself.
@@ -179,6 +212,14 @@ fn deadly(act: &str, sign: &str) -> Result<Workflow<String, String>, String> {
                 "exit" => {
                     println!("{LEAVES}");
                     std::process::exit(0)
+                }
+                // Slowly, so that the worker has told of itself before.
+                "eat" => {
+                    let mut eaten = Vec::new();
+                    loop {
+                        eaten.push(vec![1_u8; 1 << 20]);
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
                 }
                 "hang" => {
                     std::fs::write(&sign, "begun")?;

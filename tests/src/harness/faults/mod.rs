@@ -11,6 +11,7 @@ mod decoys;
 mod files;
 mod flow;
 pub mod lab;
+mod memory;
 mod network;
 mod servers;
 mod stores;

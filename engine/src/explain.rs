@@ -17,7 +17,9 @@ use crate::run::state::{FoldError, State};
 use crate::run::summary::Summary;
 
 /// How often, and with which rests, a run is looked at again that moves while it is looked at.
-const LOOKS_MAX: u32 = 50;
+const LOOKS_MAX: u32 = 8;
+/// Runs that count for a limit which are looked at.
+const HOLDERS_MAX: usize = 20;
 const LOOK: Duration = Duration::from_millis(2);
 /// Messages that are looked at.
 const MAIL_MAX: usize = 100;
@@ -54,7 +56,7 @@ impl Engine {
 
     /// Head, journal and mail of the same moment, as far as the run rests long enough for that.
     async fn sight(&self, key: &RunKey) -> Result<Sight, Error> {
-        let mut looks = 0;
+        let (mut looks, mut before) = (0, None);
         loop {
             let head = self.get(key).await?.ok_or_else(|| Error::NoSuchRun(key.clone()))?;
             let mail = self.backend().inbox(key, MAIL_MAX).await?;
@@ -65,9 +67,12 @@ impl Engine {
             };
             let fits = state.as_ref().is_ok_and(|state| state.last_seq.plus(1) == head.next_seq);
             looks += 1;
-            if fits || looks == LOOKS_MAX {
+            // What does not fit and does not move either is so, and not on its way.
+            let seen = Some((head.version, state.as_ref().map(|state| state.last_seq).ok()));
+            if fits || seen == before || looks == LOOKS_MAX {
                 return Ok(Sight { head, state, mail });
             }
+            before = seen;
             self.core().time.pause(LOOK).await;
         }
     }
@@ -113,17 +118,17 @@ impl Engine {
                 Some(pause) => paused(head, pause),
                 None => looked_at_again(head, since),
             },
-            Cause::Limit { queue, key, limit, since, .. } => {
+            Cause::Limit { queue, key, limit, others, since, .. } => {
                 let (holders, has_room) = self.counted_beside(head, &queue).await?;
                 if has_room {
                     looked_at_again(head, since)
                 } else {
-                    for run in &holders {
+                    for run in holders.iter().take(HOLDERS_MAX) {
                         let is_advanced =
                             self.get(run).await?.is_some_and(|head| head.live_lease(self.now()).is_some());
                         beside.stuck.extend((!is_advanced).then(|| run.clone()));
                     }
-                    Cause::Limit { queue, key, limit, holders, since }
+                    Cause::Limit { queue, key, limit, holders, others, since }
                 }
             }
             other => other,

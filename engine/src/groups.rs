@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use stepwell_contract::limits::PAGE_ITEMS_MAX;
-use stepwell_contract::{Cursor, Head, Name, Order, Page, Query, Status, TenantId};
+use stepwell_contract::{Cursor, Head, Name, Page, Query, Status, TenantId};
 
 use crate::error::Error;
 use crate::exec::bulk::{self, Selection};
@@ -35,8 +35,9 @@ pub struct GroupFilter {
 impl Engine {
     /// A page of the failure groups, the one that came up last first: at most `limit` and at most 100, fewer where some do not
     /// fit the filter. How many runs are failed or held is counted over at most 10 000 such runs, the newest; what became of
-    /// the others [`failure_group`](Self::failure_group) tells. Reads heads only. A store that keeps no list of failed runs
-    /// looks through all of its runs for them.
+    /// the others [`failure_group`](Self::failure_group) tells. With a tenant, a group without such runs is listed when it has one
+    /// among the newest 10 000 runs of the tenant. Reads heads only. A store that keeps no list of failed runs looks through all
+    /// of its runs for them.
     ///
     /// A group appears a moment after its first failure. One that could not be written then is written by the first page.
     ///
@@ -62,6 +63,10 @@ impl Engine {
         if after.is_none() {
             self.make_missing(trouble.values()).await;
         }
+        let of_tenant = match &filter.tenant {
+            Some(tenant) if !filter.in_trouble => self.members_of(tenant).await?,
+            _ => HashMap::new(),
+        };
         let page = groups::page(self.core(), after, limit.min(GROUPS_MAX)).await?;
         let mut listed = Page { items: Vec::new(), next: page.next };
         for first in page.items {
@@ -74,7 +79,9 @@ impl Engine {
             let first = match (&filter.tenant, &members) {
                 (None, _) => Some(first),
                 (Some(_), Some(members)) => members.first().cloned(),
-                (Some(tenant), None) => self.first_of(&first.said.fingerprint, tenant).await?,
+                (Some(_), None) => {
+                    of_tenant.get(&first.said.fingerprint).and_then(|members| members.first().cloned())
+                }
             };
             let Some(group) = first.as_ref().map(FailureGroup::of) else { continue };
             let members = members.unwrap_or_default();
@@ -182,12 +189,18 @@ impl Engine {
         }
     }
 
-    /// How the oldest run of a tenant failed that belongs to the group; `None` when none does.
-    async fn first_of(&self, fingerprint: &str, tenant: &TenantId) -> Result<Option<FirstSeen>, Error> {
-        let query = Query { order: Order::Oldest, ..of_group(fingerprint, Some(tenant)) };
-        let mut members = Members::default();
-        self.list(&query, None, 1).await?.items.iter().for_each(|head| members.add(head));
-        Ok(members.first().cloned())
+    /// The newest runs of a tenant that belong to groups, by fingerprint: found in one walk, since no store finds runs by tag
+    /// without looking at all of them.
+    async fn members_of(&self, tenant: &TenantId) -> Result<HashMap<String, Members>, Error> {
+        let mut found: HashMap<String, Members> = HashMap::new();
+        let query = Query { tenant: Some(tenant.clone()), ..Query::default() };
+        self.walk(&query, |head| {
+            if let Some(fingerprint) = fingerprint_of(head) {
+                found.entry(fingerprint.to_owned()).or_default().add(head);
+            }
+        })
+        .await?;
+        Ok(found)
     }
 }
 

@@ -143,9 +143,9 @@ impl Engine {
     /// Says who counts for a limit, or who paused a queue.
     async fn with_names(&self, cause: Cause) -> Result<Cause, Error> {
         Ok(match cause {
-            Cause::Limit { queue, key, limit, since, .. } => {
+            Cause::Limit { queue, key, limit, others, since, .. } => {
                 let holders = self.counted(&queue).await?;
-                Cause::Limit { queue, key, limit, holders, since }
+                Cause::Limit { queue, key, limit, holders, others, since }
             }
             Cause::QueuePaused { queue, by, message, since } => match self.queue_pause(&queue).await? {
                 Some(pause) => {

@@ -23,7 +23,7 @@ impl Engine {
         };
         let (since, limits) = match cause {
             Cause::FreeWorker { since, .. } | Cause::NoDefinition { since, .. } => (since, None),
-            Cause::Limit { queue, key, limit, holders, since } => {
+            Cause::Limit { queue, key, limit, holders, since, .. } => {
                 let name = key.map_or_else(|| queue.to_string(), |key| key.to_string());
                 (since, Some((name, limit, holders)))
             }

@@ -1,6 +1,7 @@
 //! Failure groups as the store keeps them: for each fingerprint a head of the engine's own, which tells how the group was first
 //! seen. Who belongs to a group the tags of the runs tell; so what is not written here is made up for later.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -11,11 +12,14 @@ use tokio::sync::mpsc;
 
 use crate::error::Error;
 use crate::exec::core::Core;
+use crate::exec::limits::heads_of;
 use crate::exec::limits::system::Sort;
 use crate::lock::lock;
 use crate::run::said::{FirstSeen, Said};
 use crate::run::state::State;
 
+/// How many groups a store keeps.
+const KEPT_MAX: usize = 10_000;
 /// How many fingerprints a process remembers to have seen; then it begins anew.
 const SEEN_MAX: usize = 4_096;
 /// For how long it believes that the group of one is in the store, in milliseconds: somebody may have removed it.
@@ -131,6 +135,18 @@ pub(crate) async fn page(core: &Core, after: Option<Cursor>, limit: usize) -> Re
     let page = core.backend.scan(&Sort::Failure.query()?, after, limit).await?;
     let items = page.items.iter().map(|head| head.summary.decode()).collect::<Result<_, _>>()?;
     Ok(Page { items, next: page.next })
+}
+
+/// Forgets the groups that came up first, where there are too many. Those whose runs are failed or held come back with the next
+/// listing.
+pub(crate) async fn tidy(core: &Core) -> Result<(), Error> {
+    let mut kept = heads_of(core, Sort::Failure).await?;
+    kept.sort_by_key(|head| Reverse(head.created_at));
+    for head in kept.drain(..).skip(KEPT_MAX) {
+        let first: FirstSeen = head.summary.decode()?;
+        remove(core, &first.said.fingerprint).await?;
+    }
+    Ok(())
 }
 
 /// Removes what the store keeps of a group. Returns whether it was there.

@@ -1,7 +1,7 @@
 //! What a run waits for: one answer for every run that has not ended, from what is recorded and nothing else.
 
 use serde::Serialize;
-use stepwell_contract::{Head, Name, RunKey, Status, Timestamp, WorkerId, WorkflowRef};
+use stepwell_contract::{Head, Name, RunKey, Status, TenantId, Timestamp, WorkerId, WorkflowRef};
 
 use crate::diagnosis::evidence::WorkerFacts;
 use crate::observe::check::meant;
@@ -165,7 +165,7 @@ pub enum Cause {
         until: Option<Timestamp>,
     },
     /// Room among the runs of its queue: as many are advanced as may be.
-    #[error("queue {queue} is full since {since}: at most {limit} runs{} at once; {}", of_key(key.as_ref()), of_holders(holders))]
+    #[error("queue {queue} is full since {since}: at most {limit} runs{} at once; {}", of_key(key.as_ref()), of_holders(holders, *others))]
     Limit {
         /// The queue.
         queue: Name,
@@ -175,6 +175,8 @@ pub enum Cause {
         limit: u32,
         /// The runs that count, as they are known when this is asked.
         holders: Vec<RunKey>,
+        /// How many more count that are not named.
+        others: usize,
         /// Since when it waits.
         since: Timestamp,
     },
@@ -298,15 +300,26 @@ fn of_key(key: Option<&Name>) -> String {
     key.map(|key| format!(" with key {key}")).unwrap_or_default()
 }
 
-fn of_holders(holders: &[RunKey]) -> String {
-    match holders {
-        [] => "those that count have just ended".to_owned(),
-        holders => {
-            let named: Vec<_> = holders.iter().take(5).map(ToString::to_string).collect();
-            let more = holders.len() - named.len();
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            format!("counting: {}{more}", named.join(", "))
+fn of_holders(holders: &[RunKey], others: usize) -> String {
+    let named: Vec<_> = holders.iter().take(5).map(ToString::to_string).collect();
+    match (named.as_slice(), holders.len() - named.len() + others) {
+        ([], 0) => "those that count have just ended".to_owned(),
+        ([], more) => format!("counting: {more} runs"),
+        (named, 0) => format!("counting: {}", named.join(", ")),
+        (named, more) => format!("counting: {} and {more} more", named.join(", ")),
+    }
+}
+
+impl Cause {
+    /// The same, without the names of other tenants' runs.
+    #[must_use]
+    pub fn for_tenant(mut self, tenant: &TenantId) -> Self {
+        if let Self::Limit { holders, others, .. } = &mut self {
+            let counted = holders.len();
+            holders.retain(|run| run.tenant == *tenant);
+            *others += counted - holders.len();
         }
+        self
     }
 }
 
@@ -390,7 +403,8 @@ fn suspended(head: &Head, place: Place, waiting: &Waiting, step: &StepState) -> 
 fn parked(head: &Head) -> Option<Cause> {
     let parked = head.summary.decode::<Summary>().ok()?.parked?;
     let (queue, since) = (head.queue.clone(), parked.since);
-    let limit = |key, limit| Cause::Limit { queue: queue.clone(), key, limit, holders: Vec::new(), since };
+    let limit =
+        |key, limit| Cause::Limit { queue: queue.clone(), key, limit, holders: Vec::new(), others: 0, since };
     Some(match parked.reason {
         ParkedFor::Concurrency(most) => limit(None, most),
         ParkedFor::PerKey(most) => limit(Some(parked.key), most),

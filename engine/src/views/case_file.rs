@@ -91,7 +91,8 @@ impl Engine {
         let attempts = self.ledgers(key, &gathered).await?;
         // What cannot be told of it is no reason to tell nothing.
         let waits_for = match self.cause(key).await {
-            Ok(cause) => cause.map(|cause| cause.to_string()),
+            // The file may go to people of this tenant.
+            Ok(cause) => cause.map(|cause| cause.for_tenant(&key.tenant).to_string()),
             Err(Error::Store(error)) => return Err(Error::Store(error)),
             Err(_) => None,
         };

@@ -91,7 +91,7 @@ impl Runner {
         let failed = event.place().filter(|_| is_for_good).cloned();
         self.push(event)?;
         match failed {
-            Some(place) => self.explain_step(&place, None).await,
+            Some(place) => self.explain_step(&place).await,
             None => Ok(()),
         }
     }

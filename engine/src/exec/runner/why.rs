@@ -36,25 +36,22 @@ const RECORDS_MAX: u64 = 10_000;
 /// How many runs that have succeeded are looked at where this process knows no success of the step.
 const PAST_RUNS: usize = 3;
 
-/// What the journals tell of a failure.
+/// What the journals tell of failures.
 struct Read {
-    attempts: Vec<AttemptRecord>,
+    /// Of each step that was asked for, in that order.
+    attempts: Vec<Vec<AttemptRecord>>,
     spent: Spent,
     past: Option<StepStats>,
 }
 
 impl Runner {
-    /// Records why a step has failed for good or an attempt was lost, directly behind the event that says so.
-    pub(super) async fn explain_step(
-        &mut self,
-        place: &Place,
-        lost: Option<&LostWorker>,
-    ) -> Result<(), Left> {
+    /// Records why a step has failed for good, directly behind the event that says so.
+    pub(super) async fn explain_step(&mut self, place: &Place) -> Result<(), Left> {
         if self.explained.len() >= DIAGNOSES_MAX {
             return Ok(());
         }
         let attempt = self.state.step(place).map(|step| step.attempt);
-        let diagnosis = self.judge(Some(place), lost, None).await;
+        let diagnosis = self.judge(Some(place), None).await;
         self.record_why(Some(place), attempt, diagnosis)
     }
 
@@ -74,8 +71,13 @@ impl Runner {
         let (Some(worker), Some(began)) = (lost, began) else { return Ok(()) };
         let core = Arc::clone(&self.core);
         let known = autopsy::of_lost(&core, &worker, began).await;
-        for place in places {
-            self.explain_step(place, Some(&known)).await?;
+        let places = &places[..places.len().min(DIAGNOSES_MAX.saturating_sub(self.explained.len()))];
+        // Read once for all: whoever takes over from a worker that had much to do is to go on soon.
+        let mut read = self.read(None, places).await;
+        for (place, attempts) in places.iter().zip(std::mem::take(&mut read.attempts)) {
+            let attempt = self.state.step(place).map(|step| step.attempt);
+            let diagnosis = self.weigh(Some(place), Some(&known), None, attempts, &read);
+            self.record_why(Some(place), attempt, diagnosis)?;
         }
         Ok(())
     }
@@ -101,7 +103,7 @@ impl Runner {
         if is_said || self.state.ending.is_some() {
             return Ok(());
         }
-        let diagnosis = self.judge(place.as_ref(), None, failure).await;
+        let diagnosis = self.judge(place.as_ref(), failure).await;
         self.record_why(place.as_ref(), attempt, diagnosis)
     }
 
@@ -126,22 +128,31 @@ impl Runner {
         self.push(Diagnosed { place: place.cloned(), attempt, diagnosis: Box::new(diagnosis) }.into())
     }
 
-    /// Makes a case of what is known, and judges it. `failure` is of the run, where no attempt has it.
-    async fn judge(
-        &mut self,
+    /// Reads what is known, and judges it. `failure` is of the run, where no attempt has it.
+    async fn judge(&mut self, place: Option<&Place>, failure: Option<&Failure>) -> Diagnosis {
+        let past_of = place.filter(|_| self.state.status == Status::Running);
+        let mut read = self.read(past_of, place.map(std::slice::from_ref).unwrap_or_default()).await;
+        let attempts = read.attempts.pop().unwrap_or_default();
+        self.weigh(place, None, failure, attempts, &read)
+    }
+
+    /// Makes a case of what was read, and judges it.
+    fn weigh(
+        &self,
         place: Option<&Place>,
         lost: Option<&LostWorker>,
         failure: Option<&Failure>,
+        mut attempts: Vec<AttemptRecord>,
+        read: &Read,
     ) -> Diagnosis {
-        let core = Arc::clone(&self.core);
+        let Read { spent, past, .. } = read;
+        let core = &self.core;
         let now = core.time.now();
-        let wants_past = lost.is_none() && self.state.status == Status::Running;
-        let Read { mut attempts, spent, past } = self.read(place.filter(|_| wants_past), place).await;
         let index = place.and_then(|place| self.registered.definition.graph().find(&place.step));
         let own = index.and_then(|step| {
             self.registered.successes.of(step, core.worker.as_str(), core.witness.code_version())
         });
-        let usual = own.or(past);
+        let usual = own.or_else(|| past.clone());
         let state = place.and_then(|place| self.state.step(place));
         // A failure that no attempt has is the whole run's, or was found before any attempt.
         let is_of_attempt = state.is_some_and(|state| state.status == StepStatus::Failed);
@@ -157,7 +168,7 @@ impl Runner {
                 ..AttemptRecord::default()
             });
         }
-        let run = self.run_facts(&spent, place, now);
+        let run = self.run_facts(spent, place, now);
         let step = place.map(|place| self.step_facts(place, state));
         let of_last = attempts.last().map(|last| last.environment.as_slice()).unwrap_or_default();
         let neighbours = core.lately.at(of_last, now);
@@ -180,19 +191,20 @@ impl Runner {
         diagnose(&case, &core.rules)
     }
 
-    /// Reads what journals tell, as far as time allows: of the step at `place`, and of its successes in past runs.
-    async fn read(&mut self, past_of: Option<&Place>, place: Option<&Place>) -> Read {
+    /// Reads what journals tell, as far as time allows: of the steps at `places`, and of successes of one in past runs.
+    async fn read(&mut self, past_of: Option<&Place>, places: &[Place]) -> Read {
         let (core, slot) = (Arc::clone(&self.core), Arc::clone(&self.slot));
         let registered = Arc::clone(&self.registered);
         let upto = self.state.last_seq.0;
         let owner = self.state.owner.clone();
-        let mut ledger = place.map(|place| Ledger::at(place.clone()).owned_by(owner));
+        let mut ledgers: Vec<Ledger> =
+            places.iter().map(|place| Ledger::at(place.clone()).owned_by(owner.clone())).collect();
         let (mut spent, mut past) = (Spent::default(), None);
         let reading = async {
             let from = Seq(upto.saturating_sub(RECORDS_MAX).max(Seq::FIRST.0));
             let mut pages = Pages::new(core.backend.as_ref(), &slot.key, from);
             while let Some(page) = pages.next().await? {
-                ledger.iter_mut().for_each(|ledger| ledger.add(&page));
+                ledgers.iter_mut().for_each(|ledger| ledger.add(&page));
                 spent.add(&page);
             }
             if let Some(place) = past_of {
@@ -210,9 +222,9 @@ impl Runner {
         }
         // What is about to be written is known already.
         let pending: &[Record] = &self.pending.append;
-        ledger.iter_mut().for_each(|ledger| ledger.add(pending));
+        ledgers.iter_mut().for_each(|ledger| ledger.add(pending));
         spent.add(pending);
-        Read { attempts: ledger.map(Ledger::attempts).unwrap_or_default(), spent, past }
+        Read { attempts: ledgers.into_iter().map(Ledger::attempts).collect(), spent, past }
     }
 
     fn run_facts(&self, spent: &Spent, place: Option<&Place>, now: Timestamp) -> RunFacts {
@@ -285,12 +297,12 @@ async fn successes(
         ..Query::default()
     };
     let mut attempts = Vec::new();
-    let heads = core.backend.scan(&query, None, PAST_RUNS).await?.items;
-    // No run of the workflow has ever succeeded, as far as the store goes back.
-    if heads.is_empty() {
-        return Ok(Some(StepStats::default()));
+    let page = core.backend.scan(&query, None, PAST_RUNS).await?;
+    if page.items.is_empty() {
+        // No run of the workflow has ever succeeded, as far as the store goes back; unless it has only not looked so far.
+        return Ok(page.next.is_none().then(StepStats::default));
     }
-    for head in heads {
+    for head in page.items {
         let mut ledger = Ledger::at(place.clone());
         // Of a run that is longer than a page the later part is passed over.
         if let Some(page) = Pages::new(core.backend.as_ref(), &head.key, Seq::FIRST).next().await? {

@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use crate::diagnosis::evidence::Heartbeat;
 use crate::error::Error;
 use crate::exec::core::Core;
+use crate::exec::groups;
 use crate::exec::limits::heads_of;
 use crate::exec::limits::system::Sort;
 use crate::exec::process::{self, Group};
@@ -139,8 +140,12 @@ pub(crate) async fn attend(core: Arc<Core>) {
         }
         if core.time.own_now().since_ms(tidied_at) >= TIDY_EVERY_MS {
             tidied_at = core.time.own_now();
-            if let Err(error) = tidy(&core).await {
-                tracing::debug!(%error, "workers that are long gone could not be forgotten");
+            let tidied = async {
+                tidy(&core).await?;
+                groups::tidy(&core).await
+            };
+            if let Err(error) = tidied.await {
+                tracing::debug!(%error, "what is old could not be forgotten");
             }
         }
         core.time.sleep(every_ms).await;

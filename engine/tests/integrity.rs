@@ -6,8 +6,9 @@ use std::time::Duration;
 use bench::{Bench, waits};
 use damage::{add, all_issues, copy, everything, head, issue, key, kinds, records, spoil, taken, write};
 use stepwell::contract::{
-    Backend, BackendError, Batch, Cursor, Head, Kind, Lease, MemoryBackend, Message, MessageId, Name, Page,
-    Payload, Query, Record, RunKey, Seq, Status, StoreInfo, TenantId, Verdict, WorkerId,
+    Backend, BackendError, Batch, Cursor, Fault, FaultKind, Head, Kind, Lease, MemoryBackend, Message,
+    MessageId, Name, Page, Payload, Query, Record, RunKey, Seq, Status, StoreInfo, TenantId, Timestamp,
+    Verdict, WorkerId,
 };
 use stepwell::prelude::*;
 use stepwell::run::event::{CancelRequested, Event, RunCancelled, RunFailed, RunSucceeded, StepStarted};
@@ -15,7 +16,7 @@ use stepwell::run::output::Shape;
 use stepwell::run::waiting::Parent;
 use stepwell::schedule::Schedule;
 use stepwell::workflow::failure::Failure;
-use stepwell::{Actor, Error, IntegrityFilter, IssueKind, Mend, Queue, RunHandle};
+use stepwell::{Actor, ChildRun, Error, IntegrityFilter, IssueKind, Mend, OnClose, Queue, RunHandle};
 use until::{soon, until};
 
 mod bench;
@@ -143,6 +144,24 @@ async fn a_head_that_says_something_else_than_the_journal_is_found_and_written_a
 }
 
 #[tokio::test]
+async fn a_head_is_written_anew_although_all_that_it_says_would_not_fit() {
+    let (bench, engine) = healthy().await;
+    let run = key("nap-1");
+    engine.pause(&run, &"\u{1F9EF}".repeat(300)).await.expect("held");
+    spoil(bench.store.as_ref(), &run, |head| {
+        let mut summary: serde_json::Value = head.summary.decode().expect("JSON");
+        summary.as_object_mut().expect("fields").remove("trouble");
+        let note = "n".repeat(3_500);
+        summary["at"] = serde_json::json!({ "step": "double", "fraction": 0.5, "note": note });
+        head.summary = Payload::encode(&summary).expect("JSON");
+    })
+    .await;
+    let differs = issue(&engine, HeadDiffers).await;
+    engine.repair(&differs, Actor::Program, "seen", false).await.expect("mended");
+    assert_eq!(all_issues(&engine).await, []);
+}
+
+#[tokio::test]
 async fn records_that_do_not_read_or_contradict_each_other_are_found_and_left_alone() {
     let (bench, engine) = healthy().await;
     let (store, run) = (bench.store.as_ref(), key("nap-1"));
@@ -173,9 +192,8 @@ async fn a_record_that_the_store_has_lost_is_found() {
     let (bench, _) = healthy().await;
     let last = head(bench.store.as_ref(), &key("nap-1")).await.next_seq.0 - 1;
     for lost in [2, last] {
-        let store = Arc::new(Holed { store: Arc::clone(&bench.store), run: key("nap-1"), lost: Seq(lost) });
-        let engine = Engine::builder(store).time(Arc::new(bench.time.clone())).register(nap());
-        let engine = engine.build().await.expect("an engine");
+        let store = Odd { lost: Some((key("nap-1"), Seq(lost))), ..Odd::of(&bench) };
+        let engine = store.engine(&bench).await;
         let gap = issue(&engine, JournalGap).await;
         let about = if lost == last { "end".to_owned() } else { format!("record {lost}") };
         assert_eq!((gap.about, gap.run), (about, key("nap-1")));
@@ -189,12 +207,35 @@ async fn a_child_whose_parent_is_gone_or_knows_nothing_of_it_is_found() {
         copy(bench.store.as_ref(), &key("nap-1"), child, |event| {
             let Event::RunCreated(created) = event else { panic!("{event:?}") };
             let (place, part) = ("nap".parse().expect("a place"), "nap".to_owned());
-            created.parent = Some(Parent { run: key(parent), place, part, without_result: false });
+            let run = key(parent);
+            created.parent =
+                Some(Parent { run, place, part, without_result: false, on_close: OnClose::Cancel });
         })
         .await;
         assert_eq!(issue(&engine, kind).await.run, key(child));
     }
     assert_eq!(kinds(&engine).await, [ParentMissing, ParentUnaware]);
+}
+
+#[tokio::test]
+async fn a_child_that_was_to_go_on_alone_needs_no_parent() {
+    let bench = Bench::new();
+    let nap = nap();
+    let alone = ChildRun::of(&nap).on_close(OnClose::Abandon);
+    let errand = Workflow::named("errand").input::<u32>().child("nap", alone).build().expect("a workflow");
+    let engine = bench.builder().register(errand).register(nap).start().await.expect("an engine");
+    let run = engine.start_run("errand", "errand-1", &1u32).await.expect("a run");
+    waits(&engine, &run).await;
+    let child = key("errand-1.nap");
+    waits(&engine, &engine.find(&child).await.expect("a child")).await;
+    engine.cancel(run.key(), "no longer").await.expect("asked");
+    until("its parent ends", async || run.head().await.expect("a head").status == Status::Cancelled).await;
+    engine.shutdown().await;
+    let engine = looker(&bench).await;
+    assert_eq!(bench.store.remove(&[key("errand-1")]).await.expect("removed"), 1);
+    assert_eq!(all_issues(&engine).await, [], "it was told to go on alone");
+    copy(bench.store.as_ref(), &child, "errand-1", |_| {}).await;
+    assert_eq!(all_issues(&engine).await, [], "another run has the id of the one that is gone");
 }
 
 /// Ends the child of `order-1` past the engine, which so tells nobody.
@@ -319,15 +360,20 @@ async fn mail_that_a_held_run_does_not_get_and_an_attempt_beyond_its_limit_are_f
     assert_eq!(kinds(&engine).await, [NoProgress, MailUnread]);
 }
 
+/// The head that keeps the limits of the one queue that has some.
+async fn limits_head(bench: &Bench) -> Head {
+    let system = TenantId::new("stepwell.system").expect("an id");
+    let workflow = Some(Name::new("stepwell.queue").expect("a name"));
+    let query = Query { tenant: Some(system), workflow, ..Query::default() };
+    bench.store.scan(&query, None, 10).await.expect("heads").items.remove(0)
+}
+
 #[tokio::test]
 async fn room_that_an_ended_run_takes_is_freed_by_a_repair() {
     let (bench, engine) = healthy().await;
     let mail = Queue::named("mail").expect("a name").concurrency(1);
     drop(bench.builder().queue(mail).build().await.expect("an engine"));
-    let system = TenantId::new("stepwell.system").expect("an id");
-    let workflow = Some(Name::new("stepwell.queue").expect("a name"));
-    let query = Query { tenant: Some(system), workflow, ..Query::default() };
-    let queue = bench.store.scan(&query, None, 10).await.expect("heads").items.remove(0);
+    let queue = limits_head(&bench).await;
     spoil(bench.store.as_ref(), &queue.key, |head| {
         let mut roster: serde_json::Value = head.summary.decode().expect("JSON");
         roster["held"] = serde_json::json!([["/list-1", 1], ["/nap-1", 1]]);
@@ -336,6 +382,8 @@ async fn room_that_an_ended_run_takes_is_freed_by_a_repair() {
     .await;
     assert_eq!(all_issues(&engine).await, [], "it may let go in a moment");
     bench.time.advance(minutes(11));
+    // The queue is busy: its head is written at each admission.
+    spoil(bench.store.as_ref(), &queue.key, |head| head.updated_at = bench.now()).await;
     let held = issue(&engine, SlotHeld).await;
     assert_eq!(held.about, "default/list-1", "the other one has not ended");
     let before = everything(&bench.store).await;
@@ -346,6 +394,13 @@ async fn room_that_an_ended_run_takes_is_freed_by_a_repair() {
     assert_eq!(all_issues(&engine).await, []);
     let last = records(bench.store.as_ref(), &queue.key).await.pop().expect("a record");
     assert_eq!(last.kind.as_str(), "slot_freed");
+    spoil(bench.store.as_ref(), &queue.key, |head| {
+        let mut roster: serde_json::Value = head.summary.decode().expect("JSON");
+        roster["held"] = serde_json::json!([["/removed", 4]]);
+        (head.summary, head.updated_at) = (Payload::encode(&roster).expect("JSON"), bench.now());
+    })
+    .await;
+    assert_eq!(issue(&engine, SlotHeld).await.about, "default/removed", "however busy the queue is");
 }
 
 #[tokio::test]
@@ -430,6 +485,36 @@ async fn nothing_is_wrong_with_runs_while_they_run() {
     engine.shutdown().await;
 }
 
+/// The passes that have ended, the newest first.
+async fn passes(engine: &Engine) -> Vec<Head> {
+    let query = Query { workflow: Name::new("stepwell.validate").ok(), ..Query::default() };
+    let page = engine.list(&query, None, 100).await.expect("a page");
+    page.items.into_iter().filter(|head| head.status == Status::Succeeded).collect()
+}
+
+/// Lets so many passes come round, one every `minutes`.
+async fn pass(bench: &Bench, engine: &Engine, count: usize, every: u64) {
+    let before = passes(engine).await.len();
+    for nth in 1..=count {
+        bench.time.advance(minutes(every));
+        until("a pass has ended", async || passes(engine).await.len() >= before + nth).await;
+        until("nobody works", async || engine.running() == 0).await;
+    }
+}
+
+/// The issues that the journals of these runs tell of: in which, of what kind, and about which run.
+async fn told(store: &dyn Backend, runs: Vec<RunKey>) -> Vec<(String, IssueKind, RunKey)> {
+    let mut found = Vec::new();
+    for run in runs {
+        let records = records(store, &run).await;
+        for record in records.iter().filter(|record| record.kind.as_str() == "issue_found") {
+            let Ok(Event::IssueFound(issue)) = Event::read(record) else { panic!("{record:?}") };
+            found.push((run.run.to_string(), issue.issue.kind, issue.issue.run));
+        }
+    }
+    found
+}
+
 #[tokio::test]
 async fn the_store_is_looked_through_by_the_clock_and_each_finding_is_recorded_once() {
     let (bench, _) = healthy().await;
@@ -440,55 +525,84 @@ async fn the_store_is_looked_through_by_the_clock_and_each_finding_is_recorded_o
     let odd = Record::new(next, Kind::of("moon_landed"), bench.now(), 1, Payload::null());
     write(store, &key("list-1"), vec![odd], |_| {}).await;
 
-    let engine = worker(&bench).await;
+    // Many others have ended: the report of the last pass is not on the first page of those.
+    let engine = Odd { is_slow: true, ..Odd::of(&bench) }.engine(&bench).await;
+    engine.work();
     engine.keep_validating(minutes(5)).await.expect("a schedule");
     engine.keep_validating(minutes(1)).await.expect("another interval");
-    let passes = Query { workflow: Name::new("stepwell.validate").ok(), ..Query::default() };
-    let finished = async || {
-        let page = engine.list(&passes, None, 100).await.expect("a page");
-        page.items.into_iter().filter(|head| head.status == Status::Succeeded).collect::<Vec<_>>()
-    };
-    for nth in 1..=3 {
-        bench.time.advance(minutes(1));
-        until("a pass has ended", async || finished().await.len() >= nth).await;
-        until("nobody works", async || engine.running() == 0).await;
-    }
-    let mut found = Vec::new();
-    for run in
-        [vec![key("nap-1"), key("list-1")], finished().await.into_iter().map(|head| head.key).collect()]
-    {
-        for run in run {
-            for record in
-                records(store, &run).await.iter().filter(|record| record.kind.as_str() == "issue_found")
-            {
-                let Ok(Event::IssueFound(issue)) = Event::read(record) else { panic!("{record:?}") };
-                found.push((run.run.to_string(), issue.issue.kind, issue.issue.run));
-            }
-        }
-    }
+    pass(&bench, &engine, 3, 1).await;
+    let mut runs = vec![key("nap-1"), key("list-1")];
+    runs.extend(passes(&engine).await.into_iter().map(|head| head.key));
+    let found = told(store, runs).await;
     let of = |run: &str| found.iter().filter(|(_, _, about)| *about == key(run)).collect::<Vec<_>>();
     assert_eq!(of("nap-1").len(), 1, "{found:?}");
     assert_eq!((of("nap-1")[0].0.as_str(), of("nap-1")[0].1), ("nap-1", HeadDiffers));
     assert_eq!(of("list-1").len(), 1, "{found:?}");
     assert_eq!(of("list-1")[0].1, UnreadableRecord);
     assert_ne!(of("list-1")[0].0, "list-1", "what cannot be read is written to by nobody");
-    let last: RunKey = finished().await.remove(0).key;
+    let last: RunKey = passes(&engine).await.remove(0).key;
     let report: stepwell::integrity::PassReport =
         engine.find(&last).await.expect("a pass").result().await.expect("a report");
     assert_eq!((report.known.len(), report.raised), (2, 0), "{report:?}");
     engine.shutdown().await;
 }
 
-/// A store that has lost a record.
+#[tokio::test]
+async fn a_run_that_stays_late_is_told_so_once() {
+    let (bench, _) = healthy().await;
+    let engine = bench.builder().register(list()).keep_schedules().build().await.expect("an engine");
+    engine.work();
+    bench.time.advance(days(1) + minutes(15));
+    engine.keep_validating(minutes(6)).await.expect("a schedule");
+    pass(&bench, &engine, 6, 6).await;
+    let found = told(bench.store.as_ref(), vec![key("nap-1")]).await;
+    assert_eq!(found, [("nap-1".to_owned(), RunUnclaimed, key("nap-1"))], "nobody has its workflow");
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_beside_a_journal_is_an_issue_and_hides_no_other() {
+    let (bench, _) = healthy().await;
+    let mail = Queue::named("mail").expect("a name").concurrency(1);
+    drop(bench.builder().queue(mail).build().await.expect("an engine"));
+    let limits = limits_head(&bench).await.key;
+    spoil(bench.store.as_ref(), &limits, |head| head.summary = Payload::null()).await;
+    spoil(bench.store.as_ref(), &key("order-1"), |head| head.workflow_version = 7).await;
+    let engine = Odd { torn: Some(key("nap-1")), ..Odd::of(&bench) }.engine(&bench).await;
+    let mut found: Vec<_> =
+        all_issues(&engine).await.into_iter().map(|issue| (issue.kind, issue.run, issue.about)).collect();
+    found.sort();
+    let unread = |run: RunKey, about: &str| (UnreadableRecord, run, about.to_owned());
+    let differs = (HeadDiffers, key("order-1"), "workflow_version".to_owned());
+    assert_eq!(found, [unread(key("nap-1"), "inbox"), unread(limits, "limits"), differs]);
+}
+
+/// A store with faults of its own.
 #[derive(Debug)]
-struct Holed {
+struct Odd {
     store: Arc<MemoryBackend>,
-    run: RunKey,
-    lost: Seq,
+    /// A record that it has lost.
+    lost: Option<(RunKey, Seq)>,
+    /// A run whose inbox it cannot read.
+    torn: Option<RunKey>,
+    /// It finds nothing on the first page of runs that succeeded, and has a next one.
+    is_slow: bool,
+}
+
+impl Odd {
+    fn of(bench: &Bench) -> Self {
+        Self { store: Arc::clone(&bench.store), lost: None, torn: None, is_slow: false }
+    }
+
+    async fn engine(self, bench: &Bench) -> Engine {
+        let builder = Engine::builder(Arc::new(self)).time(Arc::new(bench.time.clone()));
+        let builder = builder.register(nap()).register(order()).register(list()).keep_schedules();
+        builder.build().await.expect("an engine")
+    }
 }
 
 #[async_trait]
-impl Backend for Holed {
+impl Backend for Odd {
     async fn commit(&self, batches: &[Batch]) -> Result<Vec<Verdict>, BackendError> {
         self.store.commit(batches).await
     }
@@ -499,11 +613,15 @@ impl Backend for Holed {
 
     async fn journal(&self, key: &RunKey, from: Seq, limit: usize) -> Result<Vec<Record>, BackendError> {
         let mut records = self.store.journal(key, from, limit).await?;
-        records.retain(|record| *key != self.run || record.seq != self.lost);
+        records
+            .retain(|record| self.lost.as_ref().is_none_or(|(run, lost)| key != run || record.seq != *lost));
         Ok(records)
     }
 
     async fn inbox(&self, key: &RunKey, limit: usize) -> Result<Vec<Message>, BackendError> {
+        if self.torn.as_ref() == Some(key) {
+            return Err(BackendError::Definite(Fault::new(FaultKind::Corrupt, "a message is torn")));
+        }
         self.store.inbox(key, limit).await
     }
 
@@ -513,6 +631,10 @@ impl Backend for Holed {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Page<Head>, BackendError> {
+        if self.is_slow && after.is_none() && query.statuses == [Status::Succeeded] {
+            let first = Cursor { created_at: Timestamp(i64::MAX), key: key("z") };
+            return Ok(Page { items: Vec::new(), next: Some(first) });
+        }
         self.store.scan(query, after, limit).await
     }
 

@@ -49,7 +49,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// A record is damaged, of a newer form, or not what its kind says.
+    /// A record is damaged, of a newer form, or not what its kind says; or something else of a run is damaged.
     UnreadableRecord = "unreadable_record", Critical,
         "if a newer version wrote it, let workers of that version have the run; else restore the run from a backup, or start it anew";
     /// Records are missing or repeated, or the journal ends elsewhere than the head says.

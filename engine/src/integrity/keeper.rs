@@ -16,10 +16,8 @@ use stepwell_contract::{Batch, Clock, Cursor, Name, Order, Query, RunKey, Status
 use crate::error::Error;
 use crate::exec::core::Core;
 use crate::exec::engine::Engine;
-use crate::exec::load::Pages;
-use crate::exec::requests;
 use crate::integrity::issue::{Issue, IssueKind};
-use crate::integrity::look::{Kin, Looked, Read, look_at, read};
+use crate::integrity::look::{Kin, Looked, Read, journal, look_at, read};
 use crate::integrity::validate::{Findings, IntegrityFilter, PATIENCE_MS, validate};
 use crate::run::event::{Event, IssueFound};
 use crate::schedule::{Overlap, Schedule, ScheduleError, ScheduleView};
@@ -92,19 +90,12 @@ pub struct PassReport {
 /// How far a pass is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Pass {
-    /// What the last pass knew.
-    before: Before,
+    /// The pass before, whose report is read anew where this one goes on.
+    follows: Option<RunKey>,
     report: PassReport,
     /// Where it is among the runs that have not ended; past them once `ended_pages` counts.
     open_until: Option<Cursor>,
     ended_pages: Option<u32>,
-}
-
-/// What a pass takes over from the one before.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Before {
-    known: BTreeMap<String, RunKey>,
-    late: BTreeSet<String>,
 }
 
 struct Look;
@@ -123,10 +114,20 @@ impl Step for Look {
 
     async fn run(&self, ctx: &StepContext, (): ()) -> StepResult<PassReport> {
         let core = ctx.engine()?;
-        let mut pass = match ctx.cursor::<Pass>()? {
-            Some(pass) => pass,
-            None => Pass::following(last_report(&core, ctx.key()).await?),
+        let (mut pass, before) = match ctx.cursor::<Pass>()? {
+            Some(pass) => {
+                let before = report_of(&core, pass.follows.clone()).await?;
+                (pass, before)
+            }
+            None => {
+                let follows = last_pass(&core, ctx.key()).await?;
+                let before = report_of(&core, follows.clone()).await?;
+                let report = PassReport { ended_until: before.ended_until.clone(), ..PassReport::default() };
+                (Pass { follows, report, ..Pass::default() }, before)
+            }
         };
+        // One that was cut off has recorded what it finds again on the page that it was at.
+        let recorded = recorded_by(&core, ctx.key()).await?;
         while let Some(filter) = pass.next_filter() {
             if ctx.cancelled().is_cancelled() {
                 return Err(StepError::cancelled("the pass goes on from its last page"));
@@ -135,17 +136,19 @@ impl Step for Look {
             // Apart from the run that has this step, which may be among those that are read.
             let found = core.apart(async move { validate(&own, &filter, after).await }).await;
             let found = found.and_then(|found| found).map_err(store)?;
-            for issue in pass.take_in(&found) {
-                raise(ctx, &core, issue).await?;
+            for issue in pass.take_in(&before, &found) {
+                if !recorded.contains(&issue.fingerprint()) {
+                    raise(ctx, &core, issue).await?;
+                }
             }
             pass.go_on(&found);
             ctx.checkpoint(&pass, 0.0).await?;
         }
-        for run in pass.not_seen() {
+        for run in pass.not_seen(&before) {
             let (own, key) = (Arc::clone(&core), run.clone());
             let look = async move { look_at(&own, &key, PATIENCE_MS, &mut Kin::default()).await };
             let looked = core.apart(look).await.and_then(|looked| looked).map_err(store)?;
-            pass.take_in_again(&run, &looked);
+            pass.take_in_again(&before, &run, &looked);
             ctx.heartbeat();
         }
         Ok(pass.report)
@@ -153,11 +156,6 @@ impl Step for Look {
 }
 
 impl Pass {
-    fn following(last: PassReport) -> Self {
-        let report = PassReport { ended_until: last.ended_until, ..PassReport::default() };
-        Self { before: Before { known: last.known, late: last.late }, report, ..Self::default() }
-    }
-
     /// Which runs come next; `None` when the pass is over.
     fn next_filter(&self) -> Option<IntegrityFilter> {
         let is_ended = match self.ended_pages {
@@ -175,7 +173,7 @@ impl Pass {
     }
 
     /// Takes in what a page came to, and returns what is to be recorded of it.
-    fn take_in<'a>(&mut self, found: &'a Findings) -> Vec<&'a Issue> {
+    fn take_in<'a>(&mut self, before: &PassReport, found: &'a Findings) -> Vec<&'a Issue> {
         self.report.looked_at += found.looked_at as u64;
         self.report.moving += found.moving.len() as u64;
         let mut raised = Vec::new();
@@ -185,9 +183,9 @@ impl Pass {
             if self.report.known.contains_key(&name) || self.report.late.contains(&name) {
                 continue;
             }
-            let is_known = self.before.known.contains_key(&name);
+            let is_known = before.known.contains_key(&name);
             // After all workers were down everything is late for a moment.
-            let is_first = issue.kind.is_lateness() && !self.before.late.contains(&name);
+            let is_first = issue.kind.is_lateness() && !before.late.contains(&name);
             let is_full = self.report.known.len() >= KNOWN_MAX || self.report.raised >= RAISED_MAX as u64;
             if is_known {
                 self.report.known.insert(name, issue.run.clone());
@@ -205,19 +203,19 @@ impl Pass {
     }
 
     /// What the last pass knew and this one has not come by: runs that have ended, and those that moved.
-    fn not_seen(&self) -> BTreeSet<RunKey> {
-        let known = self.before.known.iter().filter(|(name, _)| !self.report.known.contains_key(*name));
+    fn not_seen(&self, before: &PassReport) -> BTreeSet<RunKey> {
+        let known = before.known.iter().filter(|(name, _)| !self.report.known.contains_key(*name));
         known.map(|(_, run)| run.clone()).collect()
     }
 
     /// Takes in what a look at one of those came to.
-    fn take_in_again(&mut self, run: &RunKey, looked: &Looked) {
+    fn take_in_again(&mut self, before: &PassReport, run: &RunKey, looked: &Looked) {
         let is_still_so = |name: &String| match looked {
             Looked::At(issues, _) => issues.iter().any(|issue| issue.fingerprint() == *name),
             Looked::Moving => true,
             Looked::Gone => false,
         };
-        let known = self.before.known.iter().filter(|(name, of)| *of == run && is_still_so(name));
+        let known = before.known.iter().filter(|(name, of)| *of == run && is_still_so(name));
         self.report.known.extend(known.map(|(name, of)| (name.clone(), of.clone())));
     }
 
@@ -238,8 +236,8 @@ impl Pass {
     }
 }
 
-/// What the last pass that came to its end has reported.
-async fn last_report(core: &Arc<Core>, own: &RunKey) -> StepResult<PassReport> {
+/// The last pass that came to its end.
+async fn last_pass(core: &Arc<Core>, own: &RunKey) -> StepResult<Option<RunKey>> {
     let query = Query {
         tenant: Some(own.tenant.clone()),
         workflow: Name::new(WORKFLOW).ok(),
@@ -248,29 +246,47 @@ async fn last_report(core: &Arc<Core>, own: &RunKey) -> StepResult<PassReport> {
     };
     let reading = Arc::clone(core);
     let read = async move {
-        let page = reading.backend.scan(&query, None, 1).await?;
-        let Some(head) = page.items.first() else { return Ok(None) };
-        let state = requests::load_state(&reading, &head.key).await?;
+        let mut after = None;
+        loop {
+            // A page that has none may only have looked at others.
+            let page = reading.backend.scan(&query, after, 1).await?;
+            after = page.next;
+            if let Some(head) = page.items.into_iter().next() {
+                return Ok(Some(head.key));
+            }
+            if after.is_none() {
+                return Ok::<_, Error>(None);
+            }
+        }
+    };
+    core.apart(read).await.and_then(|read| read).map_err(store)
+}
+
+/// What a pass has reported; nothing where it is gone or damaged, or another version wrote it.
+async fn report_of(core: &Arc<Core>, pass: Option<RunKey>) -> StepResult<PassReport> {
+    let Some(pass) = pass else { return Ok(PassReport::default()) };
+    let reading = Arc::clone(core);
+    let read = async move {
+        let Ok(state) = journal(&reading, &pass).await?.state else { return Ok(None) };
         let Some(shape) = &state.result else { return Ok(None) };
         Ok::<_, Error>(shape.result(&state)?)
     };
     let report = core.apart(read).await.and_then(|read| read).map_err(store)?;
-    // One that another version wrote begins anew.
     Ok(report.and_then(|report| report.decode().ok()).unwrap_or_default())
+}
+
+/// What a pass has recorded in its own journal: fingerprints.
+async fn recorded_by(core: &Arc<Core>, pass: &RunKey) -> StepResult<BTreeSet<String>> {
+    let (reading, key) = (Arc::clone(core), pass.clone());
+    let journal = core.apart(async move { journal(&reading, &key).await }).await;
+    let journal = journal.and_then(|journal| journal).map_err(store)?;
+    Ok(journal.issues.into_iter().filter(|(by, _)| by == pass).map(|(_, name)| name).collect())
 }
 
 /// Records an issue: in the journal of the run that it is about where nobody has that run, else in that of the pass.
 async fn raise(ctx: &StepContext, core: &Arc<Core>, issue: &Issue) -> StepResult<()> {
     tracing::warn!(run = %issue.run, kind = %issue.kind, severity = %issue.severity, "{issue}");
     let found = IssueFound { issue: Box::new(issue.clone()), pass: ctx.key().clone() };
-    // A pass that was cut off may have recorded what it finds again.
-    if ctx.attempt() > 1 {
-        for key in [&issue.run, ctx.key()] {
-            if is_recorded(core, key, &found).await? {
-                return Ok(());
-            }
-        }
-    }
     let (own, event) = (Arc::clone(core), found.clone());
     let noted = core.apart(async move { note(&own, event).await }).await;
     match noted.and_then(|noted| noted).map_err(store)? {
@@ -279,11 +295,15 @@ async fn raise(ctx: &StepContext, core: &Arc<Core>, issue: &Issue) -> StepResult
     }
 }
 
-/// Adds the event to the journal of its run and leaves everything else as it is. Returns `false` where somebody has the run,
+/// Sees to it that the event is in the journal of its run and leaves everything else as it is. Returns `false` where somebody has the run,
 /// where it has moved since, or where its journal takes nothing in.
 async fn note(core: &Arc<Core>, found: IssueFound) -> Result<bool, Error> {
     let issue = &found.issue;
     let Read::Still(still) = read(core, &issue.run).await? else { return Ok(false) };
+    // A pass that was cut off may have.
+    if still.journal.issues.contains(&(found.pass.clone(), issue.fingerprint())) {
+        return Ok(true);
+    }
     let (mut head, now) = (still.head, core.time.now());
     let is_free = head.version == issue.version && head.live_lease(now).is_none();
     // Its first worker is told by the number of records that it is the first.
@@ -297,31 +317,11 @@ async fn note(core: &Arc<Core>, found: IssueFound) -> Result<bool, Error> {
     state.apply(&event, now)?;
     let record = event.record(head.next_seq, now)?;
     let before = head.version;
+    // `updated_at` stays: what is late is measured by it, and is so no less for being recorded.
     head.version = before.next(fastrand::u64(..));
     head.next_seq = head.next_seq.plus(1);
-    head.updated_at = now;
     let verdict = core.committer.commit(Batch::replace(before, head, vec![record])).await?;
     Ok(verdict == Verdict::Accepted)
-}
-
-/// Whether this pass has recorded the issue in that journal.
-async fn is_recorded(core: &Arc<Core>, key: &RunKey, found: &IssueFound) -> StepResult<bool> {
-    let (reading, key, found) = (Arc::clone(core), key.clone(), found.clone());
-    let read = async move {
-        let mut pages = Pages::new(reading.backend.as_ref(), &key, stepwell_contract::Seq::FIRST);
-        while let Some(page) = pages.next().await? {
-            for record in page.iter().filter(|record| record.kind.as_str() == "issue_found") {
-                if let Ok(Event::IssueFound(recorded)) = Event::read(record)
-                    && recorded.pass == found.pass
-                    && recorded.issue.fingerprint() == found.issue.fingerprint()
-                {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok::<_, Error>(false)
-    };
-    core.apart(read).await.and_then(|read| read).map_err(store)
 }
 
 fn store(error: Error) -> StepError {

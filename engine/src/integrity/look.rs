@@ -5,16 +5,20 @@ use std::sync::Arc;
 
 use stepwell_contract::limits::PAGE_ITEMS_MAX;
 use stepwell_contract::{
-    BackendError, Clock, FaultKind, Head, Message, RunKey, Seq, Status, Timestamp, WorkflowRef,
+    BackendError, Clock, FaultKind, Fence, Head, Message, RunKey, Seq, Status, Timestamp, WorkflowRef,
 };
 
+use crate::diagnosis::evidence::WorkerFacts;
 use crate::error::Error;
 use crate::exec::core::Core;
 use crate::exec::limits::{slots, system};
 use crate::exec::load::Pages;
-use crate::integrity::issue::Issue;
+use crate::exec::workers::view;
+use crate::integrity::issue::{Issue, Mend};
 use crate::integrity::rules;
-use crate::integrity::sight::{Ahead, ChildSeen, Fault, FaultSort, Journal, ParentSeen, Sight, SlotSeen};
+use crate::integrity::sight::{
+    Ahead, ChildSeen, Fault, FaultSort, INBOX, Journal, ParentSeen, Sight, SlotSeen, Unread,
+};
 use crate::run::change::look_ahead;
 use crate::run::decide::{Next, Plan, Rest};
 use crate::run::event::Event;
@@ -24,11 +28,15 @@ use crate::schedule;
 
 /// How often a run is read that is written to all the time, before it is left for another look.
 const READS_MAX: u32 = 8;
+/// What the head of a queue's limits says, as something that may not be readable.
+const LIMITS: &str = "limits";
 
 /// A run as it was at one moment.
 pub(super) struct Still {
     pub(super) head: Head,
     pub(super) inbox: Vec<Message>,
+    /// What of it is damaged, besides the journal.
+    pub(super) unread: Vec<Unread>,
     pub(super) journal: Journal,
 }
 
@@ -46,12 +54,15 @@ pub(super) async fn read(core: &Core, key: &RunKey) -> Result<Read, Error> {
     for _ in 0..READS_MAX {
         let Some(head) = core.backend.head(key).await? else { return Ok(Read::Gone) };
         // Before the journal: what is taken from it meanwhile is in one of the two.
-        let inbox = core.backend.inbox(key, PAGE_ITEMS_MAX).await?;
+        let (inbox, unread) = match core.backend.inbox(key, PAGE_ITEMS_MAX).await {
+            Ok(inbox) => (inbox, Vec::new()),
+            Err(error) => (Vec::new(), vec![Unread { what: INBOX, why: corruption(&error).ok_or(error)? }]),
+        };
         let journal = journal(core, key).await?;
         match core.backend.head(key).await? {
             None => return Ok(Read::Gone),
             Some(after) if after.version == head.version => {
-                return Ok(Read::Still(Box::new(Still { head, inbox, journal })));
+                return Ok(Read::Still(Box::new(Still { head, inbox, unread, journal })));
             }
             Some(_) => {}
         }
@@ -59,7 +70,8 @@ pub(super) async fn read(core: &Core, key: &RunKey) -> Result<Read, Error> {
     Ok(Read::Moving)
 }
 
-async fn journal(core: &Core, key: &RunKey) -> Result<Journal, Error> {
+/// What the journal of a run tells, as far as the store has it.
+pub(super) async fn journal(core: &Core, key: &RunKey) -> Result<Journal, Error> {
     let mut journal = Journal::default();
     let mut pages = Pages::new(core.backend.as_ref(), key, Seq::FIRST);
     loop {
@@ -81,11 +93,29 @@ fn corruption(error: &BackendError) -> Option<String> {
     (error.fault().kind == FaultKind::Corrupt).then(|| error.to_string())
 }
 
+/// What was read, or nothing of it where the store says that it is damaged, which is noted.
+fn or_unread<T: Default>(
+    read: Result<T, Error>,
+    what: &'static str,
+    unread: &mut Vec<Unread>,
+) -> Result<T, Error> {
+    match read {
+        Err(Error::Store(error)) => {
+            let why = corruption(&error).ok_or(Error::Store(error))?;
+            unread.push(Unread { what, why });
+            Ok(T::default())
+        }
+        read => read,
+    }
+}
+
 /// What is known of runs that others have in common, while one page is looked at.
 #[derive(Debug, Default)]
 pub(super) struct Kin {
     /// What a parent ever recorded as begun; `None` when its journal cannot be read.
     begun: BTreeMap<RunKey, Option<BTreeSet<RunKey>>>,
+    /// The workers of the store, once something was late.
+    workers: Option<Arc<Vec<WorkerFacts>>>,
 }
 
 /// Parents that are remembered.
@@ -112,6 +142,15 @@ impl Kin {
         }
         self.begun.insert(parent.clone(), begun);
         Ok(has_begun)
+    }
+
+    async fn workers(&mut self, core: &Core) -> Result<Arc<Vec<WorkerFacts>>, Error> {
+        if let Some(workers) = &self.workers {
+            return Ok(Arc::clone(workers));
+        }
+        let workers = Arc::new(view::facts(core).await?);
+        self.workers = Some(Arc::clone(&workers));
+        Ok(workers)
     }
 }
 
@@ -146,10 +185,13 @@ pub(super) async fn look_at(
             early.insert(child, head);
         }
     }
-    let seen: BTreeSet<String> = first.iter().map(Issue::fingerprint).collect();
-    match once(core, key, patience_ms, &mut Kin::default(), Some(&early)).await? {
+    let seen: BTreeMap<String, Option<Mend>> =
+        first.into_iter().map(|issue| (issue.fingerprint(), issue.mend)).collect();
+    let mut again = Kin { workers: kin.workers.clone(), ..Kin::default() };
+    match once(core, key, patience_ms, &mut again, Some(&early)).await? {
         Once::At(mut issues, still, _) => {
-            issues.retain(|issue| seen.contains(&issue.fingerprint()));
+            // Room that a run holds under another fence now was given to it anew.
+            issues.retain(|issue| seen.get(&issue.fingerprint()) == Some(&issue.mend));
             Ok(Looked::At(issues, still))
         }
         Once::Moving => Ok(Looked::Moving),
@@ -175,43 +217,53 @@ async fn once(
         Read::Moving => return Ok(Once::Moving),
         Read::Gone => return Ok(Once::Gone),
     };
-    let Still { head, inbox, journal } = still;
+    let Still { head, inbox, mut unread, journal } = still;
     let now = core.time.now();
+    let state = journal.state.as_ref().ok().filter(|_| !system::is_own(key));
+    let (mut parent, mut children, mut slots) = (None, Vec::new(), Vec::new());
+    if system::is_own(key) {
+        match slots::held(&head) {
+            Ok(held) => slots = or_unread(slots_of(core, held).await, LIMITS, &mut unread)?,
+            Err(error) => unread.push(Unread { what: LIMITS, why: error.to_string() }),
+        }
+    } else if let Some(state) = state {
+        parent = or_unread(parent_of(core, key, state, kin).await, "parent", &mut unread)?;
+        children = or_unread(children_of(core, &head, state, early).await, "children", &mut unread)?;
+    }
+    let ahead = state.and_then(|state| ahead(core, &head, state, now));
+    let limits = state.map(|state| limits(core, state)).unwrap_or_default();
+    let is_schedule = head.workflow.as_str() == schedule::WORKFLOW;
+    let schedule = state.filter(|_| is_schedule).map(|state| schedule::watch::wakes_at(state, now));
     let mut sight = Sight {
         head: &head,
         journal,
         inbox: &inbox,
-        parent: None,
-        children: Vec::new(),
-        ahead: None,
-        limits: BTreeMap::new(),
-        schedule: None,
-        slots: Vec::new(),
+        parent,
+        children,
+        ahead,
+        limits,
+        schedule,
+        slots,
+        workers: &[],
+        unread: &unread,
         now,
         patience_ms,
     };
-    let issues = if system::is_own(key) {
-        sight.slots = slots_of(core, &head).await?;
-        rules::judge_own(&sight)
-    } else {
-        if let Ok(state) = &sight.journal.state {
-            sight.parent = parent_of(core, key, state, kin).await?;
-            sight.children = children_of(core, &head, state, early).await?;
-            sight.ahead = ahead(core, &head, state, now);
-            sight.limits = limits(core, state);
-            let is_schedule = head.workflow.as_str() == schedule::WORKFLOW;
-            sight.schedule = is_schedule.then(|| schedule::watch::wakes_at(state, now));
-        }
-        rules::judge(&sight)
+    // Most often nothing is late, and nobody needs to be asked.
+    let workers = match sight.due_since().is_some_and(|since| sight.is_late(since)) {
+        true => kin.workers(core).await?,
+        false => Arc::default(),
     };
+    sight.workers = &workers;
+    let issues = if system::is_own(key) { rules::judge_own(&sight) } else { rules::judge(&sight) };
     let children = sight.children.iter().map(|seen| seen.child.run.clone()).collect();
     let journal = sight.journal;
-    Ok(Once::At(issues, Box::new(Still { head, inbox, journal }), children))
+    Ok(Once::At(issues, Box::new(Still { head, inbox, unread, journal }), children))
 }
 
-async fn slots_of(core: &Core, head: &Head) -> Result<Vec<SlotSeen>, Error> {
+async fn slots_of(core: &Core, held: Vec<(RunKey, Fence)>) -> Result<Vec<SlotSeen>, Error> {
     let mut seen = Vec::new();
-    for (holder, fence) in slots::held(head)? {
+    for (holder, fence) in held {
         let head = core.backend.head(&holder).await?;
         seen.push(SlotSeen { holder, fence, head });
     }
@@ -254,12 +306,19 @@ async fn children_of(
             None => (None, false),
         };
         let is_open = child_head.as_ref().is_some_and(|head| !head.status.is_finished());
-        let has_mail =
-            head.status.is_finished() && is_open && !core.backend.inbox(&child.run, 1).await?.is_empty();
+        let has_mail = head.status.is_finished() && is_open && has_mail(core, &child.run).await?;
         let (part, child) = (part.to_owned(), child.clone());
         seen.push(ChildSeen { place, part, child, is_awaited, head: child_head, parent, is_read, has_mail });
     }
     Ok(seen)
+}
+
+/// Whether a run has unread mail. Where that is damaged it may have been asked anything.
+async fn has_mail(core: &Core, key: &RunKey) -> Result<bool, Error> {
+    match core.backend.inbox(key, 1).await {
+        Ok(inbox) => Ok(!inbox.is_empty()),
+        Err(error) => Ok(corruption(&error).ok_or(error).map(|_| true)?),
+    }
 }
 
 /// Who started a run, by its first record, and whether that could be read.

@@ -278,7 +278,7 @@ fn rewrite(head: &mut Head, state: &State, still: &Still, now: Timestamp) -> Res
     }
     let ended_at = head.finished_at.unwrap_or(still.journal.last_at);
     head.workflow = state.created.workflow.clone();
-    heads::follow(head, state, Payload::encode(&summary)?, now);
+    heads::follow(head, state, summary.payload()?, now);
     head.finished_at = state.status.is_finished().then_some(ended_at);
     head.fence = head.fence.max(still.journal.fence);
     Ok(())

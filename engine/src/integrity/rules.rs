@@ -26,6 +26,7 @@ type Rule = fn(&Sight<'_>) -> Vec<Issue>;
 /// The rules for runs.
 const OF_RUNS: &[Rule] = &[
     records::look,
+    records::unread,
     head::look,
     parent::look,
     children::look,
@@ -40,7 +41,7 @@ const OF_RUNS: &[Rule] = &[
 ];
 
 /// The rules for what the engine keeps for itself.
-const OF_SYSTEM: &[Rule] = &[slots::look];
+const OF_SYSTEM: &[Rule] = &[slots::look, records::unread];
 
 /// Everything that is wrong with a run, the worst first.
 #[must_use]

@@ -1,9 +1,11 @@
 //! What a rule may look at: everything that was read of a run at one moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use stepwell_contract::limits::PAGE_ITEMS_MAX;
 use stepwell_contract::{Fence, Head, Message, Record, RunKey, Seq, Timestamp};
 
+use crate::diagnosis::evidence::WorkerFacts;
 use crate::integrity::issue::{Issue, IssueKind};
 use crate::run::event::{Event, EventError};
 use crate::run::place::Place;
@@ -17,7 +19,7 @@ pub struct Sight<'a> {
     pub head: &'a Head,
     /// What the journal tells.
     pub journal: Journal,
-    /// The messages that wait.
+    /// The messages that wait, as far as they were read: see [`knows_mail`](Self::knows_mail).
     pub inbox: &'a [Message],
     /// The run that started it; `None` where none did, or where nobody looked.
     pub parent: Option<ParentSeen>,
@@ -31,6 +33,10 @@ pub struct Sight<'a> {
     pub schedule: Option<Option<Timestamp>>,
     /// The runs that count for the limits of a queue, where it is the head of those.
     pub slots: Vec<SlotSeen>,
+    /// The workers of the store; empty where nobody asked because nothing is late.
+    pub workers: &'a [WorkerFacts],
+    /// What could not be read of it besides its journal.
+    pub unread: &'a [Unread],
     /// When it was read, by the store's clock.
     pub now: Timestamp,
     /// How late something may be before it is an issue, in milliseconds.
@@ -65,11 +71,29 @@ impl Sight<'_> {
         by_time.into_iter().chain(mail_since).min().filter(|_| is_due).map(|at| at.max(self.head.updated_at))
     }
 
+    /// Whether all of its messages were read: what is not among them is not there.
+    #[must_use]
+    pub fn knows_mail(&self) -> bool {
+        self.inbox.len() < PAGE_ITEMS_MAX && !self.unread.iter().any(|unread| unread.what == INBOX)
+    }
+
     /// Since when the oldest message waits.
     #[must_use]
     pub fn mail_since(&self) -> Option<Timestamp> {
         self.inbox.iter().map(|message| message.at).min()
     }
+}
+
+/// The messages that wait, as something that may not be readable.
+pub const INBOX: &str = "inbox";
+
+/// Something of a run that is damaged, besides its journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// What.
+    pub what: &'static str,
+    /// What the store or the form says of it.
+    pub why: String,
 }
 
 /// What a journal tells.
@@ -85,6 +109,8 @@ pub struct Journal {
     pub last_at: Timestamp,
     /// The children that it ever recorded as begun.
     pub begun: Vec<RunKey>,
+    /// The issues that it tells of: which pass found each, and its fingerprint.
+    pub issues: BTreeSet<(RunKey, String)>,
 }
 
 /// Why a journal makes no state.
@@ -132,6 +158,7 @@ impl Default for Journal {
             fence: Fence::default(),
             last_at: Timestamp(0),
             begun: Vec::new(),
+            issues: BTreeSet::new(),
         }
     }
 }
@@ -164,6 +191,11 @@ impl Journal {
                 "child_started" => {
                     if let Ok(Event::ChildStarted(started)) = Event::read(record) {
                         self.begun.push(started.run);
+                    }
+                }
+                "issue_found" => {
+                    if let Ok(Event::IssueFound(found)) = Event::read(record) {
+                        self.issues.insert((found.pass, found.issue.fingerprint()));
                     }
                 }
                 _ => {}

@@ -119,8 +119,9 @@ pub enum ChildEnd {
     Cancelled,
 }
 
-/// The step that started a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The step that started a run. Two are the same if the same step started it in the same way: what becomes of the run when that
+/// ends first may be decided anew when the step is tried again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Parent {
     /// Its run.
     pub run: RunKey,
@@ -132,7 +133,19 @@ pub struct Parent {
     /// Whether it only wants to know how this run ends, and not with which result.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_result: bool,
+    /// What was to become of this run if that ended first, when this one was made.
+    #[serde(default, skip_serializing_if = "OnClose::is_default")]
+    pub on_close: OnClose,
 }
+
+impl PartialEq for Parent {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { run, place, part, without_result, on_close: _ } = self;
+        (run, place, part, without_result) == (&other.run, &other.place, &other.part, &other.without_result)
+    }
+}
+
+impl Eq for Parent {}
 
 /// What someone outside says of a step that was left to them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

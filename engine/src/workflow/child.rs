@@ -285,6 +285,7 @@ async fn begin(ctx: &StepContext, part: &str, plan: &ChildPlan, input: Payload) 
         place: ctx.place().clone(),
         part: part.to_owned(),
         without_result: plan.without_result,
+        on_close: plan.on_close,
     };
     let how = StartRun::child(plan, &run, parent, input)?;
     let core = ctx.engine()?;

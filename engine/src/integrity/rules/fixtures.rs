@@ -18,7 +18,7 @@ use crate::run::output::Shape;
 use crate::run::place::Path;
 use crate::run::state::State;
 use crate::run::summary::{Summary, not_before};
-use crate::run::waiting::Parent;
+use crate::run::waiting::{OnClose, Parent};
 use crate::workflow::failure::Failure;
 
 pub(super) const NOW: Timestamp = Timestamp(1_000_000);
@@ -34,7 +34,7 @@ pub(super) fn key(run: &str) -> RunKey {
 
 pub(super) fn parent(run: &str) -> Parent {
     let place = "pack".parse().expect("a place");
-    Parent { run: key(run), place, part: "part".to_owned(), without_result: false }
+    Parent { run: key(run), place, part: "part".to_owned(), without_result: false, on_close: OnClose::Cancel }
 }
 
 /// A run, its records and what waits for it.
@@ -124,6 +124,8 @@ impl Fixture {
             limits: BTreeMap::new(),
             schedule: None,
             slots: Vec::new(),
+            workers: &[],
+            unread: &[],
             now: self.now,
             patience_ms: PATIENCE_MS,
         }

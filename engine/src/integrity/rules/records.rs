@@ -1,9 +1,9 @@
-//! The journal makes a state, and ends where the head says.
+//! The journal makes a state and ends where the head says, and what else there is of a run can be read.
 
 use stepwell_contract::Seq;
 
 use crate::integrity::issue::{Issue, IssueKind};
-use crate::integrity::sight::{FaultSort, Sight};
+use crate::integrity::sight::{FaultSort, Sight, Unread};
 
 pub(super) fn look(sight: &Sight<'_>) -> Vec<Issue> {
     let mut found = Vec::new();
@@ -38,6 +38,15 @@ pub(super) fn look(sight: &Sight<'_>) -> Vec<Issue> {
         );
     }
     found
+}
+
+/// What is damaged besides the journal.
+pub(super) fn unread(sight: &Sight<'_>) -> Vec<Issue> {
+    let issue = |unread: &Unread| {
+        let says = format!("{} cannot be read: {}", unread.what, unread.why);
+        sight.issue(IssueKind::UnreadableRecord, unread.what).saying(says)
+    };
+    sight.unread.iter().map(issue).collect()
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub(super) fn look(sight: &Sight<'_>) -> Vec<Issue> {
         return vec![issue("the run that keeps the schedule has failed: it starts nothing".to_owned())];
     }
     let is_at_rest = head.status == Status::Waiting && state.owner.is_none();
-    let has_heard_all = sight.inbox.is_empty() && state.signals.is_empty();
+    let has_heard_all = sight.inbox.is_empty() && sight.knows_mail() && state.signals.is_empty();
     if is_at_rest && has_heard_all && head.wake_at.is_none() {
         let says = format!("its next time is {}, and the schedule looks at it no more", next.0);
         return vec![issue(says).mended_by(Mend::NudgeSchedule)];

@@ -6,21 +6,21 @@ use crate::integrity::sight::Sight;
 pub(super) fn look(sight: &Sight<'_>) -> Vec<Issue> {
     let mut found = Vec::new();
     for slot in &sight.slots {
-        let (since, is) = match &slot.head {
-            None => (Some(sight.head.updated_at), "gone"),
-            Some(head) => (head.finished_at.filter(|_| head.status.is_finished()), head.status.as_str()),
+        // One that has ended lets the room go right after that. One that is gone had ended long before: both looks have
+        // to see it count under the same fence, and nothing else tells since when.
+        let is = match &slot.head {
+            None => "gone".to_owned(),
+            Some(head) => {
+                let since = head.finished_at.filter(|_| head.status.is_finished());
+                let Some(since) = since.filter(|since| sight.is_late(*since)) else { continue };
+                format!("{} for {} ms", head.status, sight.now.since_ms(since))
+            }
         };
-        // It lets the room go right after its end.
-        let Some(since) = since.filter(|since| sight.is_late(*since)) else { continue };
-        let late_ms = sight.now.since_ms(since);
         let mend = Mend::FreeSlot { holder: slot.holder.clone(), fence: slot.fence };
         found.push(
             sight
                 .issue(IssueKind::SlotHeld, slot.holder.to_string())
-                .saying(format!(
-                    "{} is {is} for {late_ms} ms and counts for queue {}",
-                    slot.holder, sight.head.queue
-                ))
+                .saying(format!("{} is {is} and counts for queue {}", slot.holder, sight.head.queue))
                 .fact("queue", &sight.head.queue)
                 .fact("holder", &slot.holder)
                 .mended_by(mend),
@@ -47,9 +47,9 @@ mod tests {
             look(&sight).len()
         };
         assert_eq!(found(&fixture, Some(over.clone())), 0);
+        assert_eq!(found(&fixture, None), 1, "however lately the queue's head was written");
         fixture.now = NOW.plus_ms(PATIENCE_MS + 1);
         assert_eq!(found(&fixture, Some(over)), 1);
-        assert_eq!(found(&fixture, None), 1);
         assert_eq!(found(&fixture, Some(fixture.head.clone())), 0, "it has not ended");
     }
 }

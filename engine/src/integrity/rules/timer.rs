@@ -13,7 +13,12 @@ pub(super) fn look(sight: &Sight<'_>) -> Vec<Issue> {
         && head.status == state.status
         && state.owner.is_none();
     let is_parked = head.summary.decode::<Summary>().is_ok_and(|summary| summary.parked.is_some());
-    if !is_at_rest || is_parked || not_before(state).is_some() || !sight.inbox.is_empty() {
+    if !is_at_rest
+        || is_parked
+        || not_before(state).is_some()
+        || !sight.inbox.is_empty()
+        || !sight.knows_mail()
+    {
         return Vec::new();
     }
     let Some(at) = ahead.at else { return Vec::new() };

@@ -1,5 +1,8 @@
 //! A run that can go on is taken by a worker.
 
+use stepwell_contract::Head;
+
+use crate::diagnosis::evidence::WorkerFacts;
 use crate::integrity::issue::{Issue, IssueKind};
 use crate::integrity::sight::Sight;
 use crate::run::summary::Summary;
@@ -10,10 +13,21 @@ pub(super) fn look(sight: &Sight<'_>) -> Vec<Issue> {
     let was_leased = head.lease.as_ref().is_some_and(|lease| lease.ttl_ms > 0);
     let since = sight.due_since().filter(|since| !was_leased && sight.is_late(*since));
     let Some(since) = since else { return Vec::new() };
+    let takers = || sight.workers.iter().filter(|worker| takes(worker, head));
+    let (count, free) = (takers().count(), takers().find(|worker| worker.room.is_none_or(|room| room > 0)));
+    // A backlog: all who could take it have as many runs as they advance at once, and come to it.
+    if count > 0 && free.is_none() {
+        return Vec::new();
+    }
     let late_ms = sight.now.since_ms(since);
+    let why = match free {
+        Some(worker) => format!("worker {} could take it and does not", worker.worker),
+        None => "no worker that is there could take it".to_owned(),
+    };
     let issue = sight
         .issue(IssueKind::RunUnclaimed, "claim")
-        .saying(format!("the run could go on for {late_ms} ms, and no worker takes it"))
+        .saying(format!("the run could go on for {late_ms} ms, and {why}"))
+        .fact("workers that could take it", count)
         .fact("queue", &head.queue)
         .fact("workflow", &head.workflow)
         .fact("version", head.workflow_version)
@@ -23,6 +37,14 @@ pub(super) fn look(sight: &Sight<'_>) -> Vec<Issue> {
         Some(parked) => issue.fact("was last kept back by", format!("{:?}", parked.reason)),
         None => issue,
     }]
+}
+
+/// Whether a worker is there that reads the queue of a run and has its workflow in its version.
+fn takes(worker: &WorkerFacts, head: &Head) -> bool {
+    let reads = worker.queues.is_empty() || worker.queues.iter().any(|queue| queue == head.queue.as_str());
+    let has =
+        |(name, version): &(String, u32)| name == head.workflow.as_str() && *version == head.workflow_version;
+    worker.alive && reads && worker.workflows.iter().any(has)
 }
 
 #[cfg(test)]
@@ -37,6 +59,34 @@ mod tests {
         assert_eq!(look(&fixture.sight()), []);
         fixture.now = NOW.plus_ms(PATIENCE_MS + 1);
         assert_eq!(look(&fixture.sight()).len(), 1);
+    }
+
+    #[test]
+    fn a_run_that_waits_behind_others_is_none_unless_no_worker_could_take_it_or_one_has_room() {
+        let mut fixture = Fixture::new();
+        fixture.follow();
+        fixture.now = NOW.plus_ms(PATIENCE_MS + 1);
+        let full = WorkerFacts {
+            worker: "w-1".to_owned(),
+            alive: true,
+            workflows: vec![("w".to_owned(), 1)],
+            room: Some(0),
+            ..WorkerFacts::default()
+        };
+        let gone = WorkerFacts { alive: false, ..full.clone() };
+        let elsewhere = WorkerFacts { queues: vec!["mail".to_owned()], ..full.clone() };
+        let older = WorkerFacts { workflows: vec![("w".to_owned(), 0)], ..full.clone() };
+        let idle = WorkerFacts { worker: "w-2".to_owned(), room: Some(1), ..full.clone() };
+        let found = |workers: &[WorkerFacts]| {
+            let mut sight = fixture.sight();
+            sight.workers = workers;
+            look(&sight).into_iter().map(|issue| issue.summary).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&[full.clone(), gone.clone()]), [""; 0]);
+        for other in [gone, elsewhere, older] {
+            assert!(found(&[other])[0].ends_with("no worker that is there could take it"));
+        }
+        assert!(found(&[full, idle])[0].ends_with("worker w-2 could take it and does not"));
     }
 
     #[test]

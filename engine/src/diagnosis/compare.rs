@@ -1,5 +1,7 @@
 //! What attempts show beside each other and beside what normally happens.
 
+use std::collections::BTreeSet;
+
 use crate::diagnosis::evidence::{AttemptRecord, EnvironmentFact};
 use crate::diagnosis::fingerprint::normalise;
 use crate::diagnosis::seen::{Seen, told_bytes, told_ms};
@@ -100,7 +102,7 @@ pub(crate) fn inferences(seen: &Seen<'_>, code: &str) -> Vec<Said> {
     if let Some(ms) = same_time(seen).filter(|_| seen.ran_out("timeout.attempt").is_none()) {
         inferences.push(("own_timeout", Params::new().with("duration", told_ms(ms))));
     }
-    if let Some((worker, _)) = only_worker(seen) {
+    if let Some(OnlyWorker { worker, .. }) = only_worker(seen) {
         inferences.push(("only_worker", Params::new().with("worker", worker)));
     }
     if let Some((version, ..)) = only_version(seen).filter(|_| code != "SW1301") {
@@ -154,9 +156,22 @@ pub(crate) fn same_input(seen: &Seen<'_>) -> bool {
     others.peek().is_some() && others.all(|hash| Some(hash) == first)
 }
 
+/// A worker on which everything failed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OnlyWorker<'a> {
+    pub(crate) worker: &'a str,
+    /// Successes elsewhere.
+    pub(crate) count: u64,
+    /// Runs that failed on it.
+    pub(crate) runs: usize,
+}
+
+/// Runs that must fail on one worker until it is not the run.
+pub(crate) const RUNS_MIN: usize = 2;
+
 /// The worker on which everything failed while others succeeded, and how often these did. Every process has an id of its own, so
 /// that a worker without successes says nothing by itself: it must have failed twice while others succeeded.
-pub(crate) fn only_worker<'a>(seen: &Seen<'a>) -> Option<(&'a str, u64)> {
+pub(crate) fn only_worker<'a>(seen: &Seen<'a>) -> Option<OnlyWorker<'a>> {
     let worker = seen.failed()?.worker.as_deref()?;
     if seen.failures().any(|attempt| attempt.worker.as_deref() != Some(worker)) {
         return None;
@@ -167,10 +182,10 @@ pub(crate) fn only_worker<'a>(seen: &Seen<'a>) -> Option<(&'a str, u64)> {
     }
     let near = |step: &str| seen.step.is_none_or(|own| own.step == step);
     let elsewhere_failed = seen.neighbours.iter().filter(|other| near(&other.step));
-    let with_it = elsewhere_failed
-        .clone()
-        .filter(|other| !other.succeeded && other.worker.as_deref() == Some(worker))
-        .count();
+    let with_it = elsewhere_failed.clone().filter(|other| {
+        !other.succeeded && other.worker.as_deref() == Some(worker) && other.run != seen.run.run
+    });
+    let with_it = with_it.map(|other| &other.run).collect::<BTreeSet<_>>().len();
     let without_it = elsewhere_failed
         .filter(|other| !other.succeeded && other.worker.as_deref().is_some_and(|other| other != worker))
         .count();
@@ -179,7 +194,7 @@ pub(crate) fn only_worker<'a>(seen: &Seen<'a>) -> Option<(&'a str, u64)> {
     let count: u64 = stats.by_worker.values().map(|there| there.count).sum();
     let holds =
         count >= ELSEWHERE_MIN && meanwhile && without_it == 0 && seen.failures().count() + with_it >= 2;
-    holds.then_some((worker, count))
+    holds.then_some(OnlyWorker { worker, count, runs: 1 + with_it })
 }
 
 /// The version of the code that never succeeded although others did, how often these did, and how sure that is.
@@ -210,10 +225,10 @@ pub(crate) fn only_larger(seen: &Seen<'_>) -> Option<(u64, u64, Confidence)> {
     if bytes < stats.max_input_bytes.saturating_add((stats.max_input_bytes / 2).max(LARGER_MIN_BYTES)) {
         return None;
     }
-    let others = seen.neighbours.iter().filter(|other| !other.succeeded);
+    // However often one input fails, it is one input.
+    let others = seen.neighbours.iter().filter(|other| !other.succeeded && other.run != seen.run.run);
     let mut sizes = others.filter_map(|other| other.input_bytes).peekable();
     let all_larger = sizes.peek().is_some() && sizes.all(|other| other > stats.max_input_bytes);
-    let confidence =
-        if all_larger || seen.failures().count() > 1 { Confidence::Medium } else { Confidence::Low };
+    let confidence = if all_larger { Confidence::Medium } else { Confidence::Low };
     Some((bytes, stats.max_input_bytes, confidence))
 }

@@ -11,6 +11,7 @@ use crate::diagnosis::support::{self, Support};
 use crate::diagnosis::text::Params;
 use crate::diagnosis::verdict::Confidence;
 use crate::run::event::LostReason;
+use crate::workflow::classify::ClassifiedBy;
 use crate::workflow::error::ErrorClass;
 
 /// Most attempts that are compared, counted from the latest.
@@ -40,20 +41,27 @@ impl<'a> Seen<'a> {
         let signal = case.failed().and_then(signal::of);
         let endpoint = endpoint(&case, signal.map(|(signal, _)| signal));
         let answer = endpoint.as_ref().map(|(_, answer)| *answer);
+        // A class that whoever wrote the step gave it says the same as the words do, or not; one that was found by the type says it
+        // once more.
+        let has_class = |signal: &Signal| {
+            let last = case.failed().filter(|last| !matches!(last.classified_by, ClassifiedBy::Known(_)));
+            last.is_some_and(|last| signal.has_class(last.class))
+        };
         let signal = signal.filter(|(signal, by)| match (by, support::of(&case, *signal, answer)) {
+            // A pipe that broke without a word of another side is that of a child or of a file as well.
+            (By::Code | By::Told, _) if *signal == Signal::Reset && endpoint.is_none() && is_pipe(&case) => {
+                false
+            }
             (By::Code | By::Number, _) => true,
             // Words count for nothing against what was seen, and those that people use too need something that they are about.
             (By::Words, support) => support != Support::Against,
             (By::Plain, support) => {
                 matches!(support, Support::About | Support::For)
-                    || support == Support::Nothing
-                        && case.failed().is_some_and(|last| signal.has_class(last.class))
+                    || support == Support::Nothing && has_class(signal)
             }
-            // A class that whoever wrote the step gave it says the same as the words do, or not.
+            (By::Told, support) => support == Support::For,
             (By::Loose, support) => {
-                support == Support::For
-                    || support != Support::Against
-                        && case.failed().is_some_and(|last| signal.has_class(last.class))
+                support == Support::For || support != Support::Against && has_class(signal)
             }
         });
         Self { signal, endpoint, case }
@@ -99,7 +107,8 @@ impl<'a> Seen<'a> {
         of_facts.or_else(of_error).unwrap_or_else(|| self.error_text())
     }
 
-    fn error_text(&self) -> String {
+    /// The text of the error.
+    pub(crate) fn error_text(&self) -> String {
         self.last().map(|last| last.message.as_str()).unwrap_or_default().to_owned()
     }
 
@@ -138,8 +147,8 @@ impl<'a> Seen<'a> {
     pub(crate) fn sure(&self, by: By, proven: bool) -> Confidence {
         match (by, proven) {
             (By::Code, true) => Confidence::High,
-            (By::Code, false) | (By::Plain | By::Words | By::Number, true) => Confidence::Medium,
-            (By::Loose, _) | (By::Plain | By::Words | By::Number, false) => Confidence::Low,
+            (By::Code, false) | (By::Told | By::Plain | By::Words | By::Number, true) => Confidence::Medium,
+            (By::Loose, _) | (By::Told | By::Plain | By::Words | By::Number, false) => Confidence::Low,
         }
     }
 }
@@ -164,13 +173,25 @@ impl Finding {
     }
 }
 
+fn is_pipe(case: &Case<'_>) -> bool {
+    let of = |codes: &[&str]| case.failed().is_some_and(|last| last.has_typed_code(codes));
+    of(&["io.broken_pipe", "EPIPE"]) && !of(&["io.connection_reset", "io.connection_aborted", "ECONNRESET"])
+}
+
 /// The endpoint that it is about: of several that were tried, the one that answers as the error says.
 fn endpoint(case: &Case<'_>, signal: Option<Signal>) -> Option<(Endpoint, Option<EndpointAnswer>)> {
     let all = || {
-        case.facts().filter_map(|fact| match fact {
-            EnvironmentFact::Endpoint { endpoint, answer, .. } => Some((endpoint.clone(), Some(*answer))),
-            _ => None,
-        })
+        case.facts()
+            .filter_map(|fact| match fact {
+                EnvironmentFact::Endpoint { endpoint, answer, .. } => Some((endpoint.clone(), Some(*answer))),
+                _ => None,
+            })
+            // `order:17` has the form of an endpoint and is none.
+            .filter(|(endpoint, answer)| {
+                let is_host =
+                    signal == Some(Signal::NoName) || *answer != Some(EndpointAnswer::DoesNotResolve);
+                is_host || endpoint.host.contains(['.', ':'])
+            })
     };
     let fits = |answer: Option<EndpointAnswer>| {
         signal.and_then(support::answer_of).is_some_and(|it| answer == Some(it))
@@ -211,10 +232,14 @@ impl<'a> Seen<'a> {
         };
         let fits = |state: &PathSeen<'_>| match self.signal {
             Some((Signal::NotFound, _)) => state.found.is_none(),
-            Some((Signal::Denied, _)) => state.found.or(state.parent).is_some_and(|at| at.lacks().is_some()),
+            Some((Signal::Denied, _)) => state.is_denied(),
             _ => true,
         };
-        all().find(fits).or_else(|| all().next())
+        // What only may not be written to comes before what nothing is wrong with.
+        let may = |state: &PathSeen<'_>| {
+            matches!(self.signal, Some((Signal::Denied, _))) && state.lacks().is_some()
+        };
+        all().find(fits).or_else(|| all().find(may)).or_else(|| all().next())
     }
 
     pub(crate) fn read_only_mount(&self) -> Option<(&'a str, &'a str)> {
@@ -226,6 +251,21 @@ impl<'a> Seen<'a> {
 }
 
 impl PathSeen<'_> {
+    /// The right that this process lacks there: at the path, or at the folder that should hold it.
+    pub(crate) fn lacks(&self) -> Option<&'static str> {
+        self.found.or(self.parent).and_then(PathState::lacks)
+    }
+
+    /// Whether access to it is denied for whatever is done with it.
+    pub(crate) fn is_denied(&self) -> bool {
+        support::is_denied(self.found, self.parent)
+    }
+
+    /// Whether nothing of it is there, not even where it begins: it may be no path at all, or one of another machine.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.found.is_none() && self.parent.is_some_and(|parent| parent.path == "/")
+    }
+
     /// Whether the folder that should hold it is not there either.
     pub(crate) fn folder_is_missing(&self) -> bool {
         let folder = self.path.trim_end_matches('/').rsplit_once('/').map(|(folder, _)| folder);

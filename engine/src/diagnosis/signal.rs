@@ -1,8 +1,9 @@
 //! What an error says it is: first by its codes and types, and only where these are silent by its words.
 
-use crate::diagnosis::evidence::AttemptRecord;
+use crate::diagnosis::evidence::{AttemptRecord, ErrorLink};
 use crate::diagnosis::wording;
 use crate::workflow::classify::ClassifiedBy;
+use crate::workflow::links::KIND_TOLD;
 
 /// What sort of trouble an error names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +32,8 @@ pub(crate) enum Signal {
 pub(crate) enum By {
     /// By words in the middle of a sentence, which may be about anything.
     Loose,
+    /// By the kind that a program gave an error in words of its own, which may be about anything.
+    Told,
     /// By words that people use too, where a system would put them.
     Plain,
     /// By words that only systems use, where they put them: `open x: no such file or directory`.
@@ -114,7 +117,7 @@ pub(super) const MARKS: &[Mark] = &[
     },
     Mark {
         signal: Signal::Exists,
-        codes: &["io.already_exists", "io.directory_not_empty", "EEXIST", "E11000"],
+        codes: &["io.already_exists", "EEXIST"],
         errno: &[17],
         words: &[
             "duplicate key value violates unique constraint",
@@ -138,6 +141,7 @@ pub(super) const MARKS: &[Mark] = &[
             "no such host",
             "nxdomain",
             "dns error",
+            "no records found for query",
             "unknownhostexception",
         ],
         plain: &[],
@@ -219,6 +223,7 @@ pub(super) const MARKS: &[Mark] = &[
             "502 bad gateway",
             "500 internal server error",
             "status: unavailable",
+            "code: 'the service is currently unavailable'",
         ],
         plain: &[],
     },
@@ -229,6 +234,9 @@ pub(super) const MARKS: &[Mark] = &[
         words: &[
             "429 too many requests",
             "status: resourceexhausted",
+            "throttlingexception",
+            "toomanyrequestsexception",
+            "provisionedthroughputexceededexception",
             "slowdown: please reduce your request rate",
         ],
         plain: &["too many requests", "rate limit exceeded"],
@@ -240,12 +248,17 @@ pub(super) const MARKS: &[Mark] = &[
         words: &[
             "password authentication failed",
             "access denied for user",
+            "password authentication failed for user",
             "noauth authentication required",
+            "noauth: authentication required",
             "wrongpass invalid username-password pair",
+            "wrongpass: invalid username-password pair",
+            "wrongpass: invalid username-password pair or user is disabled",
             "login failed for user",
             "status: unauthenticated",
             "status: permissiondenied",
             "expiredtoken",
+            "expiredtokenexception",
             "invalidaccesskeyid",
             "signaturedoesnotmatch",
         ],
@@ -258,18 +271,36 @@ const TLS_TYPES: &[&str] = &["rustls::", "native_tls::", "openssl::", "webpki::"
 /// What the error of an attempt says it is.
 pub(crate) fn of(attempt: &AttemptRecord) -> Option<(Signal, By)> {
     if let Some(status) = status(attempt) {
-        return Some((Signal::Status(status), By::Code));
+        // Some services answer 400 to whatever it is, and say what by its name.
+        let named = if matches!(status, 400 | 422) { wording::of_answer(attempt) } else { None };
+        return Some(named.unwrap_or((Signal::Status(status), By::Code)));
     }
     if is_tls(attempt) {
         return Some((Signal::Tls, By::Code));
     }
     // The innermost error is the nearest to the cause.
-    for code in attempt.codes().collect::<Vec<_>>().into_iter().rev() {
+    let of_links = attempt.chain.iter().rev().filter_map(|link| Some((link.code.as_deref()?, Some(link))));
+    let of_attempt = attempt.typed_code().map(|code| (code, None));
+    for (code, link) in of_links.chain(of_attempt) {
         if let Some(mark) = MARKS.iter().find(|mark| mark.codes.contains(&code)) {
-            return Some((mark.signal, By::Code));
+            return Some((mark.signal, link.map_or(By::Code, |link| by_kind(link, mark.signal))));
         }
     }
     wording::read(attempt)
+}
+
+/// How an error of the chain is known by its code: what only has the kind that a program gave it may be no error of the system.
+fn by_kind(link: &ErrorLink, signal: Signal) -> By {
+    let is_told = link.fields.get(KIND_TOLD.0).is_some_and(|kind| kind == KIND_TOLD.1);
+    if !is_told || link.code.as_deref() == Some("io.dns") {
+        return By::Code;
+    }
+    match wording::of_text(&link.text).filter(|(said, _)| *said == signal) {
+        // It passes on the number that the system gave.
+        Some((_, By::Number)) => By::Code,
+        Some((_, by)) => by.max(By::Told),
+        None => By::Told,
+    }
 }
 
 fn status(attempt: &AttemptRecord) -> Option<u16> {
@@ -279,7 +310,7 @@ fn status(attempt: &AttemptRecord) -> Option<u16> {
 
 fn is_tls(attempt: &AttemptRecord) -> bool {
     let typed = |name: &str| TLS_TYPES.iter().any(|tls| name.contains(tls));
-    attempt.codes().any(|code| code == "tls" || code.starts_with("tls."))
+    attempt.typed_codes().any(|code| code == "tls" || code.starts_with("tls."))
         || matches!(attempt.field("detail"), Some("tls" | "certificate"))
         || attempt.chain.iter().filter_map(|link| link.type_name.as_deref()).any(typed)
 }
@@ -288,6 +319,39 @@ impl AttemptRecord {
     /// The code of the failure, then those of its chain, the outermost first.
     pub fn codes(&self) -> impl Iterator<Item = &str> {
         self.code.as_deref().into_iter().chain(self.chain.iter().filter_map(|link| link.code.as_deref()))
+    }
+
+    /// The code of the failure, if something else than the step's own word gave it: the engine, a type that is known, a classifier.
+    fn typed_code(&self) -> Option<&str> {
+        let is_typed = match self.classified_by {
+            ClassifiedBy::Observed | ClassifiedBy::Registered(_) => true,
+            // What a type told is in the chain too; a step may have put another code over it.
+            ClassifiedBy::Known(_) => self.chain.is_empty(),
+            ClassifiedBy::Declared | ClassifiedBy::Unclassified => false,
+        };
+        self.code.as_deref().filter(|_| is_typed)
+    }
+
+    /// The codes that types, classifiers and the engine gave, the outermost first: what the step calls its own errors says nothing of
+    /// the system.
+    pub(crate) fn typed_codes(&self) -> impl Iterator<Item = &str> {
+        self.typed_code().into_iter().chain(self.chain.iter().filter_map(|link| link.code.as_deref()))
+    }
+
+    /// Whether one of these is a code that a type, a classifier or the engine gave.
+    pub(crate) fn has_typed_code(&self, codes: &[&str]) -> bool {
+        self.typed_codes().any(|code| codes.contains(&code))
+    }
+
+    /// Whether one of these is a code that the engine itself or a type that it knows gave.
+    pub(crate) fn has_known_code(&self, codes: &[&str]) -> bool {
+        let registered = matches!(self.classified_by, ClassifiedBy::Registered(_));
+        self.has_typed_code(codes)
+            && !(registered
+                && self
+                    .chain
+                    .iter()
+                    .all(|link| link.code.as_deref().is_none_or(|code| !codes.contains(&code))))
     }
 
     /// Whether one of these is the code of the failure or of an error in its chain.
@@ -342,6 +406,27 @@ mod tests {
             ..AttemptRecord::default()
         };
         assert_eq!(of(&attempt), Some((Signal::NotFound, By::Code)));
+    }
+
+    #[test]
+    fn the_code_that_a_step_gives_its_own_error_and_the_kind_that_a_program_gives_are_no_word_of_the_system()
+    {
+        let own = AttemptRecord {
+            code: Some("ENOSPC".to_owned()),
+            classified_by: ClassifiedBy::Declared,
+            ..AttemptRecord::default()
+        };
+        assert_eq!(of(&own), None);
+        let told = |text: &str| ErrorLink {
+            code: Some("io.not_found".to_owned()),
+            text: text.to_owned(),
+            fields: [(KIND_TOLD.0.to_owned(), KIND_TOLD.1.to_owned())].into(),
+            ..ErrorLink::default()
+        };
+        let of_kind = |text: &str| of(&AttemptRecord { chain: vec![told(text)], ..AttemptRecord::default() });
+        assert_eq!(of_kind("order 7 not found"), Some((Signal::NotFound, By::Told)));
+        let passed_on = of_kind("/x: No such file or directory (os error 2)");
+        assert_eq!(passed_on, Some((Signal::NotFound, By::Code)));
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(crate) fn of(case: &Case<'_>, signal: Signal, answer: Option<Option<Endpoint
     if matches!(signal, Signal::Reset | Signal::Login | Signal::Status(_)) {
         return if answer.is_some() { Support::About } else { Support::Nothing };
     }
-    let all = case.facts().filter_map(|fact| of_fact(signal, fact));
+    let all = case.facts().filter(|fact| counts(case, fact)).filter_map(|fact| of_fact(signal, fact));
     all.max_by_key(|support| match support {
         // A path that is as it says outweighs another that is not.
         Support::For => 3,
@@ -76,14 +76,45 @@ pub(crate) fn answer_of(signal: Signal) -> Option<EndpointAnswer> {
     }
 }
 
+/// Whether the room that is told is room to write in: the kernel's own file systems have none, and images for reading are always full.
+pub(crate) fn counts(case: &Case<'_>, fact: &EnvironmentFact) -> bool {
+    let EnvironmentFact::Space { path, total_bytes, .. } = fact else { return true };
+    let is_read_only = case
+        .facts()
+        .any(|other| matches!(other, EnvironmentFact::ReadOnlyMount { path: other, .. } if other == path));
+    *total_bytes > 0 && !is_read_only
+}
+
+/// Whether access is denied to this, whatever is done with it: it may not be read or passed through, or it is not there and cannot be
+/// made. That it may not be written to says nothing where nobody knows that it was written to.
+pub(crate) fn is_denied(found: Option<&PathState>, parent: Option<&PathState>) -> bool {
+    match (found, parent) {
+        (Some(found), _) => found.lacks().is_some_and(|right| right != "write"),
+        // Nobody makes files in the root: it is a route, or a path of another machine.
+        (None, Some(parent)) => parent.path != "/" && parent.lacks().is_some(),
+        (None, None) => false,
+    }
+}
+
 fn of_fact(signal: Signal, fact: &EnvironmentFact) -> Option<Support> {
     let decided = |holds: bool| Some(if holds { Support::For } else { Support::Against });
     let likely = |holds: bool| Some(if holds { Support::For } else { Support::About });
     match (signal, fact) {
+        // Where nothing of a path is there it may be a route, or a path of another machine.
+        (Signal::NotFound, EnvironmentFact::Path { found: None, parent: Some(parent), .. })
+            if parent.path == "/" =>
+        {
+            Some(Support::About)
+        }
         (Signal::NotFound, EnvironmentFact::Path { found, .. }) => decided(found.is_none()),
         (Signal::Exists, EnvironmentFact::Path { found, .. }) => decided(found.is_some()),
         (Signal::Denied, EnvironmentFact::Path { found, parent, .. }) => {
-            decided(found.as_ref().or(parent.as_ref()).is_some_and(|at| at.lacks().is_some()))
+            match is_denied(found.as_ref(), parent.as_ref()) {
+                true => Some(Support::For),
+                // It can be read; whether it was to be written to is not known.
+                false if found.as_ref().is_some_and(|at| at.lacks().is_some()) => Some(Support::About),
+                false => Some(Support::Against),
+            }
         }
         (
             Signal::NotAFolder | Signal::ReadOnly | Signal::NameTooLong | Signal::TooManyFiles,

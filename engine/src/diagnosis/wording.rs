@@ -9,6 +9,8 @@ use crate::workflow::error::ErrorClass;
 const READ_BYTES_MAX: usize = 2 << 10;
 /// Codes of errors that pass on what others say.
 const CARRIERS: &[&str] = &["io.invalid_data", "io.unexpected_eof"];
+/// What databases say of a value that is there already.
+const DUPLICATES: &[&str] = &["duplicate entry", "duplicate key", "unique constraint"];
 
 /// What the words of an error say it is, and how much these words are worth.
 pub(super) fn read(attempt: &AttemptRecord) -> Option<(Signal, By)> {
@@ -28,7 +30,17 @@ pub(super) fn read(attempt: &AttemptRecord) -> Option<(Signal, By)> {
     found.next().map(|first| found.fold(first, |best, other| if other.1 > best.1 { other } else { best }))
 }
 
-fn of_text(text: &str) -> Option<(Signal, By)> {
+/// What an answer to a request says beyond its status: that the other side wants fewer requests or other credentials.
+pub(super) fn of_answer(attempt: &AttemptRecord) -> Option<(Signal, By)> {
+    let texts = attempt.chain.iter().rev().map(|link| link.text.as_str()).chain([attempt.message.as_str()]);
+    let named = |(signal, by): &(Signal, By)| {
+        *by >= By::Words && matches!(signal, Signal::Login | Signal::Status(401 | 403 | 429))
+    };
+    // Beside the status of an answer these words are a name.
+    texts.filter_map(of_text).find(named).map(|(signal, _)| (signal, By::Number))
+}
+
+pub(super) fn of_text(text: &str) -> Option<(Signal, By)> {
     let text = start_of(text);
     let lower = text.to_ascii_lowercase();
     if let Some(number) = errno(&lower) {
@@ -39,15 +51,18 @@ fn of_text(text: &str) -> Option<(Signal, By)> {
     }
     let status = http_status(&lower);
     // What a server found wrong with a request is told by its words, where there are any.
-    if let Some(status) = status.filter(|status| !matches!(status, 400 | 422)) {
-        return Some((Signal::Status(status), By::Number));
+    if let Some((status, by)) = status.filter(|(status, _)| !matches!(status, 400 | 422)) {
+        return Some((Signal::Status(status), by));
     }
-    if let Some(state) = sqlstate(&lower) {
-        match &state[..2] {
-            "23" => return Some((Signal::Exists, By::Number)),
-            "28" => return Some((Signal::Login, By::Number)),
-            _ => {}
+    match sqlstate(&lower) {
+        Some("23505") => return Some((Signal::Exists, By::Number)),
+        // One state for every rule of integrity that is broken: the words tell which.
+        Some("23000") if DUPLICATES.iter().any(|words| lower.contains(words)) => {
+            return Some((Signal::Exists, By::Number));
         }
+        Some("28000" | "28p01") => return Some((Signal::Login, By::Number)),
+        _ if lower.contains("e11000 duplicate key") => return Some((Signal::Exists, By::Number)),
+        _ => {}
     }
     let all = MARKS.iter().flat_map(|mark| {
         let words = mark
@@ -67,7 +82,7 @@ fn of_text(text: &str) -> Option<(Signal, By)> {
         Some(best) if best.1 >= other.1 => Some(best),
         _ => Some(other),
     })
-    .or_else(|| Some((Signal::Status(status?), By::Number)))
+    .or_else(|| status.map(|(status, by)| (Signal::Status(status), by)))
 }
 
 fn by(by: By, is: impl Fn(&Mark) -> bool) -> Option<(Signal, By)> {
@@ -88,20 +103,41 @@ fn errno(text: &str) -> Option<u32> {
     })
 }
 
-/// The status of an HTTP response as clients tell it: `HTTP status server error (503 Service Unavailable)`, `status code 429`.
-fn http_status(text: &str) -> Option<u16> {
-    const BEFORE: [&str; 6] = [
+/// The status of an HTTP response as clients tell it: `HTTP status server error (503 Service Unavailable)`, `status code 429`. Other
+/// things have codes of a status too, so that it counts for less where nothing says that it is an answer.
+fn http_status(text: &str) -> Option<(u16, By)> {
+    const NAMED: [&str; 7] = [
         "http status client error (",
         "http status server error (",
+        "http status: ",
         "http status ",
-        "status code ",
-        "status code: ",
         "httperror: ",
+        "request failed with status code ",
+        "responded with status code ",
     ];
-    BEFORE.iter().find_map(|before| {
-        let (_, after) = text.split_once(before)?;
+    const UNNAMED: [&str; 2] = ["status code ", "status code: "];
+    const REASONS: [&str; 9] = [
+        "bad request",
+        "unauthorized",
+        "forbidden",
+        "not found",
+        "conflict",
+        "too many requests",
+        "internal server error",
+        "bad gateway",
+        "service unavailable",
+    ];
+    let after = |before: &&str| {
+        let (_, after) = text.split_once(*before)?;
         let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
-        after[..digits].parse().ok().filter(|status| (400..=599).contains(status))
+        let status: u16 = after[..digits].parse().ok().filter(|status| (400..=599).contains(status))?;
+        Some((status, after[digits..].trim_start_matches([' ', '(', '-', ':', ','])))
+    };
+    let named = NAMED.iter().find_map(after).map(|(status, _)| (status, By::Number));
+    named.or_else(|| {
+        let (status, rest) = UNNAMED.iter().find_map(after)?;
+        let is_answer = text.contains("http") || REASONS.iter().any(|reason| rest.starts_with(reason));
+        Some((status, if is_answer { By::Number } else { By::Plain }))
     })
 }
 
@@ -146,7 +182,7 @@ fn form(text: &str, words: &str) -> Option<bool> {
         // The end of a sentence is no sign of a program, a name with dots is.
         let in_name = text[..at].ends_with('.');
         let begins = in_name || before.is_none_or(|c| "\n:;(['\"->,)]".contains(c));
-        let ends = after.is_none_or(|c| "\n:;)]('\",.".contains(c));
+        let ends = after.is_none_or(|c| "\n:;)]('\",.{".contains(c));
         whole = Some(whole.unwrap_or(false) || begins && ends);
     }
     whole
@@ -179,6 +215,29 @@ mod tests {
             ("team 13 lost 28 to 30, error 2 was decisive", None),
             ("the EVENT was not in the ERROR log", None),
             ("this certificate was printed already", None),
+            ("part E11000 is no longer made", None),
+            ("E11000 duplicate key error collection: shop.orders", Some((Signal::Exists, By::Number))),
+            ("ERROR: null value in column \"total\" (SQLSTATE 23502)", None),
+            ("ERROR 1452 (23000): a foreign key constraint fails", None),
+            ("address error 4 (28195) Bremen", None),
+            ("the parcel has status code 429: held at customs", Some((Signal::Status(429), By::Plain))),
+            ("request to http://x/ gave status code 503", Some((Signal::Status(503), By::Number))),
+            ("http status: 503", Some((Signal::Status(503), By::Number))),
+            (
+                "error returned from database: password authentication failed for user \"app\"",
+                Some((Signal::Login, By::Words)),
+            ),
+            ("NOAUTH: Authentication required.", Some((Signal::Login, By::Words))),
+            (
+                "WRONGPASS: invalid username-password pair or user is disabled.",
+                Some((Signal::Login, By::Words)),
+            ),
+            ("ThrottlingException: Rate exceeded", Some((Signal::Status(429), By::Words))),
+            (
+                "code: 'The service is currently unavailable', message: \"down\"",
+                Some((Signal::Status(503), By::Words)),
+            ),
+            ("no records found for Query { name: Name(\"x.\") }", Some((Signal::NoName, By::Words))),
         ];
         for (text, expected) in table {
             assert_eq!(of_text(text), expected, "{text}");

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use stepwell_contract::{RunKey, Timestamp};
 
-use crate::diagnosis::evidence::{Endpoint, EnvironmentFact, Neighbour};
+use crate::diagnosis::evidence::{Endpoint, EndpointAnswer, EnvironmentFact, Neighbour};
 use crate::lock::lock;
 use crate::run::place::Place;
 use crate::run::seen::Seen;
@@ -102,6 +102,12 @@ fn neighbour(of: Of<'_>, succeeded: bool) -> Neighbour {
 
 fn endpoint(facts: &[EnvironmentFact]) -> Option<&Endpoint> {
     facts.iter().find_map(|fact| match fact {
+        // `order:17` has the form of an endpoint and is none.
+        EnvironmentFact::Endpoint { endpoint, answer: EndpointAnswer::DoesNotResolve, .. }
+            if !endpoint.host.contains(['.', ':']) =>
+        {
+            None
+        }
         EnvironmentFact::Endpoint { endpoint, .. } => Some(endpoint),
         _ => None,
     })

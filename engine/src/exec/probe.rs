@@ -26,6 +26,8 @@ use crate::exec::process;
 pub(crate) const PROBE_MS: u64 = 250;
 /// Longest time for one endpoint, its name included, in milliseconds.
 const CONNECT_MS: u64 = 200;
+/// Shortest time without an answer after which an endpoint is said not to answer, in milliseconds.
+const SILENT_MS: u64 = 150;
 /// Most looks that wait for the operating system at once.
 const LOOKS_MAX: usize = 16;
 /// Most addresses of one name that are tried.
@@ -117,6 +119,8 @@ async fn connect(looks: &Arc<Semaphore>, endpoint: Endpoint) -> Option<Environme
             let left = within.saturating_sub(began.elapsed());
             match tokio::time::timeout(left, answer_of_any(found.take(ADDRESSES_MAX))).await {
                 Ok(answer) => answer?,
+                // Where the name took its time, nobody waited long enough for the host.
+                Err(_) if left < Duration::from_millis(SILENT_MS) => return None,
                 Err(_) => EndpointAnswer::TimesOut,
             }
         }

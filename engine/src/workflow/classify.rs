@@ -13,6 +13,7 @@ use stepwell_contract::{BackendError, FaultKind, PayloadError};
 use crate::error::{Error as EngineError, RunError};
 
 use super::error::ErrorClass;
+use super::failure::{NEEDS_MIGRATION, UNREAD, Unread};
 use super::policy::ms;
 
 /// What is known about an error.
@@ -349,6 +350,9 @@ pub(super) fn known(error: &(dyn Error + 'static)) -> Option<Known> {
     }
     if let Some(error) = error.downcast_ref::<EngineError>() {
         return known_engine(error);
+    }
+    if error.is::<Unread>() {
+        return Some(Known { class: ErrorClass::Bug, code: NEEDS_MIGRATION, what: UNREAD.to_owned() });
     }
     if let Some(error) = error.downcast_ref::<PayloadError>() {
         let (class, code) = match error {

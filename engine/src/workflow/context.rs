@@ -27,7 +27,7 @@ use crate::run::suspended::wait_key;
 use crate::run::waiting::Child;
 use crate::workflow::child::Children;
 use crate::workflow::error::{StepError, StepResult};
-use crate::workflow::failure::{Failure, NEEDS_MIGRATION};
+use crate::workflow::failure::{Failure, Unread};
 use crate::workflow::finite;
 use crate::workflow::step::{Step, decode};
 use crate::workflow::suspend::Woken;
@@ -292,7 +292,7 @@ impl StepContext {
             StepError::bug(format!("step {step} has no recorded output before {}", self.0.place))
         })?;
         if let Some(why) = self.0.stale.get(name) {
-            return Err(StepError::bug(format!("output of step {step}: {why}")).code(NEEDS_MIGRATION));
+            return Err(Unread(format!("output of step {step}: {why}")).into());
         }
         decode(payload, &format!("output of step {step}")).map_err(unread)
     }
@@ -517,7 +517,7 @@ impl StepContext {
 
 /// What a step is told that cannot read what its run has stored.
 pub(crate) fn unread(failure: Failure) -> StepError {
-    StepError::bug(failure.message).code(NEEDS_MIGRATION)
+    Unread(failure.message).into()
 }
 
 impl fmt::Debug for StepContext {

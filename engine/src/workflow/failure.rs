@@ -21,6 +21,13 @@ pub const NAME_BYTES_MAX: usize = 512;
 
 /// The code of a failure to read what is stored.
 pub const NEEDS_MIGRATION: &str = "needs_migration";
+/// How the class of an [`Unread`] is said to be found.
+pub(super) const UNREAD: &str = "stored value";
+
+/// What a step is told that cannot read what its run has stored. A type of its own, so that no step says it by chance.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unread(pub(super) String);
 
 /// How an attempt or a run failed, as stored. Its texts are bounded, what was cut off says so, and what has the form of a
 /// secret is taken out.
@@ -132,10 +139,16 @@ impl Failure {
         Self::observed(ErrorClass::Bug, NEEDS_MIGRATION, what.to_string())
     }
 
-    /// Whether something stored could not be read.
+    /// Whether something stored could not be read. The engine says so; a step that gives an error of its own the same code does
+    /// not.
     #[must_use]
     pub fn is_unread(&self) -> bool {
-        self.code.as_deref() == Some(NEEDS_MIGRATION)
+        let by_engine = match &self.classified_by {
+            ClassifiedBy::Observed => true,
+            ClassifiedBy::Known(what) => what == UNREAD,
+            ClassifiedBy::Declared | ClassifiedBy::Registered(_) | ClassifiedBy::Unclassified => false,
+        };
+        by_engine && self.code.as_deref() == Some(NEEDS_MIGRATION)
     }
 
     /// An output is too large to be stored.

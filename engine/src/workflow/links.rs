@@ -41,6 +41,9 @@ const ERRNO: [(i32, &str); 26] = [
     (122, "EDQUOT"),
 ];
 
+/// The field of an error whose kind a program gave it together with a text of its own.
+pub(crate) const KIND_TOLD: (&str, &str) = ("kind", "told");
+
 /// The error behind what a step returned and its sources, the outermost first; empty where the step told it in words alone.
 pub(crate) fn links(error: &StepError) -> Vec<ErrorLink> {
     match error.cause() {
@@ -91,6 +94,10 @@ fn fields(error: &(dyn Error + 'static)) -> BTreeMap<String, String> {
             name.map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned()),
         );
     }
+    // The kind is then the word of whoever made the error, as its text is.
+    if error.downcast_ref::<io::Error>().is_some_and(|error| error.get_ref().is_some()) {
+        fields.insert(KIND_TOLD.0.to_owned(), KIND_TOLD.1.to_owned());
+    }
     if let Some(json) = error.downcast_ref::<serde_json::Error>().filter(|json| json.line() > 0) {
         fields.insert("line".to_owned(), json.line().to_string());
         fields.insert("column".to_owned(), json.column().to_string());
@@ -108,6 +115,10 @@ mod tests {
         assert_eq!(denied[0].type_name.as_deref(), Some("std::io::Error"));
         assert_eq!(denied[0].code.as_deref(), Some("io.permission_denied"));
         assert_eq!(denied[0].fields.get("errno").map(String::as_str), Some("EACCES"));
+        assert_eq!(denied[0].fields.get(KIND_TOLD.0), None);
+
+        let told = links(&StepError::from(io::Error::new(io::ErrorKind::NotFound, "no such order")));
+        assert_eq!(told[0].fields.get(KIND_TOLD.0).map(String::as_str), Some(KIND_TOLD.1));
 
         let json = serde_json::from_str::<u32>("\n  x").expect_err("no number");
         let json = links(&StepError::from(io::Error::other(json)));

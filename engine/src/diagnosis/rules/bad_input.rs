@@ -3,9 +3,10 @@
 use crate::diagnosis::compare::{error, same_end, same_input};
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::seen::{Seen, told_ms};
-use crate::diagnosis::signal::By;
+use crate::diagnosis::signal::{By, Signal};
 use crate::diagnosis::text::Params;
 use crate::diagnosis::verdict::Confidence;
+use crate::workflow::classify::ClassifiedBy;
 use crate::workflow::error::ErrorClass;
 
 /// Successes with other inputs from which on the step is known to work.
@@ -14,11 +15,27 @@ const OTHERS_MIN: u64 = 3;
 pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     let last = seen.failed()?;
     let (says, params) = error(last);
+    let since = seen.failures().next()?.started_at;
+    let meanwhile = seen
+        .stats
+        .filter(|stats| stats.count >= OTHERS_MIN)
+        .and_then(|stats| Some((stats, stats.last_at.filter(|at| *at >= since)?)));
+    let alone = meanwhile.is_some() && same_end(seen) && same_input(seen);
     let refused = seen.status().filter(|(status, _)| matches!(status, 400 | 422)).map(|(_, by)| by);
-    if last.class == Some(ErrorClass::Validation) || refused.is_some() {
+    // Where the answer names something else, that counts, whatever its status says.
+    let is_other = last.classified_by != ClassifiedBy::Declared
+        && matches!(seen.signal, Some((Signal::Login | Signal::Status(401 | 403 | 429), _)));
+    if last.class == Some(ErrorClass::Validation) && !is_other || refused.is_some() {
         let sure = match refused {
             Some(by) if last.class != Some(ErrorClass::Validation) => seen.sure(by, by == By::Code),
-            _ => Confidence::High,
+            // The other side may refuse the way it was asked, or whoever asks.
+            Some(_) if last.classified_by != ClassifiedBy::Declared => Confidence::Medium,
+            _ => match last.classified_by {
+                // What cannot be read may be a setting or an answer as well.
+                ClassifiedBy::Known(_) if alone => Confidence::Medium,
+                ClassifiedBy::Known(_) => Confidence::Low,
+                _ => Confidence::High,
+            },
         };
         let finding = Finding::new("SW1101", sure).fact(says, params);
         return Some(finding);
@@ -26,12 +43,7 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     // Nobody says that it is the input: that it is the same each time, and others pass, says so.
     let unknown = seen.signal.is_none()
         && matches!(last.class, Some(ErrorClass::Permanent | ErrorClass::Unclassified) | None);
-    let stats = seen.stats.filter(|stats| stats.count >= OTHERS_MIN)?;
-    let since = seen.failures().next()?.started_at;
-    let meanwhile = stats.last_at.filter(|at| *at >= since)?;
-    if !unknown || !same_end(seen) || !same_input(seen) {
-        return None;
-    }
+    let (stats, meanwhile) = meanwhile.filter(|_| unknown && alone)?;
     let count = seen.failures().count();
     let age = told_ms(seen.at.since_ms(meanwhile));
     Some(
@@ -47,6 +59,7 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
 pub(super) mod fixtures {
     use crate::diagnosis::evidence::{Dossier, StepStats};
     use crate::diagnosis::rules::fixtures::*;
+    use crate::diagnosis::verdict::Confidence;
     use crate::workflow::error::ErrorClass;
     use stepwell_contract::Timestamp;
 
@@ -59,6 +72,20 @@ pub(super) mod fixtures {
             .stats(StepStats { last_at: Some(Timestamp(last_at)), ..stats(50, 10, 20) })
     }
 
+    #[test]
+    fn that_a_text_has_no_such_form_proves_nothing_of_the_input() {
+        let setting = || known(ErrorClass::Validation, "parse.int", "invalid digit found in string");
+        assert_eq!(told(&setting()), ("SW1101".to_owned(), Confidence::Low));
+        let alone = setting()
+            .times(3, |attempt| attempt.input_hash = Some("ab".into()))
+            .stats(StepStats { last_at: Some(Timestamp(9)), ..stats(50, 10, 20) });
+        assert_eq!(told(&alone), ("SW1101".to_owned(), Confidence::Medium));
+        let refused = known(ErrorClass::Validation, "http.422", "Unprocessable");
+        assert_eq!(told(&refused), ("SW1101".to_owned(), Confidence::Medium));
+        let declared = Dossier::failed(ErrorClass::Validation, None, "total is negative");
+        assert_eq!(told(&declared), ("SW1101".to_owned(), Confidence::High));
+    }
+
     pub(crate) fn positives() -> Specimens {
         vec![
             ("SW1101", Dossier::failed(ErrorClass::Validation, None, "total is negative")),
@@ -69,6 +96,13 @@ pub(super) mod fixtures {
 
     pub(crate) fn decoys() -> Specimens {
         // Nobody succeeded since: it may fail for all.
-        vec![("SW9001", same(500)), ("SW9001", words("invalid state of the moon"))]
+        let answered = |text| known(ErrorClass::Validation, "http.400", text);
+        vec![
+            ("SW9001", same(500)),
+            ("SW9001", words("invalid state of the moon")),
+            // Some services answer 400 to everything.
+            ("SW4006", answered("ProvisionedThroughputExceededException: rate of table orders exceeded")),
+            ("SW5003", answered("ExpiredToken: the security token included in the request is expired")),
+        ]
     }
 }

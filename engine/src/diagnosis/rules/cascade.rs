@@ -39,9 +39,27 @@ fn from_parent(seen: &Seen<'_>) -> Option<Finding> {
 }
 
 fn from_child(seen: &Seen<'_>) -> Option<Finding> {
-    let child = relative(seen, Relation::Child)?;
     let last = seen.failed()?;
+    // Several may have failed of which the step put up with all but one: its error names that one.
+    let named = seen.run.relatives.iter().find(|other| {
+        other.relation == Relation::Child && other.ended != "succeeded" && names(&last.message, &other.run)
+    });
+    let child = named.or_else(|| relative(seen, Relation::Child))?;
     last.has_code(&["child.failed", "child.cancelled"]).then(|| follows("SW8202", child))
+}
+
+/// Whether a text names a run, and not only one whose id begins or ends like its own.
+fn names(text: &str, run: &str) -> bool {
+    let is_id = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    text.match_indices(run).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let mut after = text[at + run.len()..].chars();
+        let ends = match after.next() {
+            Some('.') => !after.next().is_some_and(is_id),
+            other => !other.is_some_and(is_id),
+        };
+        !before.is_some_and(is_id) && ends
+    })
 }
 
 fn from_step(seen: &Seen<'_>) -> Option<Finding> {
@@ -84,6 +102,15 @@ pub(super) mod fixtures {
 
     fn stopped() -> Dossier {
         words("stopped").last(|last| last.ended = AttemptEnd::Lost(LostReason::Stopped))
+    }
+
+    #[test]
+    fn of_several_children_it_is_the_one_that_the_error_names() {
+        let mut case = Dossier::failed(ErrorClass::Permanent, Some("child.failed"), "run pack/run-10 failed: x");
+        let child = |run: &str| Relative { run: run.into(), ..other(Relation::Child, None, "failed") };
+        case.run.relatives = vec![child("run-1"), child("run-10")];
+        let diagnosis = crate::diagnosis::diagnose(&case.case(), &crate::diagnosis::Rules::none());
+        assert_eq!((diagnosis.code.as_str(), diagnosis.params.get("other_run")), ("SW8202", Some("run-10")));
     }
 
     pub(crate) fn positives() -> Specimens {

@@ -94,7 +94,7 @@ pub(super) mod fixtures {
     }
 
     pub(crate) fn positives() -> Specimens {
-        let tls = Dossier::failed(ErrorClass::Unavailable, Some("tls.certificate"), "certificate expired");
+        let tls = known(ErrorClass::Unavailable, "tls.certificate", "certificate expired");
         vec![
             ("SW2007", deadline(3_600_000, 2_000)),
             // Only the process saw it: what the step took was told by the clock that jumped.
@@ -104,7 +104,7 @@ pub(super) mod fixtures {
     }
 
     pub(crate) fn decoys() -> Specimens {
-        let tls = Dossier::failed(ErrorClass::Unavailable, Some("tls.certificate"), "certificate expired");
+        let tls = known(ErrorClass::Unavailable, "tls.certificate", "certificate expired");
         // The clock jumped a little, and the time was used up all the same.
         vec![
             ("SW4004", tls.fact(EnvironmentFact::ClockOffset { offset_ms: 40 })),

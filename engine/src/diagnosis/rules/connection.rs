@@ -6,6 +6,7 @@ use crate::diagnosis::finding::Finding;
 use crate::diagnosis::seen::Seen;
 use crate::diagnosis::signal::{By, Signal};
 use crate::diagnosis::text::Params;
+use crate::diagnosis::verdict::Confidence;
 
 /// Words of a Redis server that is there and cannot serve.
 const REDIS: &[&str] = &[
@@ -22,11 +23,14 @@ const REDIS: &[&str] = &[
 
 pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     let last = seen.failed()?;
+    let is_eof = last.has_typed_code(&["io.unexpected_eof"]);
     let (signal, by) = match seen.signal {
         Some(found) => found,
-        None if last.has_code(REDIS) => (Signal::Status(503), By::Code),
+        None if last.has_typed_code(REDIS) => (Signal::Status(503), By::Code),
         // A peer that hung up, if it was about a peer; else a file that is too short.
-        None if last.has_code(&["io.unexpected_eof"]) && seen.endpoint.is_some() => (Signal::Reset, By::Code),
+        None if is_eof && seen.endpoint.is_some() && !last.codes().any(|code| code.starts_with("json.")) => {
+            (Signal::Reset, By::Code)
+        }
         None => return None,
     };
     let answers = |answer| seen.answer() == Some(answer);
@@ -41,12 +45,17 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
         _ => return None,
     };
     // A limit of time of the step's own may be about anything, unless the other side is seen not to answer.
-    let told = by == By::Code && !last.has_code(&["tokio.elapsed"]);
+    let own_limit = last.has_typed_code(&["tokio.elapsed"]);
+    let told = by == By::Code && !own_limit && !(is_eof && signal == Signal::Reset);
+    let sure = match own_limit && seen.endpoint.is_none() {
+        true => Confidence::Low,
+        false => seen.sure(by, proven || told),
+    };
     let (says, params) = error(last);
     let status = seen.status().map(|(status, _)| ("status", Params::new().with("status", status)));
     let back = answers(EndpointAnswer::Accepts) && matches!(signal, Signal::Refused | Signal::NoRoute | Signal::TimedOut);
     Some(
-        Finding::new(code, seen.sure(by, proven || told))
+        Finding::new(code, sure)
             .with("what", seen.what())
             .fact(says, params)
             .fact_if(status)
@@ -62,6 +71,20 @@ pub(super) mod fixtures {
     use crate::diagnosis::evidence::Dossier;
     use crate::diagnosis::rules::fixtures::*;
     use crate::workflow::error::ErrorClass;
+
+    fn eof() -> Dossier {
+        known(ErrorClass::Transient, "io.unexpected_eof", "failed to fill whole buffer")
+    }
+
+    #[test]
+    fn an_end_that_comes_too_early_and_a_limit_of_the_steps_own_do_not_prove_much() {
+        let hung_up = eof().fact(endpoint("api", 443, EndpointAnswer::Accepts));
+        assert_eq!(told(&hung_up), ("SW4002".to_owned(), Confidence::Medium));
+        let lock = known(ErrorClass::Timeout, "tokio.elapsed", "deadline has elapsed");
+        assert_eq!(told(&lock), ("SW4008".to_owned(), Confidence::Low));
+        let silent = lock.fact(endpoint("api", 443, EndpointAnswer::TimesOut));
+        assert_eq!(told(&silent), ("SW4008".to_owned(), Confidence::High));
+    }
 
     pub(crate) fn positives() -> Specimens {
         let transient = |code| known(ErrorClass::Transient, code, "failed");
@@ -86,7 +109,16 @@ pub(super) mod fixtures {
         vec![
             ("SW9001", words("the refund was refused by the connection manager")),
             ("SW9001", known(ErrorClass::Permanent, "http.404", "gone")),
-            ("SW1102", known(ErrorClass::Transient, "io.unexpected_eof", "failed to fill whole buffer")),
+            // The name before a number may be anything.
+            ("SW9001", eof().fact(endpoint("order", 17, EndpointAnswer::DoesNotResolve))),
+            ("SW9001", eof().fact(endpoint("checkout.php", 212, EndpointAnswer::Accepts)).last(|last| {
+                last.chain = vec![link(None, Some("json.eof"), &[])];
+            })),
+            // The other end of a pipe may be a child.
+            ("SW9001", known(ErrorClass::Transient, "io.broken_pipe", "Broken pipe")),
+            ("SW9001", kind_told("io.timed_out", "nobody approved it in 3 days")),
+            ("SW9001", Dossier::failed(ErrorClass::Permanent, Some("tls.expired"), "the lease of the truck")),
+            ("SW9001", words("the parcel has status code 503: held at customs")),
         ]
     }
 }

@@ -9,6 +9,7 @@ use crate::diagnosis::seen::Seen;
 use crate::diagnosis::signal::Signal;
 use crate::diagnosis::text::Params;
 use crate::diagnosis::verdict::Confidence;
+use crate::workflow::error::ErrorClass;
 
 /// Other runs of the same step that must fail too, where no other step does.
 const RUNS_MIN: usize = 2;
@@ -26,7 +27,14 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
         .filter(|other| other.endpoint.as_ref().is_some_and(|it| it.host == endpoint.host))
         .filter(|other| other.endpoint.as_ref().and_then(|it| it.port) == endpoint.port || endpoint.port.is_none())
         .collect();
-    let failed = || others.iter().filter(|other| !other.succeeded);
+    // What others met with at the same host may be of their own making.
+    let down = |class: Option<ErrorClass>| {
+        matches!(
+            class,
+            None | Some(ErrorClass::Unavailable | ErrorClass::Timeout | ErrorClass::Transient | ErrorClass::Unclassified)
+        )
+    };
+    let failed = || others.iter().filter(|other| !other.succeeded && down(other.class));
     let latest_failure = failed().map(|other| other.at).max()?;
     // One that got through since says that the dependency is there.
     if !of_network || others.iter().any(|other| other.succeeded && other.at >= latest_failure) {
@@ -61,7 +69,6 @@ pub(super) mod fixtures {
     use super::*;
     use crate::diagnosis::evidence::{Dossier, Endpoint, Neighbour};
     use crate::diagnosis::rules::fixtures::*;
-    use crate::workflow::error::ErrorClass;
 
     fn at(port: u16) -> Endpoint {
         Endpoint { host: "db".into(), port: Some(port) }
@@ -86,9 +93,16 @@ pub(super) mod fixtures {
             ..neighbour("ship", "run-2", true, &at(5432))
         };
         let mixed = vec![neighbour("pack", "run-3", false, &at(5432)), succeeded];
+        let wrong = |run| Neighbour {
+            class: Some(ErrorClass::Permanent),
+            ..neighbour("ship", run, false, &at(5432))
+        };
+        let asked_wrongly = vec![wrong("run-2"), wrong("run-3")];
         vec![
             ("SW4001", refused(EndpointAnswer::Refuses, vec![])),
             ("SW4001", refused(EndpointAnswer::Refuses, mixed)),
+            // The others failed of what they asked for.
+            ("SW4001", refused(EndpointAnswer::Refuses, asked_wrongly)),
             // Another service of the same host.
             ("SW4001", refused(EndpointAnswer::Refuses, vec![neighbour("ship", "run-2", false, &at(80))])),
         ]

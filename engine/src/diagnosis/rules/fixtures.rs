@@ -7,10 +7,14 @@ use crate::diagnosis::evidence::{
     Neighbour, PathState, StepStats, Successes,
 };
 use crate::diagnosis::finding::Finding;
+use crate::diagnosis::judge::diagnose;
 use crate::diagnosis::seen::Seen;
+use crate::diagnosis::user::Rules;
+use crate::diagnosis::verdict::Confidence;
 use crate::run::event::LostReason;
 use crate::workflow::classify::ClassifiedBy;
 use crate::workflow::error::ErrorClass;
+use crate::workflow::links::KIND_TOLD;
 use crate::workflow::policy::{Effective, StepPolicy, effective, millis};
 use stepwell_contract::Timestamp;
 
@@ -29,10 +33,24 @@ pub(crate) struct Fixtures {
     pub(crate) find: fn(&Seen<'_>) -> Option<Finding>,
 }
 
+/// What is diagnosed, and how sure that is.
+pub(crate) fn told(case: &Dossier) -> (String, Confidence) {
+    let diagnosis = diagnose(&case.case(), &Rules::none());
+    (diagnosis.code, diagnosis.confidence)
+}
+
 /// A failure whose class was found by its type.
 pub(crate) fn known(class: ErrorClass, code: &str, message: &str) -> Dossier {
     Dossier::failed(class, Some(code), message)
         .last(|last| last.classified_by = ClassifiedBy::Known("type".to_owned()))
+}
+
+/// An error of the standard library whose kind a program chose, with a text of its own.
+pub(crate) fn kind_told(code: &str, text: &str) -> Dossier {
+    known(ErrorClass::Permanent, code, text).last(|last| {
+        let told = link(Some("std::io::Error"), Some(code), &[KIND_TOLD]);
+        last.chain = vec![ErrorLink { text: text.to_owned(), ..told }];
+    })
 }
 
 /// A failure that the engine itself saw.

@@ -5,6 +5,7 @@ use crate::diagnosis::evidence::EnvironmentFact;
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::seen::Seen;
 use crate::diagnosis::signal::{By, Signal};
+use crate::diagnosis::support;
 use crate::diagnosis::text::Params;
 use crate::diagnosis::verdict::Confidence;
 
@@ -19,7 +20,7 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     }
     let by = seen.says(Signal::Full)?;
     // Of several disks it is the fullest.
-    let rooms = seen.facts().filter_map(|fact| match fact {
+    let rooms = seen.facts().filter(|fact| support::counts(seen, fact)).filter_map(|fact| match fact {
         EnvironmentFact::Space { path, free_bytes, total_bytes, free_inodes } => {
             Some((path, *free_bytes, *total_bytes, *free_inodes))
         }
@@ -43,7 +44,8 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
             let sure = if by == By::Code { Confidence::Medium } else { Confidence::Low };
             Some(of("SW3004", sure).fact(says, params).infer("space_again", Params::new()))
         }
-        None => Some(of("SW3004", seen.sure(by, by == By::Code)).fact(says, params)),
+        // The same number says that there are too many watches, or no room in a queue.
+        None => Some(of("SW3004", seen.sure(by, false)).fact(says, params)),
     }
 }
 
@@ -56,6 +58,22 @@ pub(super) mod fixtures {
     fn free(free_bytes: u64, free_inodes: u64) -> EnvironmentFact {
         let (path, free_inodes) = ("/data".to_owned(), Some(free_inodes));
         EnvironmentFact::Space { path, free_bytes, total_bytes: 10 << 30, free_inodes }
+    }
+
+    #[test]
+    fn a_disk_that_nobody_has_seen_is_not_known_to_be_full() {
+        let full = || known(ErrorClass::Config, "io.storage_full", "No space left on device");
+        assert_eq!(told(&full()), ("SW3004".to_owned(), Confidence::Medium));
+        assert_eq!(told(&full().fact(free(0, 900))).1, Confidence::High);
+        let space = |path: &str, total_bytes| EnvironmentFact::Space {
+            path: path.to_owned(),
+            free_bytes: 0,
+            total_bytes,
+            free_inodes: None,
+        };
+        assert_eq!(told(&full().fact(space("/proc/7", 0))).1, Confidence::Medium);
+        let mount = EnvironmentFact::ReadOnlyMount { path: "/snap/x".into(), mount: "/snap/x".into() };
+        assert_eq!(told(&full().fact(space("/snap/x", 9 << 20)).fact(mount)).1, Confidence::Medium);
     }
 
     pub(crate) fn positives() -> Specimens {
@@ -74,6 +92,7 @@ pub(super) mod fixtures {
         vec![
             // The words are about the other side's disk.
             ("SW9001", words("remote said: no space left on device").fact(free(5 << 30, 900))),
+            ("SW9001", kind_told("io.quota_exceeded", "customer 7 used its 100 invoices")),
             ("SW4001", known(ErrorClass::Unavailable, "io.connection_refused", "refused").fact(free(0, 0))),
         ]
     }

@@ -1,6 +1,6 @@
 //! Credentials are refused: no more, never yet, or nobody knows.
 
-use crate::diagnosis::compare::{error, only_worker};
+use crate::diagnosis::compare::{RUNS_MIN, error, only_worker};
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::seen::{Seen, told_ms};
 use crate::diagnosis::signal::{By, Signal};
@@ -17,7 +17,7 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
         || matches!(seen.signal, Some((Signal::Status(401 | 403 | 407), _)))
         || seen.says(Signal::Login).is_some();
     // Where only one worker is refused, it is that worker's settings and not the credentials' age.
-    if !refused || only_worker(seen).is_some() {
+    if !refused || only_worker(seen).is_some_and(|found| found.runs >= RUNS_MIN) {
         return None;
     }
     let (says, params) = error(last);
@@ -30,9 +30,8 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
         (Some(stats), _) if !meanwhile => {
             let age = stats.last_at.map_or_else(|| "?".to_owned(), |at| told_ms(seen.at.since_ms(at)));
             let said = Params::new().with("count", stats.count).with("age", age);
-            // Whoever is known and may not may be kept from this one thing alone.
-            let sure = if seen.status().is_some_and(|(status, _)| status == 403) { Confidence::Medium } else { Confidence::High };
-            ("SW5001", sure, Some(("succeeded_before", said)))
+            // The successes may be of other inputs, with credentials of their own.
+            ("SW5001", Confidence::Medium, Some(("succeeded_before", said)))
         }
         (None, Some(_)) if neighbours == 0 => {
             ("SW5002", Confidence::Medium, Some(("never_succeeded", Params::new())))
@@ -58,10 +57,18 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
 
 #[cfg(test)]
 pub(super) mod fixtures {
+    use super::*;
     use crate::diagnosis::evidence::{Dossier, StepStats};
     use crate::diagnosis::rules::fixtures::*;
-    use crate::workflow::error::ErrorClass;
     use stepwell_contract::Timestamp;
+
+    #[test]
+    fn what_others_were_let_in_with_before_does_not_prove_that_it_has_expired() {
+        let before = StepStats { last_at: Some(Timestamp(1)), ..stats(12, 100, 200) };
+        let refused = known(ErrorClass::Auth, "http.401", "Unauthorized");
+        let refused = refused.last(|last| last.started_at = Timestamp(9)).stats(before);
+        assert_eq!(told(&refused), ("SW5001".to_owned(), Confidence::Medium));
+    }
 
     pub(crate) fn positives() -> Specimens {
         let refused = || {
@@ -83,6 +90,8 @@ pub(super) mod fixtures {
 
     pub(crate) fn decoys() -> Specimens {
         vec![
+            ("SW9001", words("address error 4 (28195) Bremen")),
+            ("SW9001", words("the parcel has carrier status code 403")),
             ("SW9001", words("401 orders were not authorised by the warehouse")),
             ("SW3003", known(ErrorClass::Config, "io.permission_denied", "Permission denied")),
         ]

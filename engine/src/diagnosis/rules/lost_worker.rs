@@ -83,6 +83,16 @@ fn oom_kills(lost: &LostWorker) -> Option<(u64, u64)> {
     lost.heartbeat?.oom_kills.zip(lost.oom_kills_after)
 }
 
+/// Whether the process is known to be gone, and nothing speaks for somebody having ended it from outside.
+pub(super) fn has_died_by_itself(lost: &LostWorker) -> bool {
+    let is_gone = lost.process_alive == Some(false) || lost.clean_exit == Some(false);
+    match lost.ending {
+        Some(Ending::Signal(SIGTERM)) => false,
+        Some(ending) if ending != Ending::Signal(SIGKILL) => true,
+        _ => is_gone && oom_kills(lost).is_none_or(|(before, after)| after > before),
+    }
+}
+
 /// The memory at the last heartbeat in parts of a hundred of what it may hold.
 fn percent(lost: &LostWorker) -> Option<u64> {
     let heartbeat = lost.heartbeat?;

@@ -5,6 +5,7 @@ use crate::diagnosis::finding::Finding;
 use crate::diagnosis::seen::Seen;
 use crate::diagnosis::signal::Signal;
 use crate::diagnosis::text::Params;
+use crate::diagnosis::verdict::Confidence;
 
 pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     let by = seen.says(Signal::NotFound)?;
@@ -12,7 +13,10 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     let state = seen.path_state();
     let absent = state.as_ref().is_some_and(|state| state.found.is_none());
     let there_now = state.as_ref().is_some_and(|state| state.found.is_some());
-    let finding = Finding::new("SW3001", seen.sure(by, absent)).with("what", seen.path());
+    let foreign = state.as_ref().is_some_and(|state| state.is_foreign());
+    // What is there now is not what was missing, and what is foreign may be no path.
+    let sure = if there_now || foreign { Confidence::Low } else { seen.sure(by, absent) };
+    let finding = Finding::new("SW3001", sure).with("what", if foreign { seen.error_text() } else { seen.path() });
     let looked = state.map(|state| {
         (if absent { "path_missing" } else { "path_there" }, Params::new().with("path", state.path))
     });
@@ -21,8 +25,16 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
 
 #[cfg(test)]
 pub(super) mod fixtures {
+    use super::*;
     use crate::diagnosis::rules::fixtures::*;
     use crate::workflow::error::ErrorClass;
+
+    #[test]
+    fn a_file_that_is_there_may_not_be_the_one_that_was_missing() {
+        let program = known(ErrorClass::Permanent, "io.not_found", "No such file or directory");
+        let input = program.fact(path("/data/in.pdf", Some(folder("/data/in.pdf")), "/data", &[]));
+        assert_eq!(told(&input), ("SW3001".to_owned(), Confidence::Low));
+    }
 
     pub(crate) fn positives() -> Specimens {
         let missing = || known(ErrorClass::Permanent, "io.not_found", "No such file or directory");
@@ -38,6 +50,7 @@ pub(super) mod fixtures {
         vec![
             ("SW9001", known(ErrorClass::Permanent, "http.404", "order not found")),
             ("SW9001", words("customer not found")),
+            ("SW9001", kind_told("io.not_found", "order 7 not found")),
         ]
     }
 }

@@ -26,7 +26,10 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     if processes.len() < CRASHES_MIN || !died_for_sure {
         return None;
     }
-    let sure = if processes.len() >= CRASHES_SURE { Confidence::High } else { Confidence::Medium };
+    let sure = match seen.lost_worker {
+        Some(lost) if processes.len() >= CRASHES_SURE && lost_worker::has_died_by_itself(lost) => Confidence::High,
+        _ => Confidence::Medium,
+    };
     let mut finding = Finding::new("SW6007", sure).with("crashes", crashed.len());
     for attempt in crashed.iter().rev() {
         let worker = attempt.worker.as_deref().unwrap_or("?");
@@ -37,11 +40,25 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
 
 #[cfg(test)]
 pub(super) mod fixtures {
-    use crate::diagnosis::evidence::LostWorker;
+    use super::*;
+    use crate::diagnosis::evidence::{Heartbeat, LostWorker};
     use crate::diagnosis::rules::fixtures::*;
 
+    #[test]
+    fn workers_that_only_lost_their_lease_may_be_alive() {
+        let sure = |worker: LostWorker| told(&lost(worker, 3));
+        let gone = LostWorker { process_alive: Some(false), ..LostWorker::default() };
+        assert_eq!(sure(LostWorker::default()), ("SW6007".to_owned(), Confidence::Medium));
+        assert_eq!(sure(gone.clone()), ("SW6007".to_owned(), Confidence::High));
+        // The kernel counts whom it kills for want of memory, and has not counted this one: somebody else may have killed it.
+        let heartbeat = Some(Heartbeat { oom_kills: Some(2), ..Heartbeat::default() });
+        let not_for_memory = LostWorker { heartbeat, oom_kills_after: Some(2), ..gone };
+        assert_eq!(sure(not_for_memory), ("SW6007".to_owned(), Confidence::Medium));
+    }
+
     pub(crate) fn positives() -> Specimens {
-        vec![("SW6007", lost(LostWorker::default(), 2)), ("SW6007", lost(LostWorker::default(), 4))]
+        let gone = LostWorker { process_alive: Some(false), ..LostWorker::default() };
+        vec![("SW6007", lost(LostWorker::default(), 2)), ("SW6007", lost(gone, 4))]
     }
 
     pub(crate) fn decoys() -> Specimens {

@@ -17,10 +17,13 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     }
     let origin = limits.attempt_timeout_ms.from;
     let said = Params::new().with("limit", "attempt_timeout").with("value", told_ms(limit)).with("origin", origin);
+    // A step that only says that it waits is alive too.
+    let gets_on = last.progress.is_some() || last.cursor.is_some();
+    let sure = if gets_on { Confidence::High } else { Confidence::Medium };
     let pace = last.progress.as_ref().map(|progress| progress.fraction).filter(|done| *done > 0.05 && *done < 1.0);
     let pace = pace.zip(last.elapsed_ms).map(|(done, elapsed)| (elapsed as f64 / done) as u64);
     Some(
-        Finding::new("SW2003", Confidence::High)
+        Finding::new("SW2003", sure)
             .with("limit", told_ms(limit))
             .fact("limit_ran_out", said)
             .fact("last_sign", Params::new().with("ago", told_ms(ago)))
@@ -30,11 +33,19 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
 
 #[cfg(test)]
 pub(super) mod fixtures {
+    use super::*;
     use crate::diagnosis::evidence::Dossier;
     use crate::diagnosis::rules::fixtures::*;
 
     fn sign(after_ms: u64) -> Dossier {
         timed_out(30_000, 2).last(|last| last.sign_of_life_at = Some(last.started_at.plus_ms(after_ms)))
+    }
+
+    #[test]
+    fn a_step_that_only_logs_is_not_known_to_get_on() {
+        assert_eq!(told(&sign(29_000)), ("SW2003".to_owned(), Confidence::Medium));
+        let saved = sign(29_000).last(|last| last.cursor = Some("page 7".into()));
+        assert_eq!(told(&saved), ("SW2003".to_owned(), Confidence::High));
     }
 
     pub(crate) fn positives() -> Specimens {

@@ -41,7 +41,7 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
         // A step that met the store, by starting a run for instance.
         Some(last) => {
             let codes: Vec<_> = KINDS.iter().map(|(_, word, code)| (*word, *code)).chain([POISONED]).collect();
-            let code = codes.into_iter().find(|(word, _)| last.has_code(&[word])).map(|(_, code)| code)?;
+            let code = codes.into_iter().find(|(word, _)| last.has_known_code(&[word])).map(|(_, code)| code)?;
             let backend = seen.store_faults.last().map_or("?", |fault| fault.backend.as_str());
             let (says, params) = error(last);
             Some(of(code, backend).fact(says, params))
@@ -103,6 +103,15 @@ pub(super) mod fixtures {
         own.store_faults = fault("redis", FaultKind::Timeout, false).store_faults;
         // A step that talks to a Redis of its own.
         let redis = known(ErrorClass::Config, "redis.oom", "OOM command not allowed");
-        vec![("SW4001", own), ("SW4009", redis), ("SW9001", fault("file", FaultKind::Other, false))]
+        let mut all = vec![("SW4001", own), ("SW4009", redis), ("SW9001", fault("file", FaultKind::Other, false))];
+        // A shop may be closed, full or locked as well.
+        for code in ["store.closed", "store.full", "store.locked"] {
+            all.push(("SW9001", Dossier::failed(ErrorClass::Permanent, Some(code), "the Kyoto shop is closed today")));
+            let found = known(ErrorClass::Permanent, code, "the shelf is not there").last(|last| {
+                last.chain = vec![link(Some("std::io::Error"), Some("io.unsupported"), &[])];
+            });
+            all.push(("SW9001", found));
+        }
+        all
     }
 }

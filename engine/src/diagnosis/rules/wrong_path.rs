@@ -5,6 +5,7 @@ use crate::diagnosis::finding::Finding;
 use crate::diagnosis::seen::Seen;
 use crate::diagnosis::signal::{By, Signal};
 use crate::diagnosis::text::Params;
+use crate::diagnosis::verdict::Confidence;
 
 pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     let state = seen.path_state();
@@ -24,13 +25,21 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     if state.folder_is_missing() {
         let parent = state.parent.map_or("/", |parent| parent.path.as_str());
         let there = Params::new().with("parent", parent);
-        return Some(finding(by, true).fact(missing.0, missing.1).fact("parent_there", there));
+        // A route has no ending as files do: what is missing may be anything.
+        if state.is_foreign() && !state.path.rsplit('/').next().unwrap_or_default().contains('.') {
+            return None;
+        }
+        let mut finding = finding(by, true);
+        if state.is_foreign() {
+            finding.confidence = Confidence::Low;
+        }
+        return Some(finding.fact(missing.0, missing.1).fact("parent_there", there));
     }
     // A name that is nearly the same may also be another file.
     let name = state.similar.first()?;
     let beside = Params::new().with("names", state.similar.join(", "));
     let mut likely = finding(by, false);
-    likely.confidence = crate::diagnosis::verdict::Confidence::Medium;
+    likely.confidence = Confidence::Medium;
     Some(
         likely
             .fact(missing.0, missing.1)
@@ -41,8 +50,18 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
 
 #[cfg(test)]
 pub(super) mod fixtures {
+    use super::*;
     use crate::diagnosis::rules::fixtures::*;
     use crate::workflow::error::ErrorClass;
+
+    #[test]
+    fn a_path_of_which_nothing_is_there_may_be_a_route() {
+        let program = known(ErrorClass::Permanent, "io.not_found", "No such file or directory");
+        for (named, code) in [("/invoices/7", "SW3001"), ("/invoices", "SW3001"), ("/upload/in.csv", "SW3002")] {
+            let said = told(&program.clone().fact(path(named, None, "/", &[])));
+            assert_eq!(said, (code.to_owned(), Confidence::Low), "{named}");
+        }
+    }
 
     pub(crate) fn positives() -> Specimens {
         let missing = || known(ErrorClass::Permanent, "io.not_found", "No such file or directory");
@@ -55,6 +74,7 @@ pub(super) mod fixtures {
 
     pub(crate) fn decoys() -> Specimens {
         let missing = known(ErrorClass::Permanent, "io.not_found", "No such file or directory");
-        vec![("SW3001", missing.fact(path("/data/a.csv", None, "/data", &[])))]
+        let order = kind_told("io.not_found", "no order at /orders/7").fact(path("/orders/7", None, "/", &[]));
+        vec![("SW3001", missing.fact(path("/data/a.csv", None, "/data", &[]))), ("SW9001", order)]
     }
 }

@@ -1,6 +1,7 @@
 //! Every run has one reason for being where it is, and what that reason names is what moves it: nothing else does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -56,13 +57,47 @@ const PARTS: [Part; 10] = [
 
 /// Steps that are in the middle of their work until they are let go.
 #[derive(Debug, Clone, Default)]
-struct Gates(Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>);
+struct Gates(Arc<Mutex<BTreeMap<String, Gate>>>);
+
+#[derive(Debug, Clone)]
+struct Gate {
+    room: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+}
 
 impl Gates {
-    fn at(&self, run: &str) -> Arc<Semaphore> {
+    fn at(&self, run: &str) -> Gate {
         let mut gates = self.0.lock().expect("no panic");
-        Arc::clone(gates.entry(run.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(0))))
+        gates
+            .entry(run.to_owned())
+            .or_insert_with(|| Gate { room: Arc::new(Semaphore::new(0)), waiting: Arc::default() })
+            .clone()
     }
+
+    /// Whether a step of the run is held up.
+    fn holds(&self, run: &str) -> bool {
+        self.at(run).waiting.load(Ordering::SeqCst) > 0
+    }
+}
+
+impl Gate {
+    async fn pass(self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        // A worker that dies takes its steps with it.
+        let _guard = counted_out(Arc::clone(&self.waiting));
+        self.room.acquire().await.expect("open").forget();
+    }
+}
+
+/// Counts one less when it goes.
+fn counted_out(waiting: Arc<AtomicUsize>) -> impl Drop {
+    struct One(Arc<AtomicUsize>);
+    impl Drop for One {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    One(waiting)
 }
 
 async fn does(ctx: StepContext, parts: Vec<Part>, nth: usize, gates: Gates) -> StepResult<Vec<Part>> {
@@ -81,7 +116,7 @@ async fn does(ctx: StepContext, parts: Vec<Part>, nth: usize, gates: Gates) -> S
             ctx.start_child(&format!("child-{nth}"), child, &inner).await?.result(&ctx).await?;
         }
         Part::IsLeftOutside => return ctx.report_later(None),
-        Part::IsHeldUp => gates.at(ctx.run_id().as_str()).acquire().await.expect("open").forget(),
+        Part::IsHeldUp => gates.at(ctx.run_id().as_str()).pass().await,
     }
     Ok(parts)
 }
@@ -180,10 +215,7 @@ impl World {
     fn is_moving(&self, found: &Explanation) -> bool {
         match &found.reason {
             Cause::FreeWorker { .. } => !found.details.iter().any(|detail| detail.ends_with("with room: 0")),
-            Cause::Worker { .. } => {
-                !found.details.iter().any(|detail| detail.contains(" runs: attempt"))
-                    || !self.gates.0.lock().expect("no panic").contains_key(found.run.run.as_str())
-            }
+            Cause::Worker { .. } => !self.gates.holds(found.run.run.as_str()),
             Cause::Unanswered { .. } => !self.workers.is_empty(),
             _ => false,
         }
@@ -266,10 +298,10 @@ impl World {
             Cause::QueuePaused { queue, .. } => {
                 self.desk.resume_queue(queue.as_str(), Actor::Program, "go").await.expect("resumed");
             }
-            Cause::Worker { .. } => self.gates.at(run.run.as_str()).add_permits(1),
+            Cause::Worker { .. } => self.gates.at(run.run.as_str()).room.add_permits(1),
             Cause::Limit { holders, .. } => {
                 let holder = holders[0].run.clone();
-                self.gates.at(holder.as_str()).add_permits(1);
+                self.gates.at(holder.as_str()).room.add_permits(1);
             }
             Cause::Unanswered { .. } => self.work(&["elsewhere"], 1, 1).await,
             Cause::Child { .. } => unreachable!("its child is seen to"),
@@ -306,7 +338,7 @@ impl World {
                 self.obey(&found, random).await;
             }
             let was = (kind(&found.reason), self.head(key).await.next_seq, found.since);
-            until("it moves, or its reason is another", async || {
+            until(&format!("it moves, or its reason is another than {found}"), async || {
                 let now = self.explain(key).await;
                 (kind(&now.reason), self.head(key).await.next_seq, now.since) != was
                     || self.is_moving(&now)
@@ -339,6 +371,7 @@ async fn whoever_does_what_the_reason_names_brings_every_program_to_its_end_and_
             world.desk.pause_queue("work", Actor::Program, "a deploy").await.expect("paused");
         }
         let run = world.start(start).await;
+        println!("program {seed}: {parts:?}");
         world.brings_to_its_end(&run, &mut random).await;
         for (kind, count) in world.seen {
             *seen.entry(kind).or_insert(0) += count;

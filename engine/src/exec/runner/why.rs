@@ -29,10 +29,14 @@ use crate::workflow::nearest::nearest;
 /// Most diagnoses of steps that fail while a worker has the run: of a map with thousands of items that all fail, the first
 /// ones tell.
 pub(super) const DIAGNOSES_MAX: usize = 16;
+/// Most diagnoses of attempts that one worker left behind. They went together, and whoever takes their run over is to go on soon.
+const LOST_MAX: usize = 4;
 /// Longest time for reading journals, in milliseconds: what is not read by then is missing in the evidence.
 const READ_MS: u64 = 100;
 /// Most records of the run's own journal that are read, the latest ones.
 const RECORDS_MAX: u64 = 10_000;
+/// As many for attempts that were lost: those before them, and how often it happened in a row.
+const LOST_RECORDS_MAX: u64 = 1_000;
 /// How many runs that have succeeded are looked at where this process knows no success of the step.
 const PAST_RUNS: usize = 3;
 
@@ -71,9 +75,8 @@ impl Runner {
         let (Some(worker), Some(began)) = (lost, began) else { return Ok(()) };
         let core = Arc::clone(&self.core);
         let known = autopsy::of_lost(&core, &worker, began).await;
-        let places = &places[..places.len().min(DIAGNOSES_MAX.saturating_sub(self.explained.len()))];
-        // Read once for all: whoever takes over from a worker that had much to do is to go on soon.
-        let mut read = self.read(None, places).await;
+        let places = &places[..places.len().min(LOST_MAX)];
+        let mut read = self.read(None, places, LOST_RECORDS_MAX).await;
         for (place, attempts) in places.iter().zip(std::mem::take(&mut read.attempts)) {
             let attempt = self.state.step(place).map(|step| step.attempt);
             let diagnosis = self.weigh(Some(place), Some(&known), None, attempts, &read);
@@ -131,7 +134,8 @@ impl Runner {
     /// Reads what is known, and judges it. `failure` is of the run, where no attempt has it.
     async fn judge(&mut self, place: Option<&Place>, failure: Option<&Failure>) -> Diagnosis {
         let past_of = place.filter(|_| self.state.status == Status::Running);
-        let mut read = self.read(past_of, place.map(std::slice::from_ref).unwrap_or_default()).await;
+        let places = place.map(std::slice::from_ref).unwrap_or_default();
+        let mut read = self.read(past_of, places, RECORDS_MAX).await;
         let attempts = read.attempts.pop().unwrap_or_default();
         self.weigh(place, None, failure, attempts, &read)
     }
@@ -192,7 +196,7 @@ impl Runner {
     }
 
     /// Reads what journals tell, as far as time allows: of the steps at `places`, and of successes of one in past runs.
-    async fn read(&mut self, past_of: Option<&Place>, places: &[Place]) -> Read {
+    async fn read(&mut self, past_of: Option<&Place>, places: &[Place], records_max: u64) -> Read {
         let (core, slot) = (Arc::clone(&self.core), Arc::clone(&self.slot));
         let registered = Arc::clone(&self.registered);
         let upto = self.state.last_seq.0;
@@ -201,7 +205,7 @@ impl Runner {
             places.iter().map(|place| Ledger::at(place.clone()).owned_by(owner.clone())).collect();
         let (mut spent, mut past) = (Spent::default(), None);
         let reading = async {
-            let from = Seq(upto.saturating_sub(RECORDS_MAX).max(Seq::FIRST.0));
+            let from = Seq(upto.saturating_sub(records_max).max(Seq::FIRST.0));
             let mut pages = Pages::new(core.backend.as_ref(), &slot.key, from);
             while let Some(page) = pages.next().await? {
                 ledgers.iter_mut().for_each(|ledger| ledger.add(&page));

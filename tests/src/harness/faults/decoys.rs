@@ -3,10 +3,11 @@
 use std::fs;
 use std::io;
 
+use stepwell::diagnosis::Confidence;
 use stepwell::{StepError, StepResult, StepResultExt as _};
 
 use crate::cases;
-use crate::harness::faults::case::Case;
+use crate::harness::faults::case::{Case, Outcome};
 use crate::harness::faults::files::text;
 use crate::harness::faults::lab::Lab;
 use crate::harness::faults::network::asks;
@@ -138,10 +139,73 @@ pub(super) const CASES: &[Case] = cases! {
         lab.comes_to_rest(&bad).await?;
         lab.outcome(&engine, bad.key(), None).await
     };
+    #[quick] a_shop_that_is_closed: Decoy ["SW9001"] "", |lab: Lab| {
+        lab.fails(|| async { Err(StepError::permanent("the Kyoto shop is closed today").code("store.closed")) })
+    };
+    #[quick] a_tram_on_the_track_of_another: Decoy ["SW9001"] "", |lab: Lab| {
+        lab.fails(|| async { Err(StepError::permanent("two runs meet at noon").code("run.conflict")) })
+    };
+    #[quick] a_herd_that_needs_to_move: Decoy ["SW9001"] "", |lab: Lab| {
+        lab.fails(|| async { Err(StepError::bug("herd 7 is still in the north").code("needs_migration")) })
+    };
+    #[quick] an_approval_that_took_too_long: Decoy ["SW9001"] "", |lab: Lab| {
+        lab.fails(|| async { Err(io::Error::new(io::ErrorKind::TimedOut, "nobody approved in 3 days").into()) })
+    };
+    #[quick] an_order_that_is_not_found: Decoy ["SW9001"] "", |lab: Lab| {
+        lab.fails(|| async { Err(io::Error::new(io::ErrorKind::NotFound, "no order at /orders/7").into()) })
+    };
+    #[quick] a_voucher_that_exists_no_more: Decoy ["SW9001"] "", |lab: Lab| {
+        lab.fails(|| async { Err(io::Error::new(io::ErrorKind::AlreadyExists, "the voucher was redeemed").into()) })
+    };
+    #[quick] a_customer_over_the_quota: Decoy ["SW9001"] "", |lab: Lab| {
+        lab.fails(|| async {
+            Err(io::Error::new(io::ErrorKind::QuotaExceeded, "customer 7 used its 100 invoices").into())
+        })
+    };
+    a_setting_that_is_no_number: Decoy ["SW1101", "SW9001"] "", |lab: Lab| async move {
+        // What is read looks the same wherever it comes from.
+        let read = || async { Ok("many".parse::<u32>().note("POOL_SIZE")?.to_string()) };
+        not_sure(lab.fails(read).await)
+    };
+    another_customers_token: Decoy ["SW5001", "SW5003"] "", |lab: Lab| async move {
+        let act = |_: stepwell::StepContext, customer: String| async move {
+            match customer.as_str() {
+                "c" => Err(StepError::auth("the token is unknown")),
+                _ => Ok(customer),
+            }
+        };
+        // From here it looks as if the credentials of all had expired.
+        not_sure(lab.plays(&["a", "b", "c"], act).await)
+    };
+    a_program_that_is_not_installed: Decoy ["SW3001", "SW9001"] "", |lab: Lab| async move {
+        let renders = || async {
+            let rendered = std::process::Command::new("stepwell-has-no-such-program").output();
+            Ok(rendered.note("rendering /invoices/7")?.status.to_string())
+        };
+        not_sure(lab.fails(renders).await)
+    };
+    a_label_that_is_too_short: Decoy ["SW9001"] "", |lab: Lab| {
+        lab.fails(|| async {
+            let mut label = [0; 12];
+            io::Read::read_exact(&mut &b"short"[..], &mut label).note("unpacking label for order:17")?;
+            Ok(String::new())
+        })
+    };
     three_failures_that_differ_and_nothing_else: Decoy ["SW9001"] "", |lab: Lab| {
         lab.attempts(3).plays(&["in"], |ctx, _| async move { differs(ctx.attempt()) })
     };
 };
+
+/// What may be said, and not as proven.
+fn not_sure(said: Result<Outcome, String>) -> Result<Outcome, String> {
+    let said = said?;
+    match &said.diagnosis {
+        Some(diagnosis) if diagnosis.confidence == Confidence::High => {
+            Err(format!("{} is said as proven", diagnosis.code))
+        }
+        _ => Ok(said),
+    }
+}
 
 fn differs(attempt: u32) -> StepResult<String> {
     let what = ["the printer is offline", "the paper is damp", "the tray is open"];

@@ -1,6 +1,7 @@
 //! What is wrong in a store is found, what is not is not, and what can be mended is.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bench::{Bench, waits};
@@ -548,6 +549,46 @@ async fn the_store_is_looked_through_by_the_clock_and_each_finding_is_recorded_o
 }
 
 #[tokio::test]
+async fn a_pass_that_is_cut_off_in_the_middle_of_a_page_records_nothing_twice() {
+    // The first finding is recorded by its run, or by the pass where a worker has that.
+    for (ttl_ms, by_pass) in [(0, false), (3_600_000, true)] {
+        let (bench, _) = healthy().await;
+        let store = bench.store.as_ref();
+        for run in ["nap-1", "order-1"] {
+            spoil(store, &key(run), |head| head.workflow_version = 7).await;
+        }
+        if ttl_ms > 0 {
+            let until = bench.now().plus_ms(ttl_ms);
+            let worker = WorkerId::new("w-other").expect("an id");
+            let lease = Some(Lease { worker, ttl_ms, expires_at: until });
+            spoil(store, &key("nap-1"), |head| head.lease = lease).await;
+        }
+        let (is_due, is_made) = Default::default();
+        let cut = Arc::new(Cut { run: key("order-1"), is_due, is_made });
+        let engine = Odd { cut: Some(Arc::clone(&cut)), ..Odd::of(&bench) }.engine(&bench).await;
+        engine.work();
+        engine.keep_validating(minutes(1)).await.expect("a schedule");
+        bench.time.advance(minutes(1));
+        let query = Query { workflow: Name::new("stepwell.validate").ok(), ..Query::default() };
+        until("the pass is cut off", async || {
+            let heads = engine.list(&query, None, 1).await.expect("a page").items;
+            let Some(pass) = heads.first() else { return false };
+            records(store, &pass.key).await.iter().any(|record| record.kind.as_str() == "attempt_failed")
+        })
+        .await;
+        assert!(cut.is_made.load(Relaxed) && passes(&engine).await.is_empty());
+        pass(&bench, &engine, 2, 1).await;
+        let mut runs = vec![key("nap-1"), key("order-1")];
+        runs.extend(passes(&engine).await.into_iter().map(|head| head.key));
+        let found = told(store, runs).await;
+        let of = |run: &str| found.iter().filter(|(_, _, about)| *about == key(run)).collect::<Vec<_>>();
+        assert_eq!((of("nap-1").len(), of("order-1").len()), (1, 1), "{found:?}");
+        assert_eq!(of("nap-1")[0].0 != "nap-1", by_pass, "{found:?}");
+        engine.shutdown().await;
+    }
+}
+
+#[tokio::test]
 async fn a_run_that_stays_late_is_told_so_once() {
     let (bench, _) = healthy().await;
     let engine = bench.builder().register(list()).keep_schedules().build().await.expect("an engine");
@@ -577,6 +618,14 @@ async fn what_cannot_be_read_beside_a_journal_is_an_issue_and_hides_no_other() {
     assert_eq!(found, [unread(key("nap-1"), "inbox"), unread(limits, "limits"), differs]);
 }
 
+/// A store does not answer once it has recorded an issue, when a run is read after that.
+#[derive(Debug)]
+struct Cut {
+    run: RunKey,
+    is_due: AtomicBool,
+    is_made: AtomicBool,
+}
+
 /// A store with faults of its own.
 #[derive(Debug)]
 struct Odd {
@@ -585,13 +634,15 @@ struct Odd {
     lost: Option<(RunKey, Seq)>,
     /// A run whose inbox it cannot read.
     torn: Option<RunKey>,
+    /// It does not answer once.
+    cut: Option<Arc<Cut>>,
     /// It finds nothing on the first page of runs that succeeded, and has a next one.
     is_slow: bool,
 }
 
 impl Odd {
     fn of(bench: &Bench) -> Self {
-        Self { store: Arc::clone(&bench.store), lost: None, torn: None, is_slow: false }
+        Self { store: Arc::clone(&bench.store), lost: None, torn: None, cut: None, is_slow: false }
     }
 
     async fn engine(self, bench: &Bench) -> Engine {
@@ -604,7 +655,14 @@ impl Odd {
 #[async_trait]
 impl Backend for Odd {
     async fn commit(&self, batches: &[Batch]) -> Result<Vec<Verdict>, BackendError> {
-        self.store.commit(batches).await
+        let verdicts = self.store.commit(batches).await?;
+        let mut records = batches.iter().flat_map(|batch| &batch.append);
+        if let Some(cut) = &self.cut
+            && records.any(|record| record.kind.as_str() == "issue_found")
+        {
+            cut.is_due.store(!cut.is_made.load(Relaxed), Relaxed);
+        }
+        Ok(verdicts)
     }
 
     async fn head(&self, key: &RunKey) -> Result<Option<Head>, BackendError> {
@@ -619,6 +677,12 @@ impl Backend for Odd {
     }
 
     async fn inbox(&self, key: &RunKey, limit: usize) -> Result<Vec<Message>, BackendError> {
+        if let Some(cut) = self.cut.as_ref().filter(|cut| cut.run == *key)
+            && cut.is_due.swap(false, Relaxed)
+        {
+            cut.is_made.store(true, Relaxed);
+            return Err(BackendError::Definite(Fault::new(FaultKind::Unavailable, "no answer")));
+        }
         if self.torn.as_ref() == Some(key) {
             return Err(BackendError::Definite(Fault::new(FaultKind::Corrupt, "a message is torn")));
         }

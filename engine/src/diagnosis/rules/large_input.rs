@@ -14,13 +14,23 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
 
 #[cfg(test)]
 pub(super) mod fixtures {
-    use crate::diagnosis::evidence::{Dossier, StepStats};
+    use crate::diagnosis::evidence::{Dossier, Endpoint, Neighbour, StepStats};
     use crate::diagnosis::rules::fixtures::*;
+    use crate::diagnosis::verdict::Confidence;
 
     fn of(bytes: u64) -> Dossier {
         words("request body rejected")
             .times(2, |attempt| attempt.input_bytes = Some(bytes))
             .stats(StepStats { median_input_bytes: 1_000, max_input_bytes: 4_000, ..stats(50, 10, 20) })
+    }
+
+    #[test]
+    fn one_input_is_one_observation_however_often_it_fails() {
+        assert_eq!(told(&of(9_000)), ("SW1302".to_owned(), Confidence::Low));
+        let server = Endpoint { host: "render".into(), port: None };
+        let another = Neighbour { input_bytes: Some(8_000), ..neighbour("charge", "run-2", false, &server) };
+        let two = Dossier { neighbours: vec![another], ..of(9_000) };
+        assert_eq!(told(&two), ("SW1302".to_owned(), Confidence::Medium));
     }
 
     pub(crate) fn positives() -> Specimens {

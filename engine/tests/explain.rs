@@ -81,6 +81,11 @@ impl Gates {
 }
 
 impl Gate {
+    /// Lets all go that wait: the step of a worker that is just dying may be before that of the living.
+    fn open(&self) {
+        self.room.add_permits(self.waiting.load(Ordering::SeqCst).max(1));
+    }
+
     async fn pass(self) {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         // A worker that dies takes its steps with it.
@@ -298,10 +303,10 @@ impl World {
             Cause::QueuePaused { queue, .. } => {
                 self.desk.resume_queue(queue.as_str(), Actor::Program, "go").await.expect("resumed");
             }
-            Cause::Worker { .. } => self.gates.at(run.run.as_str()).room.add_permits(1),
+            Cause::Worker { .. } => self.gates.at(run.run.as_str()).open(),
             Cause::Limit { holders, .. } => {
                 let holder = holders[0].run.clone();
-                self.gates.at(holder.as_str()).room.add_permits(1);
+                self.gates.at(holder.as_str()).open();
             }
             Cause::Unanswered { .. } => self.work(&["elsewhere"], 1, 1).await,
             Cause::Child { .. } => unreachable!("its child is seen to"),

@@ -75,9 +75,5 @@ pub(super) async fn tell_of_kill(store: &str, folder: &str) -> Result<(), String
     let before = head.version;
     let batch = Batch::replace(before, Head { version: before.next(1), summary, ..head }, Vec::new());
     let verdicts = backend.commit(&[batch]).await.map_err(|error| error.to_string())?;
-    if verdicts.iter().all(|verdict| verdict.is_accepted()) {
-        Ok(())
-    } else {
-        Err("not written".to_owned())
-    }
+    if verdicts.iter().all(|verdict| verdict.is_accepted()) { Ok(()) } else { Err("not written".to_owned()) }
 }

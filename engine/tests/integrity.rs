@@ -1,15 +1,15 @@
 //! What is wrong in a store is found, what is not is not, and what can be mended is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bench::{Bench, waits};
+use damage::odd::{Cut, Odd};
 use damage::{add, all_issues, copy, everything, head, issue, key, kinds, records, spoil, taken, write};
 use stepwell::contract::{
-    Backend, BackendError, Batch, Cursor, Fault, FaultKind, Head, Kind, Lease, MemoryBackend, Message,
-    MessageId, Name, Page, Payload, Query, Record, RunKey, Seq, Status, StoreInfo, TenantId, Timestamp,
-    Verdict, WorkerId,
+    Backend, Batch, Head, Kind, Lease, Message, MessageId, Name, Payload, Query, Record, RunKey, Seq, Status,
+    TenantId, WorkerId,
 };
 use stepwell::prelude::*;
 use stepwell::run::event::{CancelRequested, Event, RunCancelled, RunFailed, RunSucceeded, StepStarted};
@@ -66,6 +66,13 @@ fn list() -> Workflow<Vec<u32>, Vec<u32>> {
 /// An engine that has all workflows and does not work.
 async fn looker(bench: &Bench) -> Engine {
     let builder = bench.builder().register(nap()).register(order()).register(list()).keep_schedules();
+    builder.build().await.expect("an engine")
+}
+
+/// An engine over a store with faults.
+async fn looker_on(store: Odd, bench: &Bench) -> Engine {
+    let builder = Engine::builder(Arc::new(store)).time(Arc::new(bench.time.clone()));
+    let builder = builder.register(nap()).register(order()).register(list()).keep_schedules();
     builder.build().await.expect("an engine")
 }
 
@@ -193,8 +200,8 @@ async fn a_record_that_the_store_has_lost_is_found() {
     let (bench, _) = healthy().await;
     let last = head(bench.store.as_ref(), &key("nap-1")).await.next_seq.0 - 1;
     for lost in [2, last] {
-        let store = Odd { lost: Some((key("nap-1"), Seq(lost))), ..Odd::of(&bench) };
-        let engine = store.engine(&bench).await;
+        let store = Odd { lost: Some((key("nap-1"), Seq(lost))), ..Odd::of(&bench.store) };
+        let engine = looker_on(store, &bench).await;
         let gap = issue(&engine, JournalGap).await;
         let about = if lost == last { "end".to_owned() } else { format!("record {lost}") };
         assert_eq!((gap.about, gap.run), (about, key("nap-1")));
@@ -527,7 +534,7 @@ async fn the_store_is_looked_through_by_the_clock_and_each_finding_is_recorded_o
     write(store, &key("list-1"), vec![odd], |_| {}).await;
 
     // Many others have ended: the report of the last pass is not on the first page of those.
-    let engine = Odd { is_slow: true, ..Odd::of(&bench) }.engine(&bench).await;
+    let engine = looker_on(Odd { is_slow: true, ..Odd::of(&bench.store) }, &bench).await;
     engine.work();
     engine.keep_validating(minutes(5)).await.expect("a schedule");
     engine.keep_validating(minutes(1)).await.expect("another interval");
@@ -565,7 +572,7 @@ async fn a_pass_that_is_cut_off_in_the_middle_of_a_page_records_nothing_twice() 
         }
         let (is_due, is_made) = Default::default();
         let cut = Arc::new(Cut { run: key("order-1"), is_due, is_made });
-        let engine = Odd { cut: Some(Arc::clone(&cut)), ..Odd::of(&bench) }.engine(&bench).await;
+        let engine = looker_on(Odd { cut: Some(Arc::clone(&cut)), ..Odd::of(&bench.store) }, &bench).await;
         engine.work();
         engine.keep_validating(minutes(1)).await.expect("a schedule");
         bench.time.advance(minutes(1));
@@ -609,104 +616,11 @@ async fn what_cannot_be_read_beside_a_journal_is_an_issue_and_hides_no_other() {
     let limits = limits_head(&bench).await.key;
     spoil(bench.store.as_ref(), &limits, |head| head.summary = Payload::null()).await;
     spoil(bench.store.as_ref(), &key("order-1"), |head| head.workflow_version = 7).await;
-    let engine = Odd { torn: Some(key("nap-1")), ..Odd::of(&bench) }.engine(&bench).await;
+    let engine = looker_on(Odd { torn: Some(key("nap-1")), ..Odd::of(&bench.store) }, &bench).await;
     let mut found: Vec<_> =
         all_issues(&engine).await.into_iter().map(|issue| (issue.kind, issue.run, issue.about)).collect();
     found.sort();
     let unread = |run: RunKey, about: &str| (UnreadableRecord, run, about.to_owned());
     let differs = (HeadDiffers, key("order-1"), "workflow_version".to_owned());
     assert_eq!(found, [unread(key("nap-1"), "inbox"), unread(limits, "limits"), differs]);
-}
-
-/// A store does not answer once it has recorded an issue, when a run is read after that.
-#[derive(Debug)]
-struct Cut {
-    run: RunKey,
-    is_due: AtomicBool,
-    is_made: AtomicBool,
-}
-
-/// A store with faults of its own.
-#[derive(Debug)]
-struct Odd {
-    store: Arc<MemoryBackend>,
-    /// A record that it has lost.
-    lost: Option<(RunKey, Seq)>,
-    /// A run whose inbox it cannot read.
-    torn: Option<RunKey>,
-    /// It does not answer once.
-    cut: Option<Arc<Cut>>,
-    /// It finds nothing on the first page of runs that succeeded, and has a next one.
-    is_slow: bool,
-}
-
-impl Odd {
-    fn of(bench: &Bench) -> Self {
-        Self { store: Arc::clone(&bench.store), lost: None, torn: None, cut: None, is_slow: false }
-    }
-
-    async fn engine(self, bench: &Bench) -> Engine {
-        let builder = Engine::builder(Arc::new(self)).time(Arc::new(bench.time.clone()));
-        let builder = builder.register(nap()).register(order()).register(list()).keep_schedules();
-        builder.build().await.expect("an engine")
-    }
-}
-
-#[async_trait]
-impl Backend for Odd {
-    async fn commit(&self, batches: &[Batch]) -> Result<Vec<Verdict>, BackendError> {
-        let verdicts = self.store.commit(batches).await?;
-        let mut records = batches.iter().flat_map(|batch| &batch.append);
-        if let Some(cut) = &self.cut
-            && records.any(|record| record.kind.as_str() == "issue_found")
-        {
-            cut.is_due.store(!cut.is_made.load(Relaxed), Relaxed);
-        }
-        Ok(verdicts)
-    }
-
-    async fn head(&self, key: &RunKey) -> Result<Option<Head>, BackendError> {
-        self.store.head(key).await
-    }
-
-    async fn journal(&self, key: &RunKey, from: Seq, limit: usize) -> Result<Vec<Record>, BackendError> {
-        let mut records = self.store.journal(key, from, limit).await?;
-        records
-            .retain(|record| self.lost.as_ref().is_none_or(|(run, lost)| key != run || record.seq != *lost));
-        Ok(records)
-    }
-
-    async fn inbox(&self, key: &RunKey, limit: usize) -> Result<Vec<Message>, BackendError> {
-        if let Some(cut) = self.cut.as_ref().filter(|cut| cut.run == *key)
-            && cut.is_due.swap(false, Relaxed)
-        {
-            cut.is_made.store(true, Relaxed);
-            return Err(BackendError::Definite(Fault::new(FaultKind::Unavailable, "no answer")));
-        }
-        if self.torn.as_ref() == Some(key) {
-            return Err(BackendError::Definite(Fault::new(FaultKind::Corrupt, "a message is torn")));
-        }
-        self.store.inbox(key, limit).await
-    }
-
-    async fn scan(
-        &self,
-        query: &Query,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<Page<Head>, BackendError> {
-        if self.is_slow && after.is_none() && query.statuses == [Status::Succeeded] {
-            let first = Cursor { created_at: Timestamp(i64::MAX), key: key("z") };
-            return Ok(Page { items: Vec::new(), next: Some(first) });
-        }
-        self.store.scan(query, after, limit).await
-    }
-
-    async fn remove(&self, keys: &[RunKey]) -> Result<usize, BackendError> {
-        self.store.remove(keys).await
-    }
-
-    async fn info(&self) -> Result<StoreInfo, BackendError> {
-        self.store.info().await
-    }
 }

@@ -1,5 +1,7 @@
 //! Damage as it may come to a store: written past the engine.
 
+pub(crate) mod odd;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

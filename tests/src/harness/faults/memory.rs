@@ -30,8 +30,21 @@ impl SmallMemory {
             let made = Self { folder };
             // The kernel puts its files into a group; a folder that only looks like one has none.
             let limit = made.folder.join(limit);
-            (limit.exists() && fs::write(limit, bytes.to_string()).is_ok()).then_some(made)
+            let is_small = limit.exists() && fs::write(limit, bytes.to_string()).is_ok();
+            (is_small && made.keeps_from_swap(bytes) && made.lets_in()).then_some(made)
         })
+    }
+
+    /// Where a group could swap, it may not.
+    fn keeps_from_swap(&self, bytes: u64) -> bool {
+        [("memory.memsw.limit_in_bytes", bytes), ("memory.swap.max", 0)].into_iter().all(|(file, limit)| {
+            let file = self.folder.join(file);
+            !file.exists() || fs::write(file, limit.to_string()).is_ok()
+        })
+    }
+
+    fn lets_in(&self) -> bool {
+        self.command(Path::new("true")).status().is_ok_and(|status| status.success())
     }
 
     /// The command that runs a binary in it.

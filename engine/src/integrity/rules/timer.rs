@@ -21,8 +21,8 @@ pub(super) fn look(sight: &Sight<'_>) -> Vec<Issue> {
     {
         return Vec::new();
     }
-    // Before its time has passed, what ends a wait may still be on its way.
-    let Some(at) = ahead.at.filter(|at| sight.is_late(*at)) else { return Vec::new() };
+    // What was written a moment ago, someone may be about to follow up.
+    let Some(at) = ahead.at.filter(|_| sight.is_late(head.updated_at)) else { return Vec::new() };
     if head.wake_at.is_some_and(|wake_at| wake_at <= at.plus_ms(sight.patience_ms)) {
         return Vec::new();
     }

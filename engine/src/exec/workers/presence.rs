@@ -25,9 +25,9 @@ use crate::exec::workers::autopsy::Hosts;
 /// So many heartbeats may fail to come before a worker counts as gone.
 const BEATS_MISSED: u64 = 3;
 /// How long is kept what a worker left that is gone, in milliseconds: a week.
-pub(crate) const KEPT_MS: u64 = 7 * 24 * 3_600_000;
+const KEPT_MS: u64 = 7 * 24 * 3_600_000;
 /// Of how many workers that are gone something is kept.
-pub(crate) const GONE_MAX: usize = 1_000;
+const GONE_MAX: usize = 1_000;
 /// How often is looked for what may be forgotten, in milliseconds; and once by each worker that leaves, since of those that never stay
 /// so long there are the most.
 const TIDY_EVERY_MS: u64 = 3_600_000;

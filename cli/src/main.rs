@@ -1,0 +1,4 @@
+//! Stepwell on the command line.
+#![forbid(unsafe_code)]
+
+fn main() {}

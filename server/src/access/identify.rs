@@ -1,0 +1,85 @@
+//! Finds out who makes a request, before anything else looks at it.
+
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::http::header::{AUTHORIZATION, COOKIE};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use crate::access::{Access, Role, origin, session, token};
+use crate::app::App;
+use crate::problem::{Code, Problem};
+
+/// Whose request it is: what comes later reads it from the request's extensions.
+#[derive(Debug, Clone)]
+pub(crate) enum Caller {
+    /// Someone known.
+    Known(Access),
+    /// Nobody who is known: may ask whether the server lives, and log in.
+    Unknown,
+}
+
+/// Refuses a request that a foreign page caused, and says of the others whose they are.
+pub(crate) async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    // Only who calls the router in this process can have said so already.
+    if request.extensions().get::<Caller>().is_none() {
+        let options = app.options();
+        let has_tokens = !options.tokens.is_empty();
+        let any_host = has_tokens && options.hosts.is_empty();
+        let headers = request.headers();
+        if let Err(foreign) =
+            origin::check(request.method(), request.uri(), headers, &options.hosts, any_host)
+        {
+            return Problem::foreign(&foreign).into_response();
+        }
+        let caller =
+            if has_tokens { known(&app, headers) } else { Ok(Caller::Known(Access::local("local"))) };
+        match caller {
+            Ok(caller) => request.extensions_mut().insert(caller),
+            Err(problem) => return problem.into_response(),
+        };
+    }
+    next.run(request).await
+}
+
+fn known(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
+    if let Some(value) = headers.get(AUTHORIZATION) {
+        let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
+        let secret = bearer
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, secret)| secret.trim());
+        let rule = secret.and_then(|secret| token::find(&app.options().tokens, secret));
+        // A wrong token is not the same as none: its holder wants to know.
+        let unknown = || {
+            Problem::new(
+                Code::Unauthorized,
+                "the token in `Authorization: Bearer …` is not one of this server's",
+            )
+        };
+        return rule.map(|rule| Caller::Known(rule.access())).ok_or_else(unknown);
+    }
+    let session = cookie(headers, session::COOKIE).and_then(|secret| app.sessions().find(secret));
+    Ok(session.map_or(Caller::Unknown, Caller::Known))
+}
+
+/// The value of a cookie.
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(';')).find_map(|pair| {
+        let (found, value) = pair.trim().split_once('=')?;
+        (found == name).then_some(value)
+    })
+}
+
+/// Lets a request through when its caller has the role.
+pub(crate) async fn require(State(role): State<Role>, request: Request, next: Next) -> Response {
+    match request.extensions().get::<Caller>() {
+        Some(Caller::Known(access)) if access.role >= role => next.run(request).await,
+        Some(Caller::Known(access)) => {
+            let detail = format!("this needs the role {role}; {} has the role {}", access.name, access.role);
+            Problem::new(Code::Forbidden, detail).into_response()
+        }
+        _ => Problem::new(Code::Unauthorized, "this server answers to whoever has one of its tokens")
+            .into_response(),
+    }
+}

@@ -1,0 +1,195 @@
+//! Runs: list them, start one, look at one.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::{ETAG, LOCATION};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use stepwell::contract::{Cursor, Head, Name, Order, Page, RunKey};
+use stepwell::{Error, StartRun};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::access::Role;
+use crate::access::token::SecretHash;
+use crate::app::App;
+use crate::filter::Filter;
+use crate::listing::{self, cursor_of, cursor_text};
+use crate::problem::{Code, Problem};
+use crate::request::{Body, NoParams, Params, RunAt, Who, etag};
+use crate::routes::Routes;
+use crate::view::Listed;
+use crate::view::run::Run;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .at(Role::Viewer, routes!(list))
+        .at(Role::Operator, routes!(start))
+        .at(Role::Viewer, routes!(show))
+}
+
+/// An answer with the entity tag of the run it is about.
+pub(super) struct Tagged<T>(pub(super) String, pub(super) T);
+
+impl<T: Serialize> IntoResponse for Tagged<T> {
+    fn into_response(self) -> Response {
+        ([(ETAG, self.0)], Json(self.1)).into_response()
+    }
+}
+
+impl Tagged<Run> {
+    /// The view of a head, with its tag.
+    pub(super) fn run(head: &Head) -> Self {
+        Self(etag(head), Run::of(head))
+    }
+}
+
+/// The head of a run.
+pub(super) async fn head(app: &App, key: &RunKey) -> Result<Head, Problem> {
+    app.engine().get(key).await?.ok_or_else(|| Error::NoSuchRun(key.clone()).into())
+}
+
+/// In which order, how many and from where on.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListParams {
+    /// Which runs: the query language of lists, as in `status:failed step:charge tag:eu since:2h`.
+    #[serde(default)]
+    q: String,
+    /// `newest` or `oldest` first, by the time of creation.
+    #[param(value_type = Option<String>, pattern = "^(newest|oldest)$")]
+    order: Option<ListOrder>,
+    /// How many at most, from 1 to 200; 50 when missing.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<usize>,
+    /// Where the page begins: the `next_cursor` of the one before.
+    cursor: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ListOrder {
+    Newest,
+    Oldest,
+}
+
+/// Lists runs.
+#[utoipa::path(get, path = "/api/v1/runs", tag = "runs", operation_id = "listRuns",
+    params(ListParams, ("tenant" = Option<String>, Query, description = "Only this tenant's; a token of one tenant sees only its own.")),
+    responses((status = 200, description = "A page of runs.", body = Listed<Run>)))]
+async fn list(
+    State(app): State<App>,
+    who: Who,
+    Params(params): Params<ListParams>,
+) -> Result<Json<Listed<Run>>, Problem> {
+    let filter = Filter::parse(&params.q, app.engine().now()).map_err(Problem::bad)?;
+    let after = params.cursor.as_deref().map(cursor_of::<Cursor>).transpose()?;
+    let order = match params.order {
+        Some(ListOrder::Oldest) => Order::Oldest,
+        _ => Order::Newest,
+    };
+    let limit = listing::limit(params.limit)?;
+    let Page { items, next } =
+        listing::page(app.engine(), who.tenant.as_ref(), &filter, order, after, limit).await?;
+    Ok(Json(Listed {
+        items: items.iter().map(Run::of).collect(),
+        next_cursor: next.as_ref().map(cursor_text),
+    }))
+}
+
+/// A run to start.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewRun {
+    /// Its workflow.
+    workflow: String,
+    /// The version of the workflow; the newest when missing.
+    version: Option<u32>,
+    /// Its id; one is made of the `Idempotency-Key`, or drawn, when missing.
+    run: Option<String>,
+    /// The workflow's input; `null` when missing.
+    #[schema(value_type = Option<serde_json::Value>)]
+    input: Option<Box<RawValue>>,
+    /// What people filter by.
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+    /// Higher goes first.
+    #[serde(default)]
+    priority: i16,
+    /// The queue; that of the workflow when missing.
+    queue: Option<String>,
+    /// How long it waits before it begins, in milliseconds.
+    delay_ms: Option<u64>,
+}
+
+/// Starts a run. The same request again, with the same id or `Idempotency-Key`, answers with the run that is there.
+#[utoipa::path(post, path = "/api/v1/runs", tag = "runs", operation_id = "startRun", request_body = NewRun,
+    params(("tenant" = Option<String>, Query, description = "Whose run it is to be; that of the token, or `default`."),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition of the request start nothing.")),
+    responses((status = 201, description = "The run was started.", body = Run), (status = 200, description = "It was there.", body = Run)))]
+async fn start(
+    State(app): State<App>,
+    who: Who,
+    Params(NoParams {}): Params<NoParams>,
+    headers: HeaderMap,
+    Body(new): Body<NewRun>,
+) -> Result<Response, Problem> {
+    let tenant = who.tenant.clone().unwrap_or_default();
+    let key = headers
+        .get(IDEMPOTENCY_KEY)
+        .map(|key| key.to_str().map_err(|_| Problem::bad("`Idempotency-Key` is not text")));
+    let key = key.transpose()?;
+    let id = match (&new.run, key) {
+        (Some(run), _) => run.clone(),
+        (None, Some(key)) => format!("key-{:.32}", SecretHash::of(key).to_string()),
+        (None, None) => Uuid::now_v7().to_string(),
+    };
+    let mut run = StartRun::new(&new.workflow, &id, &new.input)?
+        .tenant(tenant)
+        .priority(new.priority)
+        .actor(who.access.actor());
+    if let Some(version) = new.version {
+        run = run.version(version);
+    }
+    if let Some(queue) = &new.queue {
+        run = run.queue(Name::new(queue).map_err(unprocessable)?);
+    }
+    if let Some(delay_ms) = new.delay_ms {
+        run = run.delay(std::time::Duration::from_millis(delay_ms));
+    }
+    for (name, value) in new.tags {
+        run = run.tag(&name, value).map_err(unprocessable)?;
+    }
+    let started = app.engine().start_with(run).await.map_err(|error| match error {
+        Error::Conflict { .. } if new.run.is_none() => Problem::new(Code::KeyReused, error.to_string()),
+        error => error.into(),
+    })?;
+    let head = head(&app, started.key()).await?;
+    let status = if started.is_new() { StatusCode::CREATED } else { StatusCode::OK };
+    let place = format!("{}/api/v1/runs/{}", app.options().prefix, started.key().run);
+    Ok((status, [(LOCATION, place)], Tagged::run(&head)).into_response())
+}
+
+fn unprocessable(error: impl ToString) -> Problem {
+    Problem::new(Code::Unprocessable, error.to_string())
+}
+
+/// One run.
+#[utoipa::path(get, path = "/api/v1/runs/{run}", tag = "runs", operation_id = "getRun",
+    params(("run" = String, Path, description = "Its id."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
+    responses((status = 200, description = "The run.", body = Run)))]
+async fn show(
+    State(app): State<App>,
+    RunAt(key): RunAt,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<Tagged<Run>, Problem> {
+    Ok(Tagged::run(&head(&app, &key).await?))
+}

@@ -1,0 +1,167 @@
+//! What people ask of a run: one operation for all verbs, each with a dry run.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use stepwell::contract::{Head, Payload, RunKey};
+use stepwell::run::place::Place;
+use stepwell::{Ask, Error, Verb};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
+
+use crate::access::{Access, Role};
+use crate::api::runs::{Tagged, head};
+use crate::app::App;
+use crate::problem::{Code, Problem};
+use crate::request::{Body, IfMatch, Params, RunAt, Who};
+use crate::routes::Routes;
+use crate::view::preview::Preview;
+use crate::view::run::Run;
+
+pub(super) fn routes() -> Routes {
+    Routes::new().at(Role::Operator, routes!(ask))
+}
+
+/// What can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum VerbName {
+    Cancel,
+    Pause,
+    Interrupt,
+    Resume,
+    Retry,
+    Undo,
+    Terminate,
+    Skip,
+    SetOutput,
+    Restart,
+    EditInput,
+}
+
+impl From<VerbName> for Verb {
+    fn from(name: VerbName) -> Self {
+        match name {
+            VerbName::Cancel => Self::Cancel,
+            VerbName::Pause => Self::Pause,
+            VerbName::Interrupt => Self::Interrupt,
+            VerbName::Resume => Self::Resume,
+            VerbName::Retry => Self::Retry,
+            VerbName::Undo => Self::Undo,
+            VerbName::Terminate => Self::Terminate,
+            VerbName::Skip => Self::Skip,
+            VerbName::SetOutput => Self::SetOutput,
+            VerbName::Restart => Self::Restart,
+            VerbName::EditInput => Self::EditInput,
+        }
+    }
+}
+
+/// What is said with a verb.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Asking {
+    /// Why, for the audit log.
+    #[serde(default)]
+    pub(crate) reason: String,
+    /// The step, as in `pack` or `pack[2]`: for `skip`, `set-output` and `restart`.
+    pub(crate) step: Option<String>,
+    /// The output for `set-output` and `skip`, the input for `edit-input` and `restart`.
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub(crate) value: Option<Box<RawValue>>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct AskParams {
+    /// `true`: says what it would do, and does nothing.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct VerbPart {
+    verb: VerbName,
+}
+
+/// Asks something of a run, and answers with it once that was done. `202` when its worker has not answered yet: the request
+/// stays in the run's inbox. With `If-Match` nothing is asked of a run that has changed since.
+#[utoipa::path(post, path = "/api/v1/runs/{run}/{verb}", tag = "runs", operation_id = "askRun", request_body = Asking,
+    params(AskParams, ("run" = String, Path, description = "Its id."), ("verb" = VerbName, Path, description = "What is asked."),
+        ("tenant" = Option<String>, Query, description = "Whose run it is."),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the run that the decision rests on.")),
+    responses((status = 200, description = "The run, after it was done; or, for a dry run, what it would do.", body = Run),
+        (status = 202, description = "The request waits in the run's inbox.", body = Run)))]
+async fn ask(
+    State(app): State<App>,
+    who: Who,
+    RunAt(key): RunAt,
+    Path(VerbPart { verb }): Path<VerbPart>,
+    Params(AskParams { dry_run }): Params<AskParams>,
+    if_match: IfMatch,
+    Body(asking): Body<Asking>,
+) -> Result<Response, Problem> {
+    if_match.check(&head(&app, &key).await?)?;
+    match carry_out(&app, &who.access, &key, verb.into(), asking, dry_run).await? {
+        Outcome::Previewed(preview) => Ok(Json(preview).into_response()),
+        Outcome::Done(head) => Ok(Tagged::run(&head).into_response()),
+        Outcome::Waits(head) => Ok((StatusCode::ACCEPTED, Tagged::run(&head)).into_response()),
+    }
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Nothing was done; this is what it would do.
+    Previewed(Preview),
+    /// It was done.
+    Done(Box<Head>),
+    /// Its worker has not answered: the request stays in the run's inbox.
+    Waits(Box<Head>),
+}
+
+/// Asks it of the run, or says what that would do: the same for every surface.
+pub(crate) async fn carry_out(
+    app: &App,
+    access: &Access,
+    key: &RunKey,
+    verb: Verb,
+    asking: Asking,
+    dry_run: bool,
+) -> Result<Outcome, Problem> {
+    let ask = asking.ask(verb, access)?;
+    if dry_run {
+        return Ok(Outcome::Previewed(Preview::of(app.engine().dry_run(key, &ask).await?)));
+    }
+    match app.engine().send(key, ask).await {
+        Ok(head) => Ok(Outcome::Done(Box::new(head))),
+        Err(Error::NoAnswerYet { .. }) => Ok(Outcome::Waits(Box::new(head(app, key).await?))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Asking {
+    /// The request to the engine.
+    ///
+    /// # Errors
+    /// [`Code::BadRequest`] without the step that the verb is about; [`Code::Unprocessable`] for a value with no stored form.
+    pub(crate) fn ask(self, verb: Verb, access: &Access) -> Result<Ask, Problem> {
+        let mut ask = Ask::new(verb, access.actor(), self.reason);
+        match self.step {
+            Some(step) => ask = ask.at(step.parse::<Place>().map_err(Problem::bad)?),
+            None if verb.is_about_a_step() => {
+                return Err(Problem::bad(format!("`{}` needs a `step`", verb.as_str())));
+            }
+            None => {}
+        }
+        if let Some(value) = self.value {
+            let value = Payload::encode(&value);
+            ask = ask.with(value.map_err(|error| Problem::new(Code::Unprocessable, error.to_string()))?);
+        }
+        Ok(ask)
+    }
+}

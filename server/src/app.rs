@@ -1,0 +1,140 @@
+//! The application: the engine, the settings, and the router over both.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::HeaderName;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
+use stepwell::Engine;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use utoipa::openapi::OpenApi;
+
+use crate::access::session::Sessions;
+use crate::access::{Access, identify};
+use crate::api;
+use crate::options::{OptionsError, ServerOptions};
+use crate::problem::{Code, Problem};
+use crate::routes::Route;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The application. Clones are the same one.
+#[derive(Debug, Clone)]
+pub struct App(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    engine: Engine,
+    options: ServerOptions,
+    sessions: Sessions,
+    stopping: CancellationToken,
+}
+
+/// The router of an engine, to be served or merged into another one. It serves until [`App::stop`]; a program that has its own
+/// graceful shutdown makes an [`App`] and calls that first, so that streams of events end.
+///
+/// # Errors
+/// [`OptionsError`]: correct the settings.
+pub fn router(engine: &Engine, options: ServerOptions) -> Result<Router, OptionsError> {
+    Ok(App::new(engine, options)?.router())
+}
+
+impl App {
+    /// The application of an engine.
+    ///
+    /// # Errors
+    /// [`OptionsError`]: correct the settings.
+    pub fn new(engine: &Engine, options: ServerOptions) -> Result<Self, OptionsError> {
+        options.check()?;
+        let inner = Inner {
+            engine: engine.clone(),
+            options,
+            sessions: Sessions::default(),
+            stopping: CancellationToken::new(),
+        };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Its router, under its prefix.
+    pub fn router(&self) -> Router {
+        let routes = api::routes();
+        let (router, _) = routes.router.split_for_parts();
+        let inside = ServiceBuilder::new()
+            .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+            .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(DefaultBodyLimit::max(self.0.options.body_bytes_max))
+            .layer(from_fn_with_state(self.clone(), identify::identify));
+        let router = router
+            .method_not_allowed_fallback(no_method)
+            .fallback(no_path)
+            .layer(inside)
+            .with_state(self.clone());
+        match self.0.options.prefix.as_str() {
+            "" => router,
+            prefix => Router::new().nest(prefix, router),
+        }
+    }
+
+    /// The router for calls from this process, which need no token: they are made as `access`. What it answers is what the
+    /// same request would get over a socket from a caller with those rights.
+    pub fn local(&self, access: Access) -> Router {
+        self.router().layer(axum::Extension(identify::Caller::Known(access)))
+    }
+
+    /// Every operation and page, with the role it needs.
+    #[must_use]
+    pub fn table() -> Vec<Route> {
+        api::routes().table
+    }
+
+    /// What the REST API is, as OpenAPI 3.1.
+    #[must_use]
+    pub fn openapi() -> OpenApi {
+        let (_, mut document) = api::routes().router.split_for_parts();
+        api::describe(&mut document);
+        document
+    }
+
+    /// Ends all streams of events, so that a graceful shutdown of the listener can end.
+    pub fn stop(&self) {
+        self.0.stopping.cancel();
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(crate) fn options(&self) -> &ServerOptions {
+        &self.0.options
+    }
+
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        &self.0.stopping
+    }
+}
+
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    tracing::error!(panic = text, "an operation panicked");
+    Problem::new(Code::Internal, "the operation ended in a panic, which the server's log tells")
+        .into_response()
+}
+
+async fn no_method() -> Problem {
+    Problem::new(Code::NoMethod, "this path does not answer to this method")
+}
+
+async fn no_path() -> Problem {
+    Problem::new(Code::NotFound, "there is nothing at this path; /openapi.json lists what there is")
+}

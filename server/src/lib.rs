@@ -1,0 +1,36 @@
+//! Stepwell over HTTP: a REST API with live events and metrics, and a dashboard, as one [`axum::Router`].
+//!
+//! Every surface asks the engine the same things in the same words: the REST API is the set of operations, the dashboard shows
+//! its views, and the command line is a client of it, over a socket or in the same process.
+//!
+//! ```
+//! # async fn embed(engine: stepwell::Engine) -> Result<(), stepwell_server::OptionsError> {
+//! use stepwell_server::{ServerOptions, router};
+//!
+//! let app: axum::Router = axum::Router::new().merge(router(&engine, ServerOptions::default().prefix("/stepwell"))?);
+//! # Ok(()) }
+//! ```
+//!
+//! # Rooms
+//!
+//! * [`access`]: who may do what: tokens, roles, tenants, where a request may come from.
+//! * [`filter`]: the query language of lists: `status:failed step:charge tag:eu since:2h`.
+//! * [`view`]: what is shown of runs and of the rest, as JSON with a stable form.
+//! * [`problem`]: how a request is refused: `application/problem+json` with a code and what to do.
+//! * `api`: the operations, one file for each thing operated on.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod access;
+mod api;
+mod app;
+pub mod filter;
+mod listing;
+mod options;
+pub mod problem;
+mod request;
+mod routes;
+pub mod view;
+
+pub use app::{App, router};
+pub use options::{OptionsError, ServerOptions};

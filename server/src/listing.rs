@@ -1,0 +1,81 @@
+//! A page of runs that fit a filter. What the index cannot decide is looked at head by head, a bounded number for each page,
+//! so that a rare filter on a large store answers in time, with a place to go on from.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use stepwell::contract::{Cursor, Head, Order, Page, Query, TenantId};
+use stepwell::{Engine, Error};
+
+use crate::filter::Filter;
+use crate::problem::Problem;
+
+/// Most runs on a page.
+pub(crate) const PAGE_MAX: usize = 200;
+/// Runs on a page when nobody says how many.
+pub(crate) const PAGE_DEFAULT: usize = 50;
+/// Most heads looked at for a page.
+const HEADS_MAX: usize = 5_000;
+/// Heads read at once.
+const HEADS_AT_ONCE: usize = 500;
+
+/// A page of the runs that fit, and where the next one begins.
+pub(crate) async fn page(
+    engine: &Engine,
+    tenant: Option<&TenantId>,
+    filter: &Filter,
+    order: Order,
+    mut after: Option<Cursor>,
+    limit: usize,
+) -> Result<Page<Head>, Error> {
+    let query = Query { order, ..filter.query(tenant) };
+    let at_once = if filter.is_all_in_the_index() { limit } else { HEADS_AT_ONCE };
+    let (mut items, mut looked_at) = (Vec::new(), 0);
+    loop {
+        let found = engine.list(&query, after.take(), at_once).await?;
+        looked_at += found.items.len();
+        let mut is_past = false;
+        for head in found.items {
+            // Pages come by the time of creation: behind the window there is nothing more to find.
+            is_past = match order {
+                Order::Newest => filter.since.is_some_and(|since| head.created_at < since),
+                Order::Oldest => filter.until.is_some_and(|until| head.created_at >= until),
+            };
+            if is_past {
+                break;
+            }
+            if filter.fits(&head) {
+                let next = Cursor::of(&head);
+                items.push(head);
+                if items.len() == limit {
+                    return Ok(Page { items, next: Some(next) });
+                }
+            }
+        }
+        after = found.next.filter(|_| !is_past);
+        if after.is_none() || looked_at >= HEADS_MAX {
+            return Ok(Page { items, next: after });
+        }
+    }
+}
+
+/// How many items a page has, from what the request says.
+pub(crate) fn limit(asked: Option<usize>) -> Result<usize, Problem> {
+    match asked {
+        None => Ok(PAGE_DEFAULT),
+        Some(limit) if (1..=PAGE_MAX).contains(&limit) => Ok(limit),
+        Some(limit) => Err(Problem::bad(format!("`limit` is {limit}; it is from 1 to {PAGE_MAX}"))),
+    }
+}
+
+/// A place in a list as text that means nothing to others.
+pub(crate) fn cursor_text<T: serde::Serialize>(cursor: &T) -> String {
+    // A cursor is plain data: nothing in it has no JSON form.
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(cursor).unwrap_or_default())
+}
+
+/// The place that a text means.
+pub(crate) fn cursor_of<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+    let cursor = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    cursor.ok_or_else(|| Problem::bad("`cursor` is not one that a page of this list gave as `next_cursor`"))
+}

@@ -1,0 +1,234 @@
+//! How a request is refused: `application/problem+json` (RFC 9457) with a code, what is wrong and what to do.
+
+use std::fmt;
+
+use axum::Json;
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use stepwell::Error;
+use stepwell::contract::{BackendError, FaultKind, Status};
+use stepwell::run::request::Verb;
+use utoipa::ToSchema;
+
+use crate::access::origin::Foreign;
+
+/// The media type of a [`Problem`].
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+macro_rules! codes {
+    ($($name:ident = $code:literal, $status:ident, $title:literal, $fix:literal;)*) => {
+        /// What kind of refusal it is.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Code {
+            $(#[doc = $title] $name,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The code as it is written.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// The status of the answer.
+            #[must_use]
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)* }
+            }
+
+            /// What it means, the same for every answer with this code.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+
+            /// What to do.
+            #[must_use]
+            pub const fn fix(self) -> &'static str {
+                match self { $(Self::$name => $fix,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    BadRequest = "SW9501", BAD_REQUEST, "The request is not understood",
+        "Correct what `detail` names. /openapi.json says what each operation takes.";
+    Unauthorized = "SW9502", UNAUTHORIZED, "The caller is not known",
+        "Send `Authorization: Bearer TOKEN` with a token of this server, or log in.";
+    Forbidden = "SW9503", FORBIDDEN, "The caller may not do this",
+        "Use a token with a stronger role.";
+    NotFound = "SW9504", NOT_FOUND, "There is no such thing",
+        "Check the name, and the tenant: what belongs to another tenant looks missing.";
+    NoMethod = "SW9505", METHOD_NOT_ALLOWED, "The path does not answer to this method",
+        "Use a method that the `Allow` header names.";
+    Refused = "SW9506", CONFLICT, "The present state does not allow it",
+        "Do one of what `allowed` names, or look at the run again.";
+    Conflict = "SW9507", CONFLICT, "The id is in use for something else",
+        "Use another id, or ask for what is there.";
+    Changed = "SW9508", PRECONDITION_FAILED, "It has changed since it was read",
+        "Read it again, decide again, and send its new ETag in `If-Match`.";
+    TooLarge = "SW9509", PAYLOAD_TOO_LARGE, "The body is too large",
+        "Send less: values of steps and inputs are limited to what /openapi.json says.";
+    MediaType = "SW9510", UNSUPPORTED_MEDIA_TYPE, "The body has the wrong media type",
+        "Send `Content-Type: application/json`.";
+    Unprocessable = "SW9511", UNPROCESSABLE_ENTITY, "The request contradicts itself or what is known",
+        "Correct what `detail` names.";
+    KeyReused = "SW9512", UNPROCESSABLE_ENTITY, "The Idempotency-Key was used for another request",
+        "Use a new key for a new request, and the same key only to repeat the same one.";
+    ForeignHost = "SW9513", MISDIRECTED_REQUEST, "The server is called by a name that it does not have",
+        "Call it as localhost, or add the name to `server.hosts` in its settings.";
+    ForeignOrigin = "SW9514", FORBIDDEN, "A page of another site sent the request",
+        "Send it from the dashboard itself, or from a program with a token and without an `Origin` header.";
+    TooMany = "SW9515", TOO_MANY_REQUESTS, "Too many requests at once",
+        "Wait as long as `Retry-After` says, and ask again.";
+    Internal = "SW9520", INTERNAL_SERVER_ERROR, "A fault in the server",
+        "Please report it, with the request id.";
+    Unreadable = "SW9521", INTERNAL_SERVER_ERROR, "What is stored cannot be read",
+        "`stepwell check` says what is wrong with the run; `stepwell doctor` what is wrong with the store.";
+    StoreDown = "SW9522", SERVICE_UNAVAILABLE, "The store does not answer",
+        "Ask again later. Whether a change happened is unknown until the run was read again.";
+    Stopping = "SW9523", SERVICE_UNAVAILABLE, "The server is shutting down",
+        "Ask again after its restart, or another server.";
+    TimedOut = "SW9524", GATEWAY_TIMEOUT, "The answer took too long",
+        "Ask for less, or again later. Whether a change happened is unknown until the run was read again.";
+}
+
+/// Why a request was refused, and what to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// A URN made of the code.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:stepwell:SW9504")]
+    pub kind: String,
+    /// What the code means.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong with this request.
+    pub detail: String,
+    /// The stable code: `stepwell explain CODE` tells more.
+    #[schema(example = "SW9504")]
+    pub code: String,
+    /// What to do.
+    pub fix: String,
+    /// The verbs that the run's present status allows, where one was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<Vec<String>>,
+    /// The request, as the server's log names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+impl Problem {
+    /// A refusal.
+    #[must_use]
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:stepwell:{}", code.as_str()),
+            title: code.title().to_owned(),
+            status: code.status().as_u16(),
+            detail: detail.into(),
+            code: code.as_str().to_owned(),
+            fix: code.fix().to_owned(),
+            allowed: None,
+            request_id: None,
+        }
+    }
+
+    /// A request whose words are not understood.
+    #[must_use]
+    pub fn bad(detail: impl fmt::Display) -> Self {
+        Self::new(Code::BadRequest, detail.to_string())
+    }
+
+    pub(crate) fn foreign(foreign: &Foreign) -> Self {
+        match foreign {
+            Foreign::Host(host) => Self::new(Code::ForeignHost, format!("this server is not {host:?}")),
+            Foreign::Origin(origin) => {
+                Self::new(Code::ForeignOrigin, format!("the request says that it comes from {origin:?}"))
+            }
+        }
+    }
+
+    /// The verbs that would have been accepted.
+    #[must_use]
+    pub fn allowing(mut self, status: Status) -> Self {
+        let allowed = Verb::ALL.into_iter().filter(|verb| verb.allowed(status).is_ok());
+        self.allowed = Some(allowed.map(|verb| verb.as_str().to_owned()).collect());
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}]", self.detail, self.code)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if status.is_server_error() {
+            tracing::warn!(code = self.code, detail = self.detail, "a request failed");
+        }
+        let is_passing = matches!(status.as_u16(), 429 | 503);
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if is_passing {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let detail = error.to_string();
+        match error {
+            Error::NoSuchRun(_) => Self::new(Code::NotFound, detail),
+            Error::Conflict { .. } => Self::new(Code::Conflict, detail),
+            Error::Refused { status, .. } => Self::new(Code::Refused, detail).allowing(status),
+            Error::Store(source) => Self::store(&source, detail),
+            Error::Journal { .. } => Self::new(Code::Unreadable, detail),
+            Error::ShuttingDown => Self::new(Code::Stopping, detail),
+            Error::UnknownWorkflow { .. } | Error::Id(_) | Error::Payload(_) | Error::Options(_) => {
+                Self::new(Code::Unprocessable, detail)
+            }
+            _ => Self::new(Code::Internal, detail),
+        }
+    }
+}
+
+impl Problem {
+    fn store(error: &BackendError, detail: String) -> Self {
+        let code = match error.kind() {
+            FaultKind::TooLarge => Code::TooLarge,
+            FaultKind::Invalid => Code::Unprocessable,
+            FaultKind::Corrupt => Code::Unreadable,
+            _ => Code::StoreDown,
+        };
+        Self::new(code, detail)
+    }
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
+        match rejection {
+            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
+                Self::new(Code::TooLarge, rejection.body_text())
+            }
+            other => Self::bad(other.body_text()),
+        }
+    }
+}

@@ -9,6 +9,7 @@ use crate::run::place::Place;
 use crate::run::said::Said;
 use crate::run::state::{FoldError, IllegalTransition};
 use crate::workflow::failure::Failure;
+use crate::workflow::posted::Unpostable;
 
 /// Why a call of the engine failed.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,16 @@ pub enum Error {
         name: String,
         /// Its version.
         version: u32,
+    },
+    /// A workflow cannot be posted. Nothing was changed.
+    #[error("workflow {name} version {version} cannot be posted: {why}")]
+    Unpostable {
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: u32,
+        /// Why not.
+        why: Unpostable,
     },
     /// The settings contradict each other.
     #[error("{0}")]

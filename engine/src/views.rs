@@ -12,8 +12,8 @@ use crate::diagnosis::evidence::AttemptRecord;
 use crate::error::Error;
 use crate::exec::engine::Engine;
 use crate::exec::limits::queues::QueuePause;
-use crate::exec::load;
 use crate::exec::runner::Left;
+use crate::exec::{load, posted};
 use crate::observe::cancelled::why_cancelled;
 use crate::observe::cause::{Cause, cause};
 use crate::observe::check::{Block, CheckReport, Fitness, RunCheck};
@@ -40,7 +40,7 @@ impl Engine {
     /// not yet begun are not known; [`Error::Journal`]; [`Error::Store`].
     pub async fn progress(&self, key: &RunKey) -> Result<RunProgress, Error> {
         let head = self.get(key).await?.ok_or_else(|| Error::NoSuchRun(key.clone()))?;
-        let registered = self.core().definition_of(&head);
+        let registered = posted::definition_of(self.core(), &head).await?;
         let registered = registered
             .ok_or_else(|| self.core().unknown(head.workflow.as_str(), Some(head.workflow_version)))?;
         let state = self.state(key).await?;
@@ -131,7 +131,7 @@ impl Engine {
                 let cause = self.with_names(cause).await?;
                 // A program that registers nothing steers runs of others: it knows nothing of their workflows.
                 let core = self.core();
-                if core.definitions.is_empty() || core.definition_of(&head).is_some() {
+                if core.definitions.none_is_registered() || core.definition_of(&head).is_some() {
                     return Ok(Some(cause));
                 }
                 let nearest = core.nearest(head.workflow.as_str(), Some(head.workflow_version));

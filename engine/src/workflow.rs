@@ -14,6 +14,7 @@ pub(crate) mod links;
 pub(crate) mod migrate;
 pub(crate) mod nearest;
 pub mod policy;
+pub mod posted;
 pub mod retry;
 pub mod step;
 pub mod suspend;

@@ -60,6 +60,7 @@ rules! {
     short_timeout => "SW2001";
     slow => "SW2003";
     hung => "SW2002";
+    unreported => "SW2009" "SW2010";
     store => "SW7001" "SW7002" "SW7003" "SW7004" "SW7005" "SW7006" "SW7007" "SW7008" "SW7009" "SW7010" "SW7011";
     // Surroundings.
     missing_setting => "SW3008";

@@ -18,6 +18,7 @@ use crate::diagnosis::Rules;
 use crate::error::Error;
 use crate::exec::committer::Committer;
 use crate::exec::core::{Core, Registered};
+use crate::exec::definitions::Definitions;
 use crate::exec::engine::Engine;
 use crate::exec::groups::Groups;
 use crate::exec::lately::Lately;
@@ -27,7 +28,7 @@ use crate::exec::pool::Pool;
 use crate::exec::registry::Registry;
 use crate::exec::witness::Witness;
 use crate::exec::workers::presence::Telling;
-use crate::exec::{keeper, panics};
+use crate::exec::{keeper, panics, posted};
 use crate::integrity;
 use crate::run::notes::within;
 use crate::schedule;
@@ -230,7 +231,7 @@ impl EngineBuilder {
             runtime: io,
             worker,
             options: self.options,
-            definitions,
+            definitions: Definitions::new(definitions),
             resources: self.resources,
             classifiers: self.classifiers,
             stopping: CancellationToken::new(),
@@ -241,6 +242,7 @@ impl EngineBuilder {
             limits: Limits::default(),
         });
         limits::learn(&core).await?;
+        posted::learn(&core).await?;
         limits::state(&core, &self.queues).await?;
         keeper::start(&core).map_err(Error::Thread)?;
         Ok(Engine::of(core, runtime))

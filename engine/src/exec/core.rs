@@ -1,6 +1,6 @@
 //! What all parts of a running engine share.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use crate::config::EngineOptions;
 use crate::diagnosis::Rules;
 use crate::error::Error;
 use crate::exec::committer::Committer;
+use crate::exec::definitions::Definitions;
 use crate::exec::groups::Groups;
 use crate::exec::lately::Lately;
 use crate::exec::limits::Limits;
@@ -38,6 +39,7 @@ use crate::workflow::definition::Definition;
 use crate::workflow::failure::payload_of_panic;
 use crate::workflow::nearest::nearest_workflow;
 use crate::workflow::policy::{Effective, StepPolicy, effective};
+use crate::workflow::posted::{PostedError, PostedWorkflow};
 
 /// What all parts of a running engine share.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ pub(crate) struct Core {
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) worker: WorkerId,
     pub(crate) options: EngineOptions,
-    pub(crate) definitions: HashMap<WorkflowRef, Arc<Registered>>,
+    pub(crate) definitions: Definitions,
     pub(crate) resources: Resources,
     pub(crate) classifiers: Classifiers,
     /// One for each run that may be advanced at once.
@@ -85,6 +87,8 @@ pub(crate) struct Registered {
     pub(crate) stated: BTreeMap<Name, Value>,
     /// What its steps are like when they succeed, in this process.
     pub(crate) successes: StepsStats,
+    /// What it was made of, if it was posted.
+    pub(crate) posted: Option<PostedWorkflow>,
 }
 
 impl Registered {
@@ -99,7 +103,12 @@ impl Registered {
             .map(|(step, stated)| (step.name.clone(), json!(stated)));
         let stated = stated.collect();
         let successes = StepsStats::new(definition.graph().steps.len());
-        Self { definition, limits, stated, successes }
+        Self { definition, limits, stated, successes, posted: None }
+    }
+
+    /// One that was posted.
+    pub(crate) fn posted(posted: PostedWorkflow, engine: &StepPolicy) -> Result<Self, PostedError> {
+        Ok(Self { posted: Some(posted.clone()), ..Self::new(posted.definition()?, engine) })
     }
 
     /// What the pure part needs of it.
@@ -145,9 +154,10 @@ impl Core {
 
     /// The same for a workflow and its version.
     pub(crate) fn definition_for(&self, reference: &WorkflowRef) -> Option<Arc<Registered>> {
-        let own = self.definitions.get(reference);
+        let known = self.definitions.all();
+        let own = known.get(reference);
         let taking_over = || {
-            let named = self.definitions.values().filter(|known| *known.definition.name() == reference.name);
+            let named = known.values().filter(|known| *known.definition.name() == reference.name);
             let taking = named.filter(|known| known.definition.takes_over.contains(&reference.version));
             taking.max_by_key(|known| known.definition.version())
         };
@@ -156,7 +166,8 @@ impl Core {
 
     /// The workflows whose runs this worker goes on with.
     pub(crate) fn claimable(&self) -> Vec<WorkflowRef> {
-        let known = self.definitions.values().flat_map(|registered| {
+        let definitions = self.definitions.all();
+        let known = definitions.values().flat_map(|registered| {
             let definition = &registered.definition;
             let versions = std::iter::once(definition.version()).chain(definition.takes_over());
             versions.map(|version| WorkflowRef { name: definition.name().clone(), version })
@@ -167,13 +178,14 @@ impl Core {
 
     /// The workflow that is registered here and was probably meant.
     pub(crate) fn nearest(&self, name: &str, version: Option<u32>) -> Option<WorkflowRef> {
-        nearest_workflow(name, version, self.definitions.keys()).cloned()
+        nearest_workflow(name, version, self.definitions.all().keys()).cloned()
     }
 
     /// The error of whoever asks for a workflow that is not registered here.
     pub(crate) fn unknown(&self, name: &str, version: Option<u32>) -> Error {
         let mut known: Vec<String> = self
             .definitions
+            .all()
             .keys()
             .filter(|known| !is_built_in(&known.name))
             .map(|known| format!("{} version {}", known.name, known.version))

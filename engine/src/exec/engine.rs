@@ -18,7 +18,7 @@ use crate::exec::handle::RunHandle;
 use crate::exec::runs::Runs;
 use crate::exec::start::{self, StartRun};
 use crate::exec::workers::presence;
-use crate::exec::{groups, keeper, limits, load, requests, worker};
+use crate::exec::{groups, keeper, limits, load, posted, requests, worker};
 use crate::run::actor::Actor;
 use crate::run::place::Place;
 use crate::run::preview::Preview;
@@ -84,9 +84,8 @@ impl Engine {
         core.runtime.spawn(limits::follow(Arc::clone(core)));
         core.runtime.spawn(groups::keep(Arc::clone(core)));
         core.runtime.spawn(presence::attend(Arc::clone(core)));
-        if !core.definitions.is_empty() {
-            core.runtime.spawn(worker::work(Arc::clone(core)));
-        }
+        core.runtime.spawn(posted::follow(Arc::clone(core)));
+        core.runtime.spawn(worker::work(Arc::clone(core)));
     }
 
     /// Takes due runs and does nothing else by the clock: where time is skipped, what comes back every half second
@@ -405,9 +404,10 @@ impl Engine {
         &self.0.core.worker
     }
 
-    /// The definitions registered.
-    pub fn definitions(&self) -> impl Iterator<Item = &Definition> {
-        self.0.core.definitions.values().map(|registered| &registered.definition)
+    /// The definitions that this engine has now: those that are registered, and those that were posted.
+    #[must_use]
+    pub fn definitions(&self) -> Vec<Definition> {
+        self.0.core.definitions.all().values().map(|registered| registered.definition.clone()).collect()
     }
 
     /// The store's time, as far as this process knows it.

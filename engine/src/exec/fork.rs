@@ -129,7 +129,7 @@ async fn prepare(core: &Core, old: &Head, fork: &ForkRun, now: Timestamp) -> Res
     let refused = |why| Error::Refused { key: old.key.clone(), verb: FORK, status: old.status, why };
     let version = fork.version.unwrap_or(old.workflow_version);
     let wanted = WorkflowRef { name: old.workflow.clone(), version };
-    let registered = core.definitions.get(&wanted).cloned();
+    let registered = core.definitions.get(&wanted);
     let registered = registered.ok_or_else(|| core.unknown(old.workflow.as_str(), Some(version)))?;
     let definition = &registered.definition;
     let before = requests::load_state(core, &old.key).await?;

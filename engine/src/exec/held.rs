@@ -11,7 +11,8 @@ use crate::workflow::error::ErrorClass;
 
 /// Why nobody took the run in time.
 pub(crate) fn unclaimed(core: &Core, head: &Head, state: &State, message: &str) -> Event {
-    let known = core.definitions.keys().map(|known| (known.name.to_string(), known.version));
+    let definitions = core.definitions.all();
+    let known = definitions.keys().map(|known| (known.name.to_string(), known.version));
     let own = WorkerFacts {
         worker: core.worker.to_string(),
         alive: core.is_working(),

@@ -81,8 +81,9 @@ pub(crate) async fn fetch_mail(core: Arc<Core>) {
 /// Looks after runs that nobody advances, until the engine stops: those that no worker took in time, and those that
 /// are held and whose mail nobody has answered.
 pub(crate) async fn watch_unowned(core: Arc<Core>) {
-    let waits = core.definitions.values().any(|known| known.definition.policy().queue_wait_ms.is_some());
     while !core.is_stopping() {
+        let definitions = core.definitions.all();
+        let waits = definitions.values().any(|known| known.definition.policy().queue_wait_ms.is_some());
         let late = if waits { pause_unclaimed(&core).await } else { Ok(()) };
         if let Err(error) = late.and(answer_held(&core).await) {
             tracing::debug!(%error, "runs that nobody advances could not be looked through");

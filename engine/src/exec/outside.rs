@@ -1,14 +1,17 @@
 //! What comes to runs from outside: signals, word of steps that are done elsewhere, changes of what their steps share.
 
+pub mod steps;
+
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
-use stepwell_contract::{Head, MessageId, Name, Payload, Query, RunKey, Status};
+use stepwell_contract::{Head, MessageId, Name, Payload, Query, RunKey, Seq, Status};
 
 use crate::error::Error;
 use crate::exec::engine::{Engine, value_of};
-use crate::exec::{bulk, requests};
+use crate::exec::{bulk, load, posted, requests};
 use crate::run::actor::Actor;
-use crate::run::report::Report;
+use crate::run::event::Event;
+use crate::run::report::{Report, Told};
 use crate::run::request::{Ask, SentSignal, Verb};
 use crate::run::token::Token;
 
@@ -72,20 +75,51 @@ impl Engine {
         Ok(stream::iter(told).buffered(AT_ONCE).collect().await)
     }
 
-    /// Tells how an attempt of a step ended that was left to someone outside, or how far it is. Returns the run's head once
-    /// that is recorded.
+    /// Tells that an attempt of a step that was left to someone outside has begun there, how far it is, or how it ended. Returns
+    /// the run's head once that is recorded. How it ended can be told again: it counts once. So can that it has begun, by
+    /// whoever has it, while the attempt is under way.
     ///
     /// # Errors
-    /// [`Error::Refused`] when the step has its result, is at another attempt by now, or was not left to anyone; the other
-    /// errors of [`ask`](Self::ask). After [`Error::NoAnswerYet`] the report stays: it is taken in by a worker that has the
-    /// run's workflow.
+    /// [`Error::Refused`] when the step has its result, is at another attempt by now, was not left to anyone, or was begun by
+    /// somebody else; the other errors of [`ask`](Self::ask). After [`Error::NoAnswerYet`] the report stays: it is taken in by
+    /// a worker that has the run's workflow.
     ///
     /// # Cancellation
-    /// Dropping the future leaves the report sent or not: send it again; one that came before makes the later one refused.
+    /// Dropping the future leaves the report sent or not: send it again; another one that came before makes it refused.
     pub async fn report(&self, token: &Token, report: Report) -> Result<Head, Error> {
-        let told = Payload::encode(&report.told(token.attempt))?;
-        let ask = Ask::new(Verb::Report, Actor::Program, "").at(token.place.clone()).with(told);
-        self.send(&token.run, ask).await
+        let head = requests::head_of(self.core(), &token.run).await?;
+        posted::definition_of(self.core(), &head).await?;
+        let (told, actor) = report.told(token.attempt);
+        let ask = Ask::new(Verb::Report, actor, "").at(token.place.clone()).with(Payload::encode(&told)?);
+        match self.send(&token.run, ask).await {
+            Err(refused @ Error::Refused { .. }) => match self.was_told(token, &told).await? {
+                true => requests::head_of(self.core(), &token.run).await,
+                false => Err(refused),
+            },
+            answered => answered,
+        }
+    }
+
+    /// Whether just this was reported before, and still holds.
+    async fn was_told(&self, token: &Token, told: &Told) -> Result<bool, Error> {
+        let core = self.core();
+        if !told.is_end() {
+            let state = requests::load_state(core, &token.run).await?;
+            let step = state.step(&token.place).filter(|step| step.attempt == token.attempt);
+            if step.is_none_or(|step| !step.is_left_outside()) {
+                return Ok(false);
+            }
+        }
+        let mut pages = load::Pages::new(core.backend.as_ref(), &token.run, Seq::FIRST);
+        while let Some(page) = pages.next().await? {
+            let is_it = page.iter().filter(|record| record.kind.as_str() == "step_reported").any(|record| {
+                matches!(Event::read(record), Ok(Event::StepReported(event)) if told.made(&token.place, &event))
+            });
+            if is_it {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Changes the document that all steps of a run share: a JSON merge patch (RFC 7396), in which objects are merged deeply

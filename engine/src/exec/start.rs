@@ -19,9 +19,9 @@ use crate::exec::heads;
 use crate::exec::limits::keyed::{Once, Rule, start_once};
 use crate::exec::limits::system;
 use crate::exec::limits::tenants::Tenants;
-use crate::exec::requests;
 use crate::exec::runner::{Left, Runner};
 use crate::exec::slot::{Slot, WriteError};
+use crate::exec::{posted, requests};
 use crate::run::actor::Actor;
 use crate::run::event::{Event, RunCreated};
 use crate::run::said::{OWN_TAGS, OWN_TAGS_MAX};
@@ -223,7 +223,15 @@ pub(crate) async fn start(core: &Arc<Core>, start: StartRun) -> Result<RunHandle
     if core.is_stopping() {
         return Err(Error::ShuttingDown);
     }
-    let (registered, is_registered) = match (find(core, &start), &start.known) {
+    let found = match find(core, &start) {
+        Err(_) if start.known.is_none() => {
+            // It may have been posted since this engine last looked.
+            posted::learn(core).await?;
+            find(core, &start)
+        }
+        found => found,
+    };
+    let (registered, is_registered) = match (found, &start.known) {
         (Ok(registered), _) => (registered, true),
         (Err(_), Some(known)) => (Arc::new(Registered::new(known.clone(), &core.options.step)), false),
         (Err(error), None) => return Err(error),
@@ -398,7 +406,8 @@ async fn same_as_before(core: &Core, key: &RunKey, start: &StartRun) -> Result<(
 }
 
 fn find(core: &Core, start: &StartRun) -> Result<Arc<Registered>, Error> {
-    let named = core.definitions.iter().filter(|(reference, _)| reference.name.as_str() == start.workflow);
+    let definitions = core.definitions.all();
+    let named = definitions.iter().filter(|(reference, _)| reference.name.as_str() == start.workflow);
     let wanted =
         named.filter(|(reference, _)| start.version.is_none_or(|version| version == reference.version));
     let newest = wanted.max_by_key(|(reference, _)| reference.version);

@@ -30,6 +30,10 @@ pub(crate) async fn work(core: Arc<Core>) {
     let mut retry_ms = 50;
     let mut rounds = Rounds::default();
     while !core.is_stopping() {
+        tokio::select! {
+            () = core.definitions.any() => {}
+            () = core.stopping.cancelled() => return,
+        }
         // Back-pressure: no room, no claim. The room is kept until the claim is answered.
         let room = tokio::select! {
             room = Arc::clone(&core.permits).acquire_owned() => room,

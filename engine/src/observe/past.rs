@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
-use stepwell_contract::{Name, Record};
+use stepwell_contract::{Name, Record, Timestamp};
 
-use crate::run::event::Event;
+use crate::run::event::{Event, StepReported};
+use crate::run::place::Place;
+use crate::run::waiting::Said;
 
 /// Durations of steps in past runs.
 #[derive(Debug, Clone, Default)]
@@ -15,11 +17,30 @@ pub struct Past {
 impl Past {
     /// Takes in the journal of a run. Records that cannot be read tell nothing and are passed over.
     pub fn add(&mut self, records: &[Record]) {
-        for record in records.iter().filter(|record| record.kind.as_str() == "step_succeeded") {
-            if let Ok(Event::StepSucceeded(done)) = Event::read(record) {
-                self.durations_ms.entry(done.place.step).or_default().push(done.elapsed_ms);
+        // When someone outside said that they had begun a step.
+        let mut begun: HashMap<Place, Timestamp> = HashMap::new();
+        let told = records
+            .iter()
+            .filter(|record| matches!(record.kind.as_str(), "step_succeeded" | "step_reported"));
+        for record in told {
+            match Event::read(record) {
+                Ok(Event::StepSucceeded(done)) => self.took(done.place.step, done.elapsed_ms),
+                Ok(Event::StepReported(StepReported { place, said: Said::Started(_), .. })) => {
+                    begun.insert(place, record.at);
+                }
+                Ok(Event::StepReported(StepReported { place, said: Said::Succeeded { .. }, .. })) => {
+                    // How long one took of which nobody said when they began it is not known: it may have waited for them.
+                    if let Some(at) = begun.remove(&place) {
+                        self.took(place.step, record.at.since_ms(at));
+                    }
+                }
+                _ => {}
             }
         }
+    }
+
+    fn took(&mut self, step: Name, ms: u64) {
+        self.durations_ms.entry(step).or_default().push(ms);
     }
 
     /// The middle of the known durations of a step, in milliseconds; `None` when none is known.

@@ -164,6 +164,7 @@ fn step_progress(
         StepStatus::Awaiting(_) => "waits for a signal",
         StepStatus::Suspended => match step.waiting.as_ref() {
             Some(waiting) if !waiting.children.is_empty() => "waits for a child run",
+            Some(waiting) if waiting.outside && step.outsider.is_some() => "runs outside",
             Some(waiting) if waiting.outside => "waits to be reported on",
             Some(waiting) if !waiting.signals.is_empty() => "waits for a signal",
             _ => "sleeps",
@@ -177,11 +178,13 @@ fn step_progress(
         progress.fraction = said.fraction;
         progress.note.clone_from(&said.note);
     }
-    progress.elapsed_ms = (step.status == StepStatus::Running).then(|| now.since_ms(step.started_at));
+    let outside = step.outsider.as_ref().filter(|_| step.is_left_outside()).map(|begun| begun.at);
+    let began_at = outside.or_else(|| (step.status == StepStatus::Running).then_some(step.started_at));
+    progress.elapsed_ms = began_at.map(|at| now.since_ms(at));
     progress
 }
 
-/// How long a step may still take. What it declares goes before what it took.
+/// How long a step may still take. What it took in past runs goes before what it declares.
 fn left_ms(
     graph: &Graph,
     part: &Part,
@@ -202,7 +205,7 @@ fn left_ms(
         _ if part.is_waiting => return None,
         _ => {}
     }
-    let whole_ms = spec.policy.estimate_ms.or_else(|| past.median_ms(&spec.name))?;
+    let whole_ms = past.median_ms(&spec.name).or(spec.policy.estimate_ms)?;
     match part.concurrency {
         None => Some((whole_ms as f64 * (1.0 - step.fraction)) as u64),
         Some(concurrency) => {

@@ -186,7 +186,7 @@ impl Tally {
                     self.step(&reported.place.step).figures.failed += 1;
                     self.broken.insert(reported.place);
                 }
-                Said::Progress(_) => {}
+                Said::Progress(_) | Said::Started(_) => {}
             },
             // A new beginning is no retry.
             Event::StepsReset(_) => self.broken.clear(),

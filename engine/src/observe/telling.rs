@@ -125,6 +125,10 @@ pub(super) fn told(event: &Event) -> String {
                     format!("it failed: {}; {}", why(&failed.failure), then(&failed.then))
                 }
                 Said::Progress(progress) => format!("it is under way{}", far(Some(progress))),
+                Said::Started(by) => {
+                    let host = by.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+                    format!("{}{host} has begun it", by.name)
+                }
             };
             format!("{} told of attempt {} of {}: {what}", reported.actor, reported.attempt, reported.place)
         }

@@ -26,6 +26,7 @@ impl State {
         }
         step.status = StepStatus::Running;
         step.reported = None;
+        step.outsider = None;
         step.attempt = started.attempt;
         step.started_at = at;
     }
@@ -52,6 +53,7 @@ impl State {
             progress: None,
             waiting: None,
             reported: None,
+            outsider: None,
             children: Arc::default(),
             memo: Arc::default(),
         };

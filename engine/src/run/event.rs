@@ -22,6 +22,7 @@ use crate::run::place::{Path, Place};
 pub use crate::run::reason::{LostReason, PauseReason, ReleaseReason, Then};
 pub use crate::run::record::EventError;
 pub use crate::run::seen::Seen;
+pub use crate::run::waiting::ReportedFailure;
 use crate::run::waiting::{ChildEnd, OnClose, Parent, RunEnd, Said, Waiting, WokenBy};
 use crate::workflow::failure::Failure;
 
@@ -325,6 +326,9 @@ events! {
         attempt: u32,
         /// What they said.
         said: Said<ReportedFailure>,
+        /// When the attempt is over from here on, where that changes it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
         /// The version of the form of a result.
         #[serde(default = "first", skip_serializing_if = "is_first")]
         version: u32,
@@ -660,15 +664,6 @@ events! {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         message: String,
     }
-}
-
-/// A failed attempt that someone outside told of, and what follows from it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ReportedFailure {
-    /// What went wrong.
-    pub failure: Box<Failure>,
-    /// What follows from it.
-    pub then: Then,
 }
 
 /// A value that is there: `null` is one too.

@@ -154,19 +154,28 @@ impl Ledger {
                 if last.attempt != reported.attempt || last.ended != AttemptEnd::Suspended {
                     return;
                 }
+                if matches!(reported.said, Said::Succeeded { .. } | Said::Failed(_)) {
+                    last.ended_at = Some(at);
+                    last.elapsed_ms = Some(at.since_ms(last.started_at));
+                } else {
+                    last.sign_of_life_at = Some(at);
+                    last.word_at = Some(at);
+                }
                 match reported.said {
                     Said::Succeeded { output } => {
                         last.ended = AttemptEnd::Succeeded;
                         last.output_bytes = Some(output.text().len() as u64);
-                        last.ended_at = Some(at);
                     }
                     Said::Failed(failed) => {
+                        last.chain = failed.seen.chain;
                         fail(last, *failed.failure);
-                        last.ended_at = Some(at);
                     }
-                    Said::Progress(progress) => {
-                        last.progress = Some(progress);
-                        last.sign_of_life_at = Some(at);
+                    Said::Progress(progress) => last.progress = Some(progress),
+                    Said::Started(by) => {
+                        // What is compared with other attempts is who did it, not which worker left it to them.
+                        last.worker = Some(by.name.clone());
+                        last.outsider = Some(by.name);
+                        (last.host, last.code_version) = (by.host, by.code_version);
                     }
                 }
             }

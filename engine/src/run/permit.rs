@@ -5,7 +5,7 @@ use stepwell_contract::{MessageId, Seq, Status};
 use crate::run::event::{Event, OutputSet, StepSkipped};
 use crate::run::place::Place;
 use crate::run::state::{IllegalTransition, Request, State, StepState, StepStatus};
-use crate::run::waiting::{ChildEnd, WokenBy};
+use crate::run::waiting::{ChildEnd, Said, WokenBy};
 
 impl State {
     /// The one table of legal transitions: which event may follow in which status.
@@ -185,7 +185,9 @@ impl State {
                     let is_left = step.waiting.as_ref().is_some_and(|waiting| waiting.outside);
                     // Whoever it is about to be left to may be quicker.
                     let is_early = step.status == StepStatus::Running && step.reported.is_none();
+                    let is_taken = matches!(reported.said, Said::Started(_)) && step.outsider.is_some();
                     step.attempt == reported.attempt
+                        && !is_taken
                         && (is_early || (step.status == StepStatus::Suspended && is_left))
                 };
                 return self.permit_in(&reported.place, is_outside);

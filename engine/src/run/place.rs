@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
-use stepwell_contract::{IdError, Name};
+use stepwell_contract::{IdError, Name, RunKey};
 
 /// Which item of a map and which round of a loop, from the outermost to the innermost, each from 0. Empty outside them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -69,6 +69,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// What receivers recognise a repetition of the step in that run by: the same for all its attempts.
+    pub(crate) fn idempotency_key(&self, run: &RunKey) -> String {
+        format!("{run}/{self}")
+    }
+
     /// The step of that name, outside maps and loops.
     #[must_use]
     pub fn of(step: Name) -> Self {

@@ -8,6 +8,7 @@ use stepwell_contract::{Fence, MessageId, Name, Payload, Record, Seq, Status, Ti
 
 use crate::run::event::{Event, EventError, LostReason, PauseReason, ReleaseReason, RunCreated};
 use crate::run::output::Shape;
+use crate::run::outsider::LeftOutside;
 use crate::run::place::{Path, Place};
 use crate::run::said::Diagnoses;
 use crate::run::suspended;
@@ -69,6 +70,8 @@ pub struct State {
     pub begun: bool,
     /// How many attempts have begun and not ended.
     pub running: usize,
+    /// Its steps that are left to someone outside.
+    pub outside: LeftOutside,
     /// How it ended, if with a result.
     pub result: Option<Shape>,
     /// The place of the latest record.
@@ -200,6 +203,7 @@ impl State {
             wake_at: Some(created_not_before.map_or(at, |not_before| not_before.max(at))),
             begun: false,
             running: 0,
+            outside: LeftOutside::default(),
             result: None,
             last_seq: Seq::FIRST,
         }
@@ -352,7 +356,7 @@ impl State {
             }
             Event::StepSuspended(suspended) => self.suspend(suspended),
             Event::StepWoken(woken) => self.wake(&woken.place, &woken.part, &woken.by),
-            Event::StepReported(reported) => self.report(reported),
+            Event::StepReported(reported) => self.report(reported, at),
             Event::ChildStarted(started) => {
                 if let Some(step) = self.step_mut(&started.place) {
                     let (run, on_close, version) = (started.run.clone(), started.on_close, started.version);
@@ -528,6 +532,7 @@ impl State {
             // The message that told of it has been taken, and no longer makes the run due.
             self.wake_at = Some(at);
         }
+        self.note_outside(event);
         self.last_seq = self.last_seq.plus(1);
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use stepwell_contract::{Payload, Timestamp};
 
 use crate::run::event::{LostReason, Progress, StepReported, Then};
+use crate::run::outsider::Begun;
 use crate::run::place::Path;
 use crate::run::waiting::{Child, Waiting};
 use crate::workflow::failure::Failure;
@@ -93,6 +94,8 @@ pub struct StepState {
     pub waiting: Option<Box<Waiting>>,
     /// What someone outside has told of the running attempt, which is not yet left to them.
     pub reported: Option<Box<StepReported>>,
+    /// Who outside has begun the latest attempt.
+    pub outsider: Option<Box<Begun>>,
     /// The runs that it has started, by the names it gave them.
     pub children: Arc<BTreeMap<String, Child>>,
     /// Results of its parts.

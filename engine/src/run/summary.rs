@@ -48,6 +48,12 @@ pub struct Summary {
     /// What the limits of its queue count it by; `None` for the tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_key: Option<Name>,
+    /// How many of its steps are left to someone outside and begun by nobody.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub outside_open: usize,
+    /// How many of its steps someone outside has begun.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub outside_begun: usize,
     /// Why it has to wait for others of its queue, while it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked: Option<Parked>,
@@ -146,7 +152,23 @@ impl Summary {
         let is_open = !ending && !state.status.is_finished() && state.status != Status::Cancelling;
         let parked = self.parked.clone().filter(|_| is_open);
         let (not_before, begun) = (not_before(state), state.begun);
-        Self { trouble, said, queue_until, not_before, limit_key, begun, ending, parked, ..self }
+        let (outside_open, outside_begun) = match is_open {
+            true => (state.outside.open.len(), state.outside.begun.len()),
+            false => (0, 0),
+        };
+        Self {
+            trouble,
+            said,
+            queue_until,
+            not_before,
+            limit_key,
+            begun,
+            ending,
+            parked,
+            outside_open,
+            outside_begun,
+            ..self
+        }
     }
 }
 
@@ -157,6 +179,10 @@ pub(crate) fn not_before(state: &State) -> Option<Timestamp> {
 
 fn is_false(yes: &bool) -> bool {
     !yes
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]

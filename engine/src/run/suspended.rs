@@ -7,6 +7,7 @@ use serde_json::json;
 use stepwell_contract::{Name, Payload, RunKey, Timestamp};
 
 use crate::run::event::{StepReported, StepSuspended, Then};
+use crate::run::outsider::Begun;
 use crate::run::place::Place;
 use crate::run::state::{State, StepState, StepStatus};
 use crate::run::waiting::{Child, OnClose, Said, WokenBy};
@@ -70,8 +71,14 @@ impl State {
         Arc::make_mut(&mut step.memo).insert(wait_key(part), came);
     }
 
-    pub(super) fn report(&mut self, reported: &StepReported) {
+    pub(super) fn report(&mut self, reported: &StepReported, at: Timestamp) {
         match (self.step_mut(&reported.place), &reported.said) {
+            (Some(step), Said::Started(by)) => {
+                step.outsider = Some(Box::new(Begun { by: by.clone(), at }));
+                if let (Some(until), Some(waiting)) = (reported.until, step.waiting.as_mut()) {
+                    waiting.until = Some(until);
+                }
+            }
             // What was said of an attempt that still runs counts once it is left to whoever said it.
             (Some(step), Said::Succeeded { .. } | Said::Failed(_)) if step.status == StepStatus::Running => {
                 step.reported = Some(Box::new(reported.clone()));
@@ -92,6 +99,7 @@ impl State {
                 }
                 self.complete(place);
             }
+            Said::Started(_) => {}
             Said::Progress(progress) => {
                 if let Some(step) = self.step_mut(place) {
                     step.progress = Some(progress.clone());

@@ -5,7 +5,10 @@ use stepwell_contract::{MessageId, Name, Payload, RunKey, Seq, Timestamp};
 
 use crate::run::event::{Event, RunCancelled, RunFailed, RunSucceeded};
 use crate::run::output::Shape;
+use crate::run::outsider::Outsider;
 use crate::run::place::Place;
+use crate::run::reason::Then;
+use crate::run::seen::Seen;
 use crate::workflow::failure::Failure;
 
 /// What a step waits for: whichever comes first.
@@ -160,6 +163,20 @@ pub enum Said<F> {
     Failed(F),
     /// It is so far.
     Progress(crate::run::notes::Progress),
+    /// Somebody has begun it.
+    Started(Outsider),
+}
+
+/// A failed attempt that someone outside told of, and what follows from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportedFailure {
+    /// What went wrong.
+    pub failure: Box<Failure>,
+    /// What follows from it.
+    pub then: Then,
+    /// What is known of the attempt beside that.
+    #[serde(default, skip_serializing_if = "Seen::is_empty")]
+    pub seen: Box<Seen>,
 }
 
 /// An end that is decided and not final yet: those whom it concerns are told first.

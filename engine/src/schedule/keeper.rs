@@ -203,7 +203,7 @@ fn child_run(
 ) -> StepResult<ChildRun<Payload, ()>> {
     let schedule = &book.schedule;
     let core = ctx.engine()?;
-    let is_here = core.definitions.keys().any(|known| known.name == schedule.workflow);
+    let is_here = core.definitions.all().keys().any(|known| known.name == schedule.workflow);
     let mut child = ChildRun::<Payload, ()>::named(schedule.workflow.as_str())
         .without_result()
         .id(run.as_str())

@@ -303,7 +303,8 @@ impl Schedules {
 
     /// The version of the workflow that is there, and the queue of its runs.
     fn known(&self, schedule: &Schedule) -> Result<(u32, Name), ScheduleError> {
-        let known = self.core.definitions.values().map(|registered| &registered.definition);
+        let definitions = self.core.definitions.all();
+        let known = definitions.values().map(|registered| &registered.definition);
         let known = known.filter(|definition| {
             definition.name() == schedule.workflow()
                 && schedule.version.is_none_or(|version| version == definition.version())

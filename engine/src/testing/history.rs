@@ -106,6 +106,7 @@ fn line(record: &Record, first: Timestamp) -> String {
                 format!("{} was reported failed, attempt {}: {}", e.place, e.attempt, failed.failure)
             }
             Said::Progress(progress) => format!("{} was reported so far: {}", e.place, progress.note),
+            Said::Started(by) => format!("{} was begun by {}", e.place, by.name),
         },
         Event::ChildStarted(e) => format!("{} starts run {} of {}", e.place, e.run.run, e.workflow),
         Event::ChildEnded(e) => match e.ended {

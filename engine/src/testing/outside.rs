@@ -54,7 +54,11 @@ impl Seen {
                 let told = self.told.get(&step.place).copied().unwrap_or_default();
                 self.left.push((step.place.clone(), step.attempt, at, told));
             }
-            Event::StepReported(StepReported { place, said, .. }) if !matches!(said, Said::Progress(_)) => {
+            Event::StepReported(StepReported {
+                place,
+                said: Said::Succeeded { .. } | Said::Failed(_),
+                ..
+            }) => {
                 *self.told.entry(place.clone()).or_default() += 1;
             }
             _ => {}

@@ -213,7 +213,7 @@ impl StepContext {
     /// can drop repeated requests: then the effect happens once although the step may run more than once.
     #[must_use]
     pub fn idempotency_key(&self) -> String {
-        format!("{}/{}", self.0.key, self.0.place)
+        self.0.place.idempotency_key(&self.0.key)
     }
 
     /// Grows with every new owner of the run. Give it to whoever can refuse smaller ones: then a worker that was

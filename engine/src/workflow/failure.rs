@@ -94,6 +94,23 @@ impl Failure {
         .bounded()
     }
 
+    /// What someone outside says in its parts, who has no error of this program.
+    pub(crate) fn told(
+        class: Option<ErrorClass>,
+        code: Option<String>,
+        message: String,
+        context: Vec<String>,
+        retry_after_ms: Option<u64>,
+    ) -> Self {
+        let (class, classified_by) = match class {
+            Some(class) => (class, ClassifiedBy::Declared),
+            // Whoever names a delay means another attempt.
+            None if retry_after_ms.is_some() => (ErrorClass::Transient, ClassifiedBy::Declared),
+            None => (ErrorClass::Unclassified, ClassifiedBy::Unclassified),
+        };
+        Self { class, code, message, classified_by, retry_after_ms, context, ..Self::default() }.bounded()
+    }
+
     /// The step's code panicked. `message` as [`payload_of_panic`] gives it, `location` as `file:line:column`.
     #[must_use]
     pub fn panic(message: impl Into<String>, location: Option<String>) -> Self {

@@ -26,6 +26,13 @@ impl Bench {
         Self { time, store: Arc::new(store) }
     }
 
+    /// One that several processes could have opened.
+    pub(crate) fn shared() -> Self {
+        let time = SimulatedTime::at(START);
+        let store = MemoryBackend::with_clock(Arc::new(time.clone()) as Arc<dyn Clock>);
+        Self { time, store: Arc::new(store.shared()) }
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.time.now()
     }

@@ -44,6 +44,8 @@ pub(super) const FACTS: &[Said] = &[
     said("progress", "It was {percent} % done.", "進捗は {percent} % でした。"),
     said("last_sign", "Its last sign of life came {ago} before the end.", "最後の反応は終了の {ago} 前でした。"),
     said("no_sign", "It gave no sign of life.", "一度も反応がありませんでした。"),
+    said("nobody_began", "In {limit} nobody outside said that they had begun it.", "{limit} の間、始めたという報告は外部から一度もありませんでした。"),
+    said("begun_by", "{outsider} said that they had begun it.", "{outsider} が始めたと報告しました。"),
     said("cpu", "It used {cpu} of processor time in {elapsed}.", "{elapsed} の間に CPU を {cpu} 使いました。"),
     said("blocked", "It kept its thread for {blocked} of {elapsed}.", "{elapsed} のうち {blocked} の間スレッドを占有しました。"),
     said("input_size", "Its input has {bytes} bytes; successes had {median} (middle) and {max} at most.", "入力は {bytes} バイトで、成功時は中央値 {median}、最大 {max} バイトです。"),

@@ -155,4 +155,42 @@ pub(super) const ENTRIES: &[Entry] = &[
             fix: "ワーカーを増やすか早く応答するか、待ち時間を見込んだ期限にし、止まった所から分岐させてください。",
         },
     },
+    Entry {
+        code: "SW2009",
+        params: &["limit"],
+        actions: &["start_outsider", "raise_report_time", "retry"],
+        english: Texts {
+            title: "Nobody began the step that was left outside",
+            summary: "Step {step} was left to someone outside for {limit}, and no one reported.",
+            cause: "No process that does this step asked for it, or the one that did never said so.",
+            confirm: "Look in the history whether anyone ever reported on this step, and whether a process asks for steps of this workflow now.",
+            fix: "Start a process that asks for these steps and reports when it begins one and how it ends; if all are busy, start more or give more time.",
+        },
+        japanese: Texts {
+            title: "外部に任せたステップを誰も始めませんでした",
+            summary: "ステップ {step} は {limit} の間外部に任されていましたが、誰も報告しませんでした。",
+            cause: "このステップを行うプロセスが引き取りに来なかったか、引き取っても一度も報告しませんでした。",
+            confirm: "履歴でこのステップへの報告があったか、このワークフローのステップを引き取るプロセスがいま動いているかを調べてください。",
+            fix: "ステップを引き取り、開始と結果を報告するプロセスを起動してください。すべて忙しい場合は増やすか、時間を延ばしてください。",
+        },
+    },
+    Entry {
+        code: "SW2010",
+        params: &["silent", "outsider"],
+        actions: &["look_at_outsider", "raise_report_time", "retry"],
+        english: Texts {
+            title: "Whoever did the step outside went silent",
+            summary: "Step {step} was under way outside (by {outsider}), and {silent} passed without a word of how it ended.",
+            cause: "The process outside died, lost its connection, or takes longer than it was given.",
+            confirm: "See whether that process is still there and what its log says of this step.",
+            fix: "Start it again, or give the step more time; before a retry make sure that it is not still at work.",
+        },
+        japanese: Texts {
+            title: "外部でステップを行っていた相手から報告が途絶えました",
+            summary: "ステップ {step} は外部({outsider})で進行中でしたが、結果の報告がないまま {silent} が過ぎました。",
+            cause: "外部のプロセスが落ちたか、接続を失ったか、与えられた時間より長くかかっています。",
+            confirm: "そのプロセスがまだ動いているか、このステップについてログに何があるかを調べてください。",
+            fix: "プロセスを起動し直すか、ステップの時間を延ばしてください。再試行の前に、まだ動作中でないことを確かめてください。",
+        },
+    },
 ];

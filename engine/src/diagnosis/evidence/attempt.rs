@@ -125,6 +125,12 @@ pub struct AttemptRecord {
     /// When the step last gave a sign of life: progress, a checkpoint, a part, a log line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sign_of_life_at: Option<Timestamp>,
+    /// Who outside said that they had begun it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outsider: Option<String>,
+    /// When someone outside last told of it, before its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word_at: Option<Timestamp>,
     /// The last lines it logged, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log_tail: Vec<LogLine>,

@@ -26,6 +26,8 @@ pub(crate) enum Sort {
     Failure,
     /// A worker.
     Worker,
+    /// A workflow that was posted.
+    Posted,
 }
 
 impl Sort {
@@ -37,6 +39,7 @@ impl Sort {
             Self::Start => "stepwell.start",
             Self::Failure => "stepwell.failure",
             Self::Worker => "stepwell.worker",
+            Self::Posted => "stepwell.posted",
         }
     }
 
@@ -57,7 +60,7 @@ impl Sort {
 
     /// A head that is not written yet. It is never due.
     pub(crate) fn head(self, key: RunKey, queue: &Name, now: Timestamp) -> Result<Head, IdError> {
-        let listed = matches!(self, Self::Queue | Self::Tenant | Self::Failure | Self::Worker);
+        let listed = !matches!(self, Self::KeyRate | Self::Start);
         let marker = WorkerId::new(self.as_str())?;
         Ok(Head {
             key,

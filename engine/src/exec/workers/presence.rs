@@ -37,8 +37,9 @@ const RECORDS_MAX: u64 = 200;
 const GROUP_BYTES_MAX: usize = 512;
 /// How long a shutdown waits for its own mark.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
-/// What a worker takes, in its journal.
+/// What a worker takes, in its journal: when it began, and when there was more.
 const BEGAN: Kind = Kind::of("worker_began");
+const TAKES: Kind = Kind::of("worker_takes");
 
 /// What a worker says of itself with each heartbeat.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -113,6 +114,8 @@ struct Told {
     head: Option<(Head, Presence)>,
     /// Processor time at that moment, by the process's own clock, both in milliseconds.
     cpu: Option<(u64, u64)>,
+    /// How many workflows it had.
+    workflows: usize,
     /// Whether anything was ever told.
     has_begun: bool,
     has_left: bool,
@@ -179,16 +182,24 @@ async fn tell(core: &Core, left: Option<WorkerLeft>) -> Result<bool, Error> {
     let (cpu, cpu_before) = (cpu_now(core), told.cpu);
     told.cpu = cpu;
     let heartbeat = heartbeat(core, cpu.zip(cpu_before));
+    let workflows = core.definitions.len();
     let (head, mut presence, takes) = match told.head.take() {
-        Some((head, presence)) => (head, presence, None),
-        None => begin(core).await?,
+        Some((head, presence)) if workflows == told.workflows => (head, presence, None),
+        Some((head, presence)) => {
+            let presence = Presence { takes: head.next_seq.0, ..presence };
+            (head, presence, Some((TAKES, takes(core)?)))
+        }
+        None => {
+            let (head, presence, takes) = begin(core).await?;
+            (head, presence, Some((BEGAN, takes)))
+        }
     };
     presence.heartbeat = heartbeat;
     presence.running = core.runners.len();
     presence.left = left;
     let (before, now) = (head.version, core.time.now());
     let ttl_ms = if left.is_some() { 0 } else { core.options.heartbeat_ms.saturating_mul(BEATS_MISSED) };
-    let takes = takes.map(|takes| Record::new(Seq(presence.takes), BEGAN, now, 1, takes));
+    let takes = takes.map(|(kind, takes)| Record::new(Seq(presence.takes), kind, now, 1, takes));
     let head = Head {
         version: before.next(fastrand::u64(..)),
         lease: head.lease.map(|lease| Lease { ttl_ms, expires_at: now.plus_ms(ttl_ms), ..lease }),
@@ -205,6 +216,7 @@ async fn tell(core: &Core, left: Option<WorkerLeft>) -> Result<bool, Error> {
     match core.committer.commit(batch).await? {
         Verdict::Accepted => {
             told.head = Some((head, presence));
+            told.workflows = workflows;
             told.has_begun = true;
             Ok(true)
         }
@@ -216,7 +228,7 @@ async fn tell(core: &Core, left: Option<WorkerLeft>) -> Result<bool, Error> {
 }
 
 /// The head to write first, which may be that of an earlier worker of the name, and what this one takes.
-async fn begin(core: &Core) -> Result<(Head, Presence, Option<Payload>), Error> {
+async fn begin(core: &Core) -> Result<(Head, Presence, Payload), Error> {
     let key = Sort::Worker.key(&[core.worker.as_str()])?;
     let mut stored = core.backend.head(&key).await?;
     let before = stored.as_ref().and_then(|head| head.summary.decode::<Presence>().ok());
@@ -246,9 +258,13 @@ async fn begin(core: &Core) -> Result<(Head, Presence, Option<Payload>), Error> 
         before,
         ..here(core)
     };
+    Ok((head, presence, takes(core)?))
+}
+
+/// What this worker takes.
+fn takes(core: &Core) -> Result<Payload, Error> {
     let takes = Takes { queues: core.options.queues.clone(), workflows: core.claimable() };
-    let takes = Payload::encode(&takes)?;
-    Ok((head, presence, Some(takes)))
+    Ok(Payload::encode(&takes)?)
 }
 
 /// What tells where this process is.

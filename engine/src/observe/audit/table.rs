@@ -59,7 +59,7 @@ pub(super) fn sort_of(event: &Event) -> (Category, LogLevel) {
 
         Event::StepSkipped(skipped) if skipped.actor.is_engine() => (Step, Info),
         Event::StepReported(reported) => match &reported.said {
-            Said::Succeeded { .. } | Said::Progress(_) => (Operator, Info),
+            Said::Succeeded { .. } | Said::Progress(_) | Said::Started(_) => (Operator, Info),
             Said::Failed(failed) => (Operator, level_of(&failed.then)),
         },
         Event::ContextMerged(_)
@@ -217,7 +217,7 @@ pub(super) fn failure_of(event: &Event) -> Option<&Failure> {
         },
         Event::StepReported(event) => match &event.said {
             Said::Failed(failed) => Some(&failed.failure),
-            Said::Succeeded { .. } | Said::Progress(_) => None,
+            Said::Succeeded { .. } | Said::Progress(_) | Said::Started(_) => None,
         },
         _ => None,
     }

@@ -189,10 +189,10 @@ impl Plan {
         }
         let mut walk = Walk::new(&self.graph, &self.limits, state, now, starts_max);
         let at = self.flow.advance(&self.graph.nodes, &mut walk)?;
-        let overdue = std::mem::take(&mut walk.overdue);
+        let (overdue, wants) = (std::mem::take(&mut walk.overdue), walk.lacks_room);
         let (events, starts, timer) = walk.decided();
         let timer = timer.into_iter().chain(deadline).min();
-        let mut next = Next { events, starts, timer, overdue, ..Next::default() };
+        let mut next = Next { events, starts, wants, timer, overdue, ..Next::default() };
         match at {
             At::Done(output) => {
                 let result = Shape::of(&self.graph, &self.graph.nodes);
@@ -212,9 +212,8 @@ impl Plan {
                 }
                 next.rest = Some(trouble.rest);
             }
-            At::Wants => next.wants = true,
             At::Busy => next.is_busy = true,
-            At::Idle => {}
+            At::Wants | At::Idle => {}
         }
         Ok(next)
     }

@@ -35,6 +35,8 @@ pub(super) struct Items {
     /// The first that has not begun.
     next: u32,
     stuck: Option<Box<Trouble>>,
+    /// Whether no look has told yet which of those that have begun take up room.
+    is_new: bool,
 }
 
 #[derive(Debug)]
@@ -85,6 +87,7 @@ impl Items {
             timers: BTreeSet::new(),
             next,
             stuck: None,
+            is_new: true,
         };
         for nth in 0..next {
             match items.key(nth).and_then(|key| walk.state.failed_items.get(&key)) {
@@ -124,23 +127,23 @@ impl Items {
         }
         let concurrency = concurrency as usize;
         let total = self.given.len();
-        let has_room = |items: &Self, walk: &Walk<'_>| {
-            may_start
-                && items.stuck.is_none()
-                && items.busy < concurrency
-                && walk.starts.len() < walk.starts_max
-        };
+        let may_begin = |items: &Self| may_start && items.stuck.is_none() && items.busy < concurrency;
+        // Whoever takes over a run finds items that take up room while they wait: what they leave is given away, not more.
+        let is_new = std::mem::take(&mut self.is_new);
         while let Some(nth) = self.touched.pop_first() {
             let is_busy = self.open.get(&nth).is_some_and(|item| item.is_busy);
-            let may_start = may_start && self.stuck.is_none() && (is_busy || self.busy < concurrency);
+            let may_start =
+                may_start && !is_new && self.stuck.is_none() && (is_busy || self.busy < concurrency);
             self.go_item(nth, body, tolerance, may_start, walk)?;
         }
-        while has_room(self, walk)
+        while may_begin(self)
+            && !self.wants.is_empty()
+            && walk.has_room()
             && let Some(nth) = self.wants.pop_first()
         {
             self.go_item(nth, body, tolerance, true, walk)?;
         }
-        while has_room(self, walk) && (self.next as usize) < total {
+        while may_begin(self) && (self.next as usize) < total && walk.has_room() {
             let nth = self.next;
             self.next += 1;
             self.open(nth);

@@ -23,6 +23,7 @@ use crate::workflow::policy::{Effect, Effective, OnExhausted, StepPolicy, effect
 use crate::workflow::retry::Retry;
 
 mod edits;
+mod room;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 

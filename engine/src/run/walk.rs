@@ -58,6 +58,8 @@ pub(crate) struct Walk<'a> {
     taken: HashMap<&'a Name, usize>,
     /// Steps left to someone outside, who has said nothing in time.
     pub(super) overdue: Vec<Place>,
+    /// Whether more could be started but for `starts_max`.
+    pub(super) lacks_room: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -69,7 +71,21 @@ impl<'a> Walk<'a> {
         starts_max: usize,
     ) -> Self {
         let (events, starts, begun, taken, overdue) = Default::default();
-        Self { graph, limits, state, now, starts_max, events, starts, timer: None, begun, taken, overdue }
+        let (timer, lacks_room) = (None, false);
+        Self {
+            graph,
+            limits,
+            state,
+            now,
+            starts_max,
+            events,
+            starts,
+            timer,
+            begun,
+            taken,
+            overdue,
+            lacks_room,
+        }
     }
 
     /// What was decided: events, starts, and when there is something to do again.
@@ -83,6 +99,13 @@ impl<'a> Walk<'a> {
 
     fn place(&self, step: StepIndex, path: &Path) -> Place {
         Place { step: self.name(step).clone(), item: path.clone() }
+    }
+
+    /// Whether one more attempt may start. Where none may, it is noted that one was to.
+    pub(super) fn has_room(&mut self) -> bool {
+        let has_room = self.starts.len() < self.starts_max;
+        self.lacks_room |= !has_room;
+        has_room
     }
 
     pub(super) fn wait_until(&mut self, at: Timestamp) -> At {
@@ -124,7 +147,7 @@ impl<'a> Walk<'a> {
                 },
             },
         };
-        if !may_start || self.starts.len() >= self.starts_max {
+        if !may_start || !self.has_room() {
             return At::Wants;
         }
         self.starts.push(Start { step, place, attempt, input: given.clone() });

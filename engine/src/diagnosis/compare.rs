@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::diagnosis::evidence::{AttemptRecord, EnvironmentFact};
-use crate::diagnosis::fingerprint::normalise;
+use crate::diagnosis::evidence::{AttemptRecord, EnvironmentFact, Neighbour};
+use crate::diagnosis::fingerprint::{Marks, fingerprint, normalise};
 use crate::diagnosis::seen::{Seen, told_bytes, told_ms};
 use crate::diagnosis::text::Params;
 use crate::diagnosis::verdict::Confidence;
@@ -105,7 +105,7 @@ pub(crate) fn inferences(seen: &Seen<'_>, code: &str) -> Vec<Said> {
     if let Some(OnlyWorker { worker, .. }) = only_worker(seen) {
         inferences.push(("only_worker", Params::new().with("worker", worker)));
     }
-    if let Some((version, ..)) = only_version(seen).filter(|_| code != "SW1301") {
+    if let Some(OnlyVersion { version, .. }) = only_version(seen).filter(|_| code != "SW1301") {
         inferences.push(("only_version", Params::new().with("version", version)));
     }
     if let Some((_, max, _)) = only_larger(seen).filter(|_| code != "SW1302") {
@@ -166,7 +166,7 @@ pub(crate) struct OnlyWorker<'a> {
     pub(crate) runs: usize,
 }
 
-/// Runs that must fail on one worker until it is not the run.
+/// Runs that must fail alike on one worker, or with one version, until it is not the run.
 pub(crate) const RUNS_MIN: usize = 2;
 
 /// The worker on which everything failed while others succeeded, and how often these did. Every process has an id of its own, so
@@ -180,14 +180,9 @@ pub(crate) fn only_worker<'a>(seen: &Seen<'a>) -> Option<OnlyWorker<'a>> {
     if stats.by_worker.get(worker).is_some_and(|here| here.count > 0) {
         return None;
     }
-    let near = |step: &str| seen.step.is_none_or(|own| own.step == step);
-    let elsewhere_failed = seen.neighbours.iter().filter(|other| near(&other.step));
-    let with_it = elsewhere_failed.clone().filter(|other| {
-        !other.succeeded && other.worker.as_deref() == Some(worker) && other.run != seen.run.run
-    });
-    let with_it = with_it.map(|other| &other.run).collect::<BTreeSet<_>>().len();
-    let without_it = elsewhere_failed
-        .filter(|other| !other.succeeded && other.worker.as_deref().is_some_and(|other| other != worker))
+    let with_it = failed_alike(seen, |other| other.worker.as_deref() == Some(worker));
+    let without_it = failed_near(seen)
+        .filter(|other| other.worker.as_deref().is_some_and(|other| other != worker))
         .count();
     let since = seen.failures().next()?.started_at;
     let meanwhile = stats.by_worker.values().any(|there| there.last_at >= since);
@@ -197,8 +192,41 @@ pub(crate) fn only_worker<'a>(seen: &Seen<'a>) -> Option<OnlyWorker<'a>> {
     holds.then_some(OnlyWorker { worker, count, runs: 1 + with_it })
 }
 
-/// The version of the code that never succeeded although others did, how often these did, and how sure that is.
-pub(crate) fn only_version<'a>(seen: &Seen<'a>) -> Option<(&'a str, u64, Confidence)> {
+/// What others met with at the same step that failed there.
+fn failed_near<'a>(seen: &Seen<'a>) -> impl Iterator<Item = &'a Neighbour> {
+    let own = seen.step;
+    let near = move |step: &str| own.is_none_or(|own| own.step == step);
+    seen.neighbours.iter().filter(move |other| !other.succeeded && near(&other.step))
+}
+
+/// How many other runs failed at the same step with the same error, as far as theirs is known.
+fn failed_alike(seen: &Seen<'_>, fits: impl Fn(&Neighbour) -> bool) -> usize {
+    let Some(last) = seen.failed() else { return 0 };
+    let marks = Marks {
+        class: last.class,
+        error_code: last.code.as_deref().unwrap_or_default(),
+        text: &last.message,
+        panic_at: last.panic_at.as_deref().unwrap_or_default(),
+        ..Marks::of_step(&seen.run.workflow, seen.step.map_or("", |step| &step.step))
+    };
+    let own = fingerprint(marks);
+    let is_alike = |other: &&Neighbour| other.fingerprint.as_ref().is_none_or(|other| *other == own);
+    let others = failed_near(seen).filter(|other| other.run != seen.run.run && fits(other)).filter(is_alike);
+    others.map(|other| &other.run).collect::<BTreeSet<_>>().len()
+}
+
+/// A version of the code that never succeeded although others did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OnlyVersion<'a> {
+    pub(crate) version: &'a str,
+    /// Successes of others.
+    pub(crate) count: u64,
+    /// Runs that failed with it in the same way.
+    pub(crate) runs: usize,
+}
+
+/// The version of the code that never succeeded although others did. Right after a deploy that is so of whatever fails first.
+pub(crate) fn only_version<'a>(seen: &Seen<'a>) -> Option<OnlyVersion<'a>> {
     let version = seen.failed()?.code_version.as_deref()?;
     let stats = seen.stats?;
     if stats.by_code_version.get(version).is_some_and(|here| here.count > 0) {
@@ -210,10 +238,8 @@ pub(crate) fn only_version<'a>(seen: &Seen<'a>) -> Option<(&'a str, u64, Confide
     {
         return None;
     }
-    let others = seen.neighbours.iter().filter(|other| !other.succeeded && other.run != seen.run.run);
-    let with_it = others.filter(|other| other.code_version.as_deref() == Some(version)).count();
-    let confidence = if with_it > 0 { Confidence::Medium } else { Confidence::Low };
-    Some((version, count, confidence))
+    let with_it = failed_alike(seen, |other| other.code_version.as_deref() == Some(version));
+    Some(OnlyVersion { version, count, runs: 1 + with_it })
 }
 
 /// The size of the input and the largest that ever succeeded, where the first is well above the second, and how sure it is that
@@ -226,7 +252,7 @@ pub(crate) fn only_larger(seen: &Seen<'_>) -> Option<(u64, u64, Confidence)> {
         return None;
     }
     // However often one input fails, it is one input.
-    let others = seen.neighbours.iter().filter(|other| !other.succeeded && other.run != seen.run.run);
+    let others = failed_near(seen).filter(|other| other.run != seen.run.run);
     let mut sizes = others.filter_map(|other| other.input_bytes).peekable();
     let all_larger = sizes.peek().is_some() && sizes.all(|other| other > stats.max_input_bytes);
     let confidence = if all_larger { Confidence::Medium } else { Confidence::Low };

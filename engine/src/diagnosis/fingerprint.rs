@@ -30,6 +30,14 @@ pub struct Marks<'a> {
     pub panic_at: &'a str,
 }
 
+impl<'a> Marks<'a> {
+    /// Those of a failure of a step of which nothing else is known, and that nobody has diagnosed.
+    #[must_use]
+    pub fn of_step(workflow: &'a str, step: &'a str) -> Self {
+        Self { code: "", class: None, workflow, step, error_code: "", text: "", panic_at: "" }
+    }
+}
+
 /// The fingerprint of a failure: its diagnosis code, then a hash of everything else. It is never equal for different codes.
 #[must_use]
 pub fn fingerprint(marks: Marks<'_>) -> String {

@@ -175,7 +175,8 @@ impl Runner {
         let run = self.run_facts(spent, place, now);
         let step = place.map(|place| self.step_facts(place, state));
         let of_last = attempts.last().map(|last| last.environment.as_slice()).unwrap_or_default();
-        let neighbours = core.lately.at(of_last, now);
+        let of_step = place.map(|place| (self.state.created.workflow.as_str(), place.step.as_str()));
+        let neighbours = core.lately.near(of_step, of_last, now);
         let unread = state
             .and_then(|state| state.failure.as_ref())
             .or(failure)

@@ -90,14 +90,16 @@ impl Engine {
     /// [`Error::NoSuchRun`]; [`Error::Journal`]; [`Error::Store`].
     pub async fn diagnosis(&self, key: &RunKey) -> Result<Option<Diagnosis>, Error> {
         let records = self.history(key).await?;
-        let latest = records.iter().rev().find(|record| record.kind.as_str() == "diagnosed");
-        match latest.map(Event::read).transpose() {
-            Ok(Some(Event::Diagnosed(diagnosed))) => Ok(Some(*diagnosed.diagnosis)),
-            Ok(_) => match why_cancelled(key, &records, self.now()) {
-                None => self.why_it_waits(key).await,
-                some => Ok(some),
-            },
-            Err(error) => Err(Error::Journal { key: key.clone(), source: error.into() }),
+        for record in records.iter().rev().filter(|record| record.kind.as_str() == "diagnosed") {
+            match Event::read(record) {
+                Ok(Event::Diagnosed(told)) if told.late_by.is_none() => return Ok(Some(*told.diagnosis)),
+                Ok(_) => {}
+                Err(error) => return Err(Error::Journal { key: key.clone(), source: error.into() }),
+            }
+        }
+        match why_cancelled(key, &records, self.now()) {
+            None => self.why_it_waits(key).await,
+            some => Ok(some),
         }
     }
 

@@ -157,7 +157,8 @@ fn word(parent: &Parent, child: &RunKey, end: &RunEnd, state: &State) -> Result<
     Payload::encode(&ChildEnded { place, part, run: child.clone(), ended })
 }
 
-async fn post(core: &Core, to: &RunKey, message: Message) -> Result<(), Arc<BackendError>> {
+/// Puts a message into the inbox of a run, and tells whoever has it here. Where the run is gone nothing happens.
+pub(crate) async fn post(core: &Core, to: &RunKey, message: Message) -> Result<(), Arc<BackendError>> {
     if let Verdict::Rejected { .. } = core.committer.commit(Batch::post(to.clone(), message)).await? {
         tracing::debug!(run = %to, "whoever was to be told is gone");
     }

@@ -17,7 +17,8 @@ pub(crate) fn follow(head: &mut Head, state: &State, summary: Payload, now: Time
     head.wake_at = if state.owner.is_some() { Some(now) } else { state.wake_at };
     // One that has not begun keeps to the time that it was started for, whatever it is told before.
     head.wake_at = head.wake_at.map(|at| not_before(state).map_or(at, |not_before| at.max(not_before)));
-    head.finished_at = state.status.is_finished().then_some(now);
+    // What is written to one that has ended does not end it anew.
+    head.finished_at = state.status.is_finished().then(|| head.finished_at.unwrap_or(now));
     head.summary = summary;
     tag_failure(head, state);
     if state.owner.is_none() {

@@ -69,5 +69,5 @@ fn say(
     let diagnosis = diagnose(&case, &Rules::default());
     let (code, summary) = (&diagnosis.code, &diagnosis.summary);
     tracing::warn!(run = %head.key, code, "{summary}");
-    Diagnosed { place: None, attempt: None, diagnosis: Box::new(diagnosis) }.into()
+    Diagnosed { place: None, attempt: None, diagnosis: Box::new(diagnosis), late_by: None }.into()
 }

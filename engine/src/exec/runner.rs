@@ -4,6 +4,7 @@
 //! lease are durable in one write *before* the attempts begin.
 
 mod ended;
+mod late;
 mod why;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -26,6 +27,7 @@ use crate::exec::heads;
 pub(crate) use crate::exec::left::Left;
 use crate::exec::outcome::Outcome;
 use crate::exec::requests::MAIL_MAX;
+use crate::exec::runner::late::InHand;
 use crate::exec::slot::{Slot, Write, WriteError};
 use crate::run::actor::Actor;
 use crate::run::change::{Holdup, look_ahead, unfit};
@@ -77,6 +79,8 @@ pub(crate) struct Runner {
     next_seq: Seq,
     attempts: FuturesUnordered<BoxFuture<'static, (Place, Ended)>>,
     live: HashMap<Place, Live>,
+    /// The attempts whose ends are only to be written.
+    unwritten: Vec<InHand>,
     asks: mpsc::Receiver<Ask>,
     ask: mpsc::Sender<Ask>,
     waiting_asks: Vec<oneshot::Sender<Result<(), StepError>>>,
@@ -177,6 +181,7 @@ impl Runner {
             pending_bytes: 0,
             attempts: FuturesUnordered::new(),
             live: HashMap::new(),
+            unwritten: Vec::new(),
             asks,
             ask,
             waiting_asks: Vec::new(),
@@ -235,11 +240,7 @@ impl Runner {
         }
     }
 
-    /// Drives the run until it comes to rest, is given up or lost.
-    ///
-    /// # Cancellation
-    /// Dropping the future is like a crash: the run is left to its next owner.
-    pub(crate) async fn drive(mut self) -> Result<Outcome, Left> {
+    async fn drive_on(&mut self) -> Result<Outcome, Left> {
         loop {
             match self.turn().await? {
                 Turn::Over(outcome) => return Ok(outcome),
@@ -480,7 +481,9 @@ impl Runner {
         if std::mem::take(&mut self.has_diagnosed) && written.is_ok() {
             core.groups.note(&self.slot.key, state, core.time.own_now());
         }
-        Ok(written?)
+        written?;
+        self.unwritten.clear();
+        Ok(())
     }
 
     /// Begins an attempt that was counted durably.

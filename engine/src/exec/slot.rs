@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use stepwell_contract::{
-    BackendError, Batch, Clock, Fence, Guard, Head, Lease, MessageId, Record, RunKey, Timestamp, Verdict,
-    Version,
+    BackendError, Batch, Clock, Fence, Guard, Head, Lease, MessageId, Record, RunKey, Seq, Timestamp,
+    Verdict, Version,
 };
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
@@ -62,6 +62,17 @@ impl Present {
         self.adopted = Some(claimed.version);
         self.head = claimed;
     }
+}
+
+/// What this process last had of a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    pub(crate) fence: Fence,
+    /// Where the records of others begin, once the run is theirs.
+    pub(crate) next_seq: Seq,
+    /// By the own clock.
+    pub(crate) renewed_at: Timestamp,
+    pub(crate) lease_ms: u64,
 }
 
 /// Why a write of a run was not accepted.
@@ -275,6 +286,14 @@ impl Slot {
         self.present.lock().await.stored == Some(head.version)
     }
 
+    /// What this process last had of the run.
+    pub(crate) async fn held(&self) -> Held {
+        let present = self.present.lock().await;
+        let renewed_at = Timestamp(self.renewed_at.load(Ordering::Relaxed));
+        let lease_ms = present.head.lease.as_ref().map_or(0, |lease| lease.ttl_ms);
+        Held { fence: present.head.fence, next_seq: present.head.next_seq, renewed_at, lease_ms }
+    }
+
     /// Bounds how long the lease is renewed while nothing is written.
     pub(crate) fn hold_until(&self, until: Timestamp) {
         self.hold_until.store(until.0, Ordering::Relaxed);
@@ -305,7 +324,7 @@ pub(crate) enum Care {
 #[cfg(test)]
 mod tests {
     use stepwell_contract::{
-        Backend, Claim, MemoryBackend, Name, Payload, RunId, Seq, Status, TenantId, WorkerId,
+        Backend, Claim, MemoryBackend, Name, Payload, RunId, Status, TenantId, WorkerId,
     };
 
     use super::*;

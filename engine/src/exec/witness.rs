@@ -4,6 +4,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use stepwell_contract::{Clock, Payload, Timestamp};
@@ -29,6 +30,9 @@ const IDLE_SHARE: u64 = 20;
 /// The time of day has jumped when it moved so much away from the time that passed, in milliseconds.
 const CLOCK_JUMP_MS: i64 = 5_000;
 
+/// The keeper looks some ten times a second: when it has not for so long, the process did not run, in milliseconds.
+const STALL_MS: u64 = 1_000;
+
 /// A difference between this machine's clock and the store's that is worth telling, in milliseconds.
 const CLOCK_OFFSET_MS: i64 = 100;
 
@@ -44,6 +48,23 @@ pub(crate) struct Witness {
     cpu_ms: AtomicU64,
     /// How far the time of day was ahead of a clock that nobody sets, as of the last look, and the latest jump of it.
     day: Mutex<Day>,
+    /// When the keeper looked last, and the latest time for which it could not.
+    stalls: Mutex<Stalls>,
+}
+
+/// Times for which no thread of this process ran, as far as the keeper's tells.
+#[derive(Debug, Default)]
+struct Stalls {
+    looked_at: Option<Instant>,
+    latest: Option<Stall>,
+}
+
+/// A time for which the process did not run.
+#[derive(Debug, Clone, Copy)]
+struct Stall {
+    ms: u64,
+    /// When it was over, by the own clock.
+    until: Timestamp,
 }
 
 /// What the time of day did.
@@ -88,6 +109,7 @@ impl Witness {
             probe,
             cpu_ms,
             day: Mutex::default(),
+            stalls: Mutex::default(),
         }
     }
 
@@ -108,6 +130,25 @@ impl Witness {
     pub(crate) fn look(&self, time: &StoreTime) {
         self.cpu_ms.store(process::cpu_ms().unwrap_or(0), Ordering::Relaxed);
         self.look_at_day(time);
+        self.look_at_stalls(time);
+    }
+
+    fn look_at_stalls(&self, time: &StoreTime) -> Option<Stall> {
+        let now = Instant::now();
+        let mut stalls = lock(&self.stalls);
+        let passed =
+            stalls.looked_at.replace(now).map_or(Duration::ZERO, |before| now.duration_since(before));
+        let ms = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+        if ms >= STALL_MS {
+            stalls.latest = Some(Stall { ms, until: time.own_now() });
+        }
+        stalls.latest
+    }
+
+    /// How long this process did not run at all, latest, if that was over after `since`, by the own clock, in milliseconds.
+    pub(crate) fn stalled_since(&self, since: Timestamp, time: &StoreTime) -> Option<u64> {
+        // Whoever wakes first may ask before the keeper has looked.
+        self.look_at_stalls(time).filter(|stall| stall.until >= since).map(|stall| stall.ms)
     }
 
     fn look_at_day(&self, time: &StoreTime) -> Option<Jump> {

@@ -101,6 +101,9 @@ pub struct DiagnosisShown {
     pub place: Option<String>,
     /// The attempt.
     pub attempt: Option<u32>,
+    /// The worker that told it when another one had the run already: it says nothing of where the run is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_by: Option<String>,
     /// What it says.
     pub diagnosis: Diagnosis,
 }

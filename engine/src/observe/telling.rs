@@ -91,10 +91,18 @@ pub(super) fn told(event: &Event) -> String {
             why(&failed.failure),
             then(&failed.then)
         ),
-        Event::Diagnosed(told) => format!(
-            "diagnosed as {} with confidence {}: {} {}",
-            told.diagnosis.code, told.diagnosis.confidence, told.diagnosis.summary, told.diagnosis.cause
-        ),
+        Event::Diagnosed(told) => {
+            let by = told
+                .late_by
+                .as_ref()
+                .map(|worker| format!(" by worker {worker}, too late"))
+                .unwrap_or_default();
+            let (code, sure) = (&told.diagnosis.code, told.diagnosis.confidence);
+            format!(
+                "diagnosed{by} as {code} with confidence {sure}: {} {}",
+                told.diagnosis.summary, told.diagnosis.cause
+            )
+        }
         Event::AttemptLost(lost) => {
             let how = match lost.reason {
                 LostReason::Crash => "its worker went away",

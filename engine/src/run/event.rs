@@ -251,6 +251,9 @@ events! {
         attempt: Option<u32>,
         /// The diagnosis.
         diagnosis: Box<Diagnosis>,
+        /// The worker that tells it of its own attempt after another one had taken the run: it says nothing of where the run is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        late_by: Option<WorkerId>,
     }
 
     /// An attempt's end was never recorded: its worker died, was fenced off or shut down.

@@ -3,13 +3,17 @@
 use stepwell_contract::{Kind, Message, MessageId, Status, Timestamp};
 
 use crate::run::actor::Actor;
-use crate::run::event::{ChildEnded, Event, RequestRefused, SignalReceived};
+use crate::run::event::{ChildEnded, Diagnosed, Event, RequestRefused, SignalReceived};
 use crate::run::preview::Known;
 use crate::run::request::{Ask, SIGNAL, SentSignal};
 use crate::run::state::State;
 
 /// The kind of a message by which a child tells how it ended; it carries the fields of a [`ChildEnded`].
 pub const CHILD_ENDED: Kind = Kind::of("child_ended");
+
+/// The kind of a message by which a worker tells what it had in hand of a run that another one has; it carries the fields of a
+/// [`Diagnosed`].
+pub const STALE_OWNER: Kind = Kind::of("stale_owner");
 
 /// Whether only an engine that has the run's definition can answer a message.
 pub(crate) fn needs_definition(message: &Message) -> bool {
@@ -23,7 +27,7 @@ pub(crate) fn is_request(message: &Message) -> bool {
 
 /// Whether the message tells of something that has happened, and asks for nothing.
 fn is_news(message: &Message) -> bool {
-    [SIGNAL, CHILD_ENDED].iter().any(|kind| kind.as_str() == message.kind.as_str())
+    [SIGNAL, CHILD_ENDED, STALE_OWNER].iter().any(|kind| kind.as_str() == message.kind.as_str())
 }
 
 /// The event that answers a message: one that can be recorded, whatever the message says.
@@ -31,6 +35,7 @@ pub(crate) fn answer(message: &Message, state: &State, known: Option<Known<'_>>,
     let (verb, event) = match message.kind.as_str() {
         kind if kind == SIGNAL.as_str() => ("signal", received(message, state)),
         kind if kind == CHILD_ENDED.as_str() => ("child_ended", child_ended(message, state)),
+        kind if kind == STALE_OWNER.as_str() => ("stale_owner", told_late(message)),
         kind => match message.payload.decode::<Ask>() {
             Ok(ask) => (ask.verb.as_str(), ask.answer(&message.id, state, known, now)),
             Err(error) => {
@@ -77,5 +82,14 @@ fn child_ended(message: &Message, state: &State) -> Event {
             }
         }
         Err(error) => refused(&message.id, verb, format!("it does not tell of a child: {error}")),
+    }
+}
+
+/// The event that the word of a worker makes that came too late.
+fn told_late(message: &Message) -> Event {
+    match message.payload.decode::<Diagnosed>() {
+        Ok(told) if told.late_by.is_some() => told.into(),
+        Ok(_) => refused(&message.id, "stale_owner", "it does not say whose word it is".to_owned()),
+        Err(error) => refused(&message.id, "stale_owner", format!("it is no word of a worker: {error}")),
     }
 }

@@ -57,6 +57,8 @@ impl State {
                 _,
             ) => false,
 
+            // What comes late is kept wherever the run is.
+            (Event::Diagnosed(told), _) if told.late_by.is_some() => true,
             // One that waits is held from there, and it is said why.
             (Event::Diagnosed(_), Running | Cancelling) => owned,
             (Event::Diagnosed(_), Queued | Waiting) => true,
@@ -290,18 +292,20 @@ impl State {
 
 /// What may still happen to a run whose end is decided and not final yet.
 fn may_follow_an_ending(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::RunTaken(_)
-            | Event::RunReleased(_)
-            | Event::RunSucceeded(_)
-            | Event::RunFailed(_)
-            | Event::RunCancelled(_)
-            | Event::SignalReceived(_)
-            | Event::ChildEnded(_)
-            | Event::ContextMerged(_)
-            | Event::RequestRefused(_)
-            | Event::IssueFound(_)
-            | Event::Repaired(_)
-    )
+    let is_late = matches!(event, Event::Diagnosed(told) if told.late_by.is_some());
+    is_late
+        || matches!(
+            event,
+            Event::RunTaken(_)
+                | Event::RunReleased(_)
+                | Event::RunSucceeded(_)
+                | Event::RunFailed(_)
+                | Event::RunCancelled(_)
+                | Event::SignalReceived(_)
+                | Event::ChildEnded(_)
+                | Event::ContextMerged(_)
+                | Event::RequestRefused(_)
+                | Event::IssueFound(_)
+                | Event::Repaired(_)
+        )
 }

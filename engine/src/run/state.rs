@@ -303,6 +303,7 @@ impl State {
             | Event::RequestRefused(_)
             | Event::IssueFound(_)
             | Event::Repaired(_) => {}
+            Event::Diagnosed(told) if told.late_by.is_some() => {}
             Event::Diagnosed(diagnosed) => self.diagnose(diagnosed, at),
             Event::RunTaken(taken) => {
                 // One that is being cancelled stays so through every owner, also when its undoing was held meanwhile.

@@ -5,18 +5,18 @@ use super::{Entry, Texts};
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "SW6001",
-        params: &["fence", "fence_now"],
+        params: &["worker", "fence", "fence_now"],
         actions: &["look_at_stall", "show"],
         english: Texts {
             title: "The worker lost its lease while it worked",
-            summary: "The run was taken over: this worker held fence {fence}, and the run is at {fence_now}.",
+            summary: "The run was taken over from worker {worker} while it worked: it held fence {fence}, and the run is at {fence_now}.",
             cause: "The worker did not renew its lease in time, so another one took the run. Its late write was refused; nothing stored was harmed.",
             confirm: "Look for a pause of the process between its last renewal and the refused write: suspension, swapping, a starved machine, a cut network.",
             fix: "Nothing has to be repeated: the new owner goes on. Remove what stalls the worker, or lengthen the lease.",
         },
         japanese: Texts {
             title: "作業中のワーカーがリースを失いました",
-            summary: "実行は引き継がれました。このワーカーのフェンスは {fence}、現在は {fence_now} です。",
+            summary: "ワーカー {worker} の作業中に実行が引き継がれました。そのフェンスは {fence}、現在は {fence_now} です。",
             cause: "リースの更新が間に合わず、別のワーカーが引き継ぎました。遅れた書き込みは拒否され、保存内容に害はありません。",
             confirm: "最後の更新から拒否までの間のプロセスの停止(サスペンド、スワップ、資源不足、ネットワーク断)を調べてください。",
             fix: "繰り返すものはありません。新しい所有者が続けます。ワーカーを止める原因を除くか、リースを長くしてください。",

@@ -6,6 +6,9 @@ use stepwell_contract::Timestamp;
 /// The lease of a run after one of our writes was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LeaseFacts {
+    /// Who we are.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub worker: String,
     /// The fence that we held.
     pub fence: u64,
     /// The fence now.

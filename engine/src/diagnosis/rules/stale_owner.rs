@@ -1,5 +1,6 @@
 //! Another worker took the run over while this one still worked.
 
+use crate::diagnosis::evidence::AttemptEnd;
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::seen::{Seen, told_ms};
 use crate::diagnosis::text::Params;
@@ -9,14 +10,28 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     let lease = seen.lease.filter(|lease| lease.fence_now > lease.fence)?;
     let age = lease.refused_at.since_ms(lease.renewed_at);
     let mut finding = Finding::new("SW6001", Confidence::High)
+        .with("worker", &lease.worker)
         .with("fence", lease.fence)
         .with("fence_now", lease.fence_now)
         .fact("lease_taken", Params::new().with("age", told_ms(age)).with("lease", told_ms(lease.lease_ms)))
-        .untouched();
+        .fact_if(in_hand(seen))
+        .fact_if(lease.holder_now.as_ref().map(|holder| ("lease_now", Params::new().with("worker", holder))));
     if let Some(stalled_ms) = lease.stalled_ms.filter(|stalled_ms| *stalled_ms > 0) {
         finding = finding.fact("stalled", Params::new().with("stalled", told_ms(stalled_ms)));
     }
     Some(finding)
+}
+
+/// What the worker had of the attempt that nobody could record any more.
+fn in_hand(seen: &Seen<'_>) -> Option<(&'static str, Params)> {
+    let last = seen.last()?;
+    let says = match last.ended {
+        AttemptEnd::Succeeded => "late_result",
+        AttemptEnd::Failed => "late_failure",
+        AttemptEnd::Lost(_) | AttemptEnd::Suspended => "late_work",
+    };
+    let took = told_ms(last.elapsed_ms.unwrap_or(0));
+    Some((says, Params::new().with("attempt", last.attempt).with("took", took)))
 }
 
 #[cfg(test)]
@@ -27,6 +42,7 @@ pub(super) mod fixtures {
 
     fn lease(fence_now: u64) -> LeaseFacts {
         LeaseFacts {
+            worker: "w1".into(),
             fence: 4,
             fence_now,
             holder_now: Some("w2".into()),

@@ -7,6 +7,7 @@ use stepwell_contract::Clock;
 
 use crate::exec::attempt::{Ended, Failing};
 use crate::exec::lately::Of;
+use crate::exec::runner::late::InHand;
 use crate::exec::runner::{Left, Runner, why};
 use crate::exec::stats::Sample;
 use crate::run::event::{AttemptFailed, AttemptLost, Event, Logged, StepSucceeded, StepSuspended, Then};
@@ -34,6 +35,8 @@ impl Runner {
             self.push(Logged { place: place.clone(), attempt: live.attempt, lines, dropped }.into())?;
         }
         let attempt = live.attempt;
+        let (started_at, ended_at) = (live.started_at, Some(now));
+        self.unwritten.push(InHand { place: place.clone(), attempt, started_at, ended_at });
         let core = Arc::clone(&self.core);
         let (key, worker) = (&self.slot.key, core.worker.as_str());
         let workflow = self.registered.definition.name().as_str();

@@ -128,7 +128,8 @@ impl Runner {
             self.explained.insert((place.clone(), attempt.unwrap_or(0)));
         }
         self.has_diagnosed = true;
-        self.push(Diagnosed { place: place.cloned(), attempt, diagnosis: Box::new(diagnosis) }.into())
+        let diagnosis = Box::new(diagnosis);
+        self.push(Diagnosed { place: place.cloned(), attempt, diagnosis, late_by: None }.into())
     }
 
     /// Reads what is known, and judges it. `failure` is of the run, where no attempt has it.
@@ -256,7 +257,7 @@ impl Runner {
         }
     }
 
-    fn step_facts(&self, place: &Place, state: Option<&StepState>) -> StepFacts {
+    pub(super) fn step_facts(&self, place: &Place, state: Option<&StepState>) -> StepFacts {
         let graph = self.registered.definition.graph();
         let index = graph.find(&place.step);
         let known: Vec<String> = match index {

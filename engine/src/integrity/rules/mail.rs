@@ -4,14 +4,15 @@ use stepwell_contract::{Message, Status};
 
 use crate::integrity::issue::{Issue, IssueKind};
 use crate::integrity::sight::Sight;
+use crate::run::mail::STALE_OWNER;
 use crate::run::request::SIGNAL;
 
 pub(super) fn look(sight: &Sight<'_>) -> Vec<Issue> {
     let head = sight.head;
-    // A signal to a run that has failed waits for its retry.
+    // A signal to a run that has failed waits for its retry, and what a worker told too late moves nothing.
     let is_to_be_read = |message: &&Message| match head.status {
         Status::Succeeded | Status::Cancelled => false,
-        Status::Failed => message.kind != SIGNAL,
+        Status::Failed => message.kind != SIGNAL && message.kind != STALE_OWNER,
         _ => true,
     };
     let unread: Vec<&Message> = sight.inbox.iter().filter(is_to_be_read).collect();

@@ -163,6 +163,7 @@ impl Gathering {
                     at: record.at,
                     place: told.place.as_ref().map(ToString::to_string),
                     attempt: told.attempt,
+                    late_by: told.late_by.as_ref().map(ToString::to_string),
                     diagnosis: *told.diagnosis,
                 };
                 self.diagnoses.push_front((shown, told.place));
@@ -232,7 +233,8 @@ impl Gathering {
     fn whole(self, around: Around<'_>) -> CaseFile {
         let mut left_out = LeftOut { diagnoses: self.more_diagnoses, ..LeftOut::default() };
         let head = around.head;
-        let what_happened = what_happened(head, self.state(), self.diagnoses.front().map(|(shown, _)| shown));
+        let mut said = self.diagnoses.iter().map(|(shown, _)| shown).filter(|shown| shown.late_by.is_none());
+        let what_happened = what_happened(head, self.state(), said.next());
         let run = run(head, self.state(), self.records);
         let mut shown: Vec<_> = self.state().into_iter().flat_map(steps).collect();
         shown.sort_by_key(|(_, state)| interest(state.status));

@@ -113,7 +113,7 @@ impl Joining {
                 _ => continue,
             }
             match Event::read(record) {
-                Ok(Event::Diagnosed(told)) => {
+                Ok(Event::Diagnosed(told)) if told.late_by.is_none() => {
                     code = Some(told.diagnosis.code.clone());
                     if self.latest.as_ref().is_none_or(|(at, _)| *at <= record.at) {
                         self.latest = Some((record.at, *told.diagnosis));

@@ -191,7 +191,8 @@ pub(super) fn about(page: &mut Page, file: &CaseFile, level: usize) {
 fn diagnosed(page: &mut Page, shown: &DiagnosisShown, level: usize) {
     let attempt = shown.attempt.map(|attempt| format!(", attempt {attempt}")).unwrap_or_default();
     let place = shown.place.as_deref().map_or("the run".to_owned(), code);
-    page.line(&format!("Of {place}{attempt}, at {}.", clock(shown.at)));
+    let late = shown.late_by.as_deref().map(|by| format!(", told too late by worker {}", code(by)));
+    page.line(&format!("Of {place}{attempt}{}, at {}.", late.unwrap_or_default(), clock(shown.at)));
     page.line("");
     diagnosis(page, &shown.diagnosis, level + 1);
 }

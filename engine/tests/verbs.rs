@@ -406,3 +406,50 @@ async fn a_wait_is_given_its_answer_while_another_branch_runs() {
     assert_eq!(result(&run).await, 42);
     assert_eq!(door.entered.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test]
+async fn a_request_to_a_run_that_has_failed_is_carried_out_whole_or_leaves_nothing_behind() {
+    let store = store();
+    let flow = || {
+        let fails = |_: StepContext, _: u32| async { Err::<u32, _>(StepError::permanent("no such tariff")) };
+        Workflow::named("w").step_fn("work", fails).build().expect("a workflow")
+    };
+    let engine = engine_on(&store, flow()).await;
+    let run = engine.start_run("w", "r-1", &1_u32).await.expect("a run");
+    comes_to(&run, Status::Failed).await;
+    engine.shutdown().await;
+
+    let is_answer = |batches: &[Batch]| {
+        batches.iter().any(|batch| batch.key.run.as_str() == "r-1" && !batch.append.is_empty())
+    };
+    let plan = FaultPlan::seeded(1).nth_commit_that(is_answer, 1, fault::Effect::Refuse(FaultKind::Invalid));
+    let refusing = Arc::new(FaultBackend::new(Arc::clone(&store.1), plan)) as Arc<dyn Backend>;
+    let builder = Engine::builder(refusing).register(flow()).time(Arc::new(store.0.clone()));
+    let asker = builder.build().await.expect("an engine");
+    let cut_off = asker.retry(run.key(), "the tariff is there").await;
+    assert!(matches!(cut_off, Err(Error::Store(_))), "{cut_off:?}");
+    let waits = store.1.inbox(run.key(), 10).await.expect("an answer");
+    assert_eq!(waits, [], "nobody would ever look for it");
+    assert_eq!(run.head().await.expect("a head").status, Status::Failed);
+    let head = asker.retry(run.key(), "the tariff is there").await.expect("retried");
+    assert_eq!(head.status, Status::Queued);
+}
+
+#[tokio::test]
+async fn what_only_the_workflow_can_answer_is_refused_at_once_where_it_is_not_and_the_run_has_failed() {
+    let store = store();
+    let fails = |_: StepContext, _: u32| async { Err::<u32, _>(StepError::permanent("no such tariff")) };
+    let flow = Workflow::named("w").step_fn("work", fails).build().expect("a workflow");
+    let engine = engine_on(&store, flow).await;
+    let run = engine.start_run("w", "r-1", &1_u32).await.expect("a run");
+    comes_to(&run, Status::Failed).await;
+    let desk = Engine::builder(Arc::clone(&store.1)).time(Arc::new(store.0.clone())).build().await;
+    let desk = desk.expect("an engine");
+    let place: Place = "work".parse().expect("a place");
+    let asked = desk.skip(run.key(), &place, "it is not needed").await;
+    assert!(
+        matches!(&asked, Err(Error::Refused { why, .. }) if why.contains("not registered here")),
+        "{asked:?}"
+    );
+    assert_eq!(store.1.inbox(run.key(), 10).await.expect("an answer"), []);
+}

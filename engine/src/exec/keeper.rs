@@ -118,9 +118,9 @@ async fn pause_unclaimed(core: &Arc<Core>) -> Result<(), BackendError> {
     }
 }
 
-/// A run that is held or has failed is never due, so that its mail would lie there if whoever posted it has gone.
+/// A run that is held is never due, so that its mail would lie there if whoever posted it has gone.
 async fn answer_held(core: &Arc<Core>) -> Result<(), BackendError> {
-    let query = Query { statuses: vec![Status::Paused, Status::Failed], with_mail: true, ..Query::default() };
+    let query = Query { statuses: vec![Status::Paused], with_mail: true, ..Query::default() };
     for head in core.backend.scan(&query, None, PAGE_ITEMS_MAX).await?.items {
         if let Err(error) = requests::answer_unowned(core, &head).await {
             tracing::debug!(run = %head.key, %error, "mail of a held run was not answered");

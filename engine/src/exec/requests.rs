@@ -1,5 +1,6 @@
 //! What people ask of a run: one path for every verb. The request is posted as a message, durably; then the run's
-//! owner answers it, or, when nobody owns the run, whoever asked does.
+//! owner answers it, or, when nobody owns the run, whoever asked does. Nobody ever looks for the mail of a run that has ended: there
+//! request and answer are one write.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,9 @@ const LOOK: Duration = Duration::from_millis(20);
 const LOOKS_MAX: u32 = 1_500;
 /// How many times the owner of a run is asked to end it before that is done over its head: a second in all.
 const TERMINATE_LOOKS: u32 = 50;
+/// Why nobody answers what only an engine could that has the workflow.
+const NOT_HERE: &str =
+    "it has ended, and its workflow is not registered here: ask where it is, or `retry` it first";
 /// Longest reason kept with a request, in bytes.
 const REASON_BYTES_MAX: usize = 4 << 10;
 /// Most messages answered with one write.
@@ -63,6 +67,10 @@ pub(crate) async fn ask_as(
     let message = Message::new(id.clone(), REQUEST, core.time.now(), Payload::encode(&ask)?);
     // The answer is written behind what is there now, unless it was given before.
     let from = if may_be_repeated { Seq::FIRST } else { head.next_seq };
+    // Whoever may ask again under the same id does so after a crash; only a message shows then that it was asked before.
+    if !may_be_repeated && let Some(head) = ask_ended(core, head, &message).await? {
+        return told(core, &id, from, &ask, head).await;
+    }
     if let Verdict::Rejected { .. } = core.committer.commit(Batch::post(key.clone(), message)).await? {
         return Err(Error::NoSuchRun(key.clone()));
     }
@@ -98,6 +106,26 @@ pub(crate) async fn ask_as(
     }
 }
 
+/// Asks something of a run that has ended, and returns its head once that was answered; `None` when it has not ended, or has
+/// gone on meanwhile: nothing was asked then.
+async fn ask_ended(core: &Core, mut head: Head, ask: &Message) -> Result<Option<Head>, Error> {
+    for _ in 0..LOOKS_MAX {
+        if !head.status.is_finished() {
+            return Ok(None);
+        }
+        // Whoever brought it to its end here has to tell of that first.
+        if core.registry.slot(&head.key).is_some() {
+            core.time.pause(LOOK).await;
+        } else if let Some((head, answered)) = answer_as_it_is(core, &head, None, Some(ask)).await?
+            && answered.contains(&ask.id)
+        {
+            return Ok(Some(head));
+        }
+        head = head_of(core, &head.key).await?;
+    }
+    Err(Error::NoAnswerYet { key: head.key })
+}
+
 /// A reason as it is kept.
 pub(crate) fn reason(message: String) -> String {
     within(message, REASON_BYTES_MAX)
@@ -120,6 +148,10 @@ async fn foreseen(core: &Core, head: &Head, id: &MessageId, ask: &Ask) -> Result
     }
     let by_status = ask.verb.allowed(head.status).err();
     let registered = core.definition_of(head);
+    if by_status.is_none() && head.status.is_finished() && ask.verb.is_about_a_step() && registered.is_none()
+    {
+        return Ok(Some(NOT_HERE.to_owned()));
+    }
     let needs_journal = match by_status {
         // Only the journal tells whether there is a pause to take back.
         Some(_) => ask.verb == Verb::Resume && head.status == Status::Running,
@@ -184,25 +216,26 @@ pub(crate) async fn answer_unowned(
     core: &Core,
     head: &Head,
 ) -> Result<Option<(Head, Vec<MessageId>)>, Error> {
-    answer_as_it_is(core, head, None).await
+    answer_as_it_is(core, head, None, None).await
 }
 
 /// Answers the mail of a run that waits for others of its queue, and leaves it where it waits if it still can go on.
 pub(crate) async fn answer_parked(core: &Core, head: &Head, rest: &Rest) -> Result<(), Error> {
-    answer_as_it_is(core, head, Some(rest)).await.map(|_| ())
+    answer_as_it_is(core, head, Some(rest), None).await.map(|_| ())
 }
 
 async fn answer_as_it_is(
     core: &Core,
     head: &Head,
     rest: Option<&Rest>,
+    unposted: Option<&Message>,
 ) -> Result<Option<(Head, Vec<MessageId>)>, Error> {
     let mut state = load_state(core, &head.key).await?;
-    let Some(mut last) = answer_some(core, head, &mut state, rest).await? else { return Ok(None) };
+    let Some(mut last) = answer_some(core, head, &mut state, rest, unposted).await? else { return Ok(None) };
     let mut answered = std::mem::take(&mut last.took);
     while last.is_more {
         // What the state has taken in and is not written must not be acted on.
-        let Some(next) = answer_some(core, &last.head, &mut state, rest).await? else {
+        let Some(next) = answer_some(core, &last.head, &mut state, rest, unposted).await? else {
             return Ok(Some((last.head, answered)));
         };
         last = next;
@@ -225,13 +258,14 @@ struct Answered {
     is_more: bool,
 }
 
-/// Answers as much of the mail as fits one write, and carries out what was asked of the run; `None` when the run has changed
+/// Answers as much of the mail as fits one write, and behind all of it what was not posted; carries out what was asked of the run; `None` when the run has changed
 /// meanwhile, or when there is nothing to do.
 async fn answer_some(
     core: &Core,
     head: &Head,
     state: &mut State,
     rest: Option<&Rest>,
+    unposted: Option<&Message>,
 ) -> Result<Option<Answered>, Error> {
     let registered = core.definition_of(head);
     let known = registered.as_ref().map(|registered| registered.known());
@@ -252,6 +286,13 @@ async fn answer_some(
         bytes += event.payload()?.text().len();
         events.push(event);
         take.push(message.id);
+    }
+    if let Some(message) = unposted.filter(|_| !is_more) {
+        let event = answer(message, state, known, now);
+        state.apply(&event, now)?;
+        events.push(event);
+        // What is not there is not taken either.
+        take.push(message.id.clone());
     }
     let fence = Fence(head.fence.0 + 1);
     let resting = put_to_rest(state, &core.worker, fence, now)?;
@@ -350,7 +391,7 @@ async fn write(
     match core.committer.commit(batch).await? {
         Verdict::Rejected { .. } => Ok(None),
         Verdict::Accepted => {
-            if events.iter().any(|event| matches!(event, Event::Diagnosed(_))) {
+            if events.iter().any(|event| matches!(event, Event::Diagnosed(told) if told.late_by.is_none())) {
                 core.groups.note(&head.key, state, core.time.own_now());
             }
             if let Ok(outcome) = Outcome::of(state) {

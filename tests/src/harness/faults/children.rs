@@ -3,6 +3,7 @@
 use std::process::{Command, ExitCode, ExitStatus};
 use std::time::Duration;
 
+use serde_json::json;
 use stepwell::contract::{Name, RunId, RunKey, TenantId};
 use stepwell::observe::cause::Cause;
 use stepwell::{Engine, EngineOptions, Queue, StartRun, StepContext, StepError, StepPolicy, Workflow};
@@ -12,7 +13,7 @@ use crate::cases;
 use crate::harness::faults::case::{Case, Outcome};
 use crate::harness::faults::files::text;
 use crate::harness::faults::lab::Lab;
-use crate::harness::faults::memory::{SmallMemory, tell_of_kill};
+use crate::harness::faults::memory::{SmallMemory, rewrite, tell_of_kill};
 use crate::harness::faults::time::nap;
 use crate::process::{Signal, Watched, was_ended_by};
 use crate::report::Arguments;
@@ -85,6 +86,36 @@ pub(super) const CASES: &[Case] = cases! {
         drop(worker);
         drop(server);
         outcome
+    };
+    a_worker_that_woke_when_another_had_its_run: Fault ["SW6001"] "look_at_stall", |lab: Lab| async move {
+        let server = TestServer::start(&[]).map_err(text)?;
+        let store = server.url("woken");
+        let worker = begins(&lab, &store, 1_000).await?;
+        worker.signal(Signal::STOP);
+        let backend = stepwell_backends::open(&store).await.map_err(|error| error.to_string())?;
+        let lab = lab.on(backend);
+        let engine = lab.builder().queue(queue()?).register(deadly("none", "")?).start().await;
+        let engine = engine.map_err(|error| error.to_string())?;
+        lab.told(&engine, &key()?).await?;
+        worker.signal(Signal::CONT);
+        let outcome = lab.told_late(&engine, &key()?).await;
+        engine.shutdown().await;
+        drop((worker, server));
+        outcome
+    };
+    a_host_that_was_started_anew: Fault ["SW6006"] "look_at_host", |mut lab: Lab| async move {
+        let store = format!("file:{}", lab.path("store"));
+        lab.stand_in("the record of a worker that tells of an earlier start of this machine");
+        drop(begins(&lab, &store, LEASE_MS).await?);
+        rewrite(&store, |said| said["boot"] = json!("another-start")).await?;
+        taken_over(lab, &store).await
+    };
+    a_worker_that_shut_down_over_a_step_that_did_not_stop: Fault ["SW6004"] "lengthen_grace", |lab: Lab| async move {
+        let store = format!("file:{}", lab.path("store"));
+        let mut worker = as_worker(Command::new(std::env::current_exe().map_err(text)?), &store, "deaf");
+        worker.args(["--sign", &lab.path("begun")]);
+        ends(worker).await?;
+        taken_over(lab, &store).await
     };
     a_limit_held_by_a_dead_run: Fault ["SW6011"] "release_limit", |lab: Lab| async move {
         let server = TestServer::start(&[]).map_err(text)?;
@@ -225,6 +256,13 @@ fn deadly(act: &str, sign: &str) -> Result<Workflow<String, String>, String> {
                     std::fs::write(&sign, "begun")?;
                     std::future::pending().await
                 }
+                // It cannot be told to stop.
+                "deaf" => {
+                    std::fs::write(&sign, "begun")?;
+                    println!("{LEAVES}");
+                    std::thread::sleep(PATIENCE);
+                    Ok(input)
+                }
                 _ => Ok::<_, StepError>(input),
             }
         }
@@ -245,7 +283,14 @@ pub(super) fn work(arguments: &Arguments) -> ExitCode {
         (arguments.text("sign").unwrap_or_default(), arguments.value("lease-ms", LEASE_MS));
     let worked: Result<(), String> = super::block_on(async {
         let backend = stepwell_backends::open(&store).await.map_err(|error| error.to_string())?;
-        let options = EngineOptions { lease_ms, poll_ms: 20, threads: 2, ..EngineOptions::default() };
+        let options = EngineOptions {
+            lease_ms,
+            poll_ms: 20,
+            threads: 2,
+            stop_grace_ms: 50,
+            shutdown_grace_ms: 200,
+            ..EngineOptions::default()
+        };
         let engine = Engine::builder(backend)
             .options(options)
             .queue(queue()?)
@@ -254,7 +299,17 @@ pub(super) fn work(arguments: &Arguments) -> ExitCode {
             .await;
         let engine = engine.map_err(|error| error.to_string())?;
         let run = engine.start_run("w", "r-1", &"in").await.map_err(|error| error.to_string())?;
+        if act == "deaf" {
+            let begun = async || std::path::Path::new(sign).exists().then_some(());
+            wait_until("the step", PATIENCE, begun).await?;
+            engine.shutdown().await;
+            return Ok(());
+        }
         let _ = tokio::time::timeout(PATIENCE, run.output()).await;
+        if act == "hang" {
+            // Another worker has ended the run: what this one still says of it takes a moment.
+            tokio::time::sleep(PATIENCE).await;
+        }
         Ok(())
     });
     match worked {

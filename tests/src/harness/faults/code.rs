@@ -159,6 +159,34 @@ pub(super) const CASES: &[Case] = cases! {
             if input.len() < 10_000 { Ok(String::new()) } else { asks(at).await }
         }).await
     };
+    the_first_failure_after_a_deploy: Decoy ["SW9001"] "", |lab: Lab| async move {
+        let mut lab = lab.code_version("1.4.0");
+        let engine = lab.engine(flow(tariff)?).await?;
+        for input in ["a", "b", "c", "d"] {
+            lab.rests(&engine, "w", input).await?;
+        }
+        engine.shutdown().await;
+        let mut lab = lab.code_version("1.5.0");
+        let engine = lab.engine(flow(tariff)?).await?;
+        let (run, took) = lab.rests(&engine, "w", "zone 9").await?;
+        lab.outcome(&engine, run.key(), took).await
+    };
+    only_on_one_worker: Fault ["SW6008"] "compare_workers", |mut lab: Lab| async move {
+        let works = |_: StepContext, input: String| async move { Ok::<_, StepError>(input) };
+        let fails = |_: StepContext, _: String| async { Err::<String, _>(StepError::transient("the printer does not print")) };
+        let well = lab.engine(flow(works)?).await?;
+        let retried = StepPolicy::default().retry(Retry::fixed(std::time::Duration::from_millis(300)).max_attempts(2));
+        let ill = Workflow::named("w").step_fn("act", fails).policy(retried).build().map_err(|error| error.to_string())?;
+        let ill = lab.engine(ill).await?;
+        let first = ill.start_run("w", "ill-1", &"in").await.map_err(|error| error.to_string())?;
+        let second = ill.start_run("w", "ill-2", &"in").await.map_err(|error| error.to_string())?;
+        for input in ["a", "b", "c", "d"] {
+            lab.rests(&well, "w", input).await?;
+        }
+        lab.comes_to_rest(&first).await?;
+        let took = lab.comes_to_rest(&second).await?;
+        lab.outcome(&ill, second.key(), took).await
+    };
     a_new_version_with_a_cause_of_its_own: Decoy ["SW3004"] "", |lab: Lab| async move {
         let mut lab = lab.code_version("1.4.0");
         let works = |_: StepContext, input: String| async move { Ok::<_, StepError>(input) };

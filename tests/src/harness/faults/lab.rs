@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use stepwell::contract::{Backend, MemoryBackend, RunKey};
 use stepwell::diagnosis::evidence::Dossier;
 use stepwell::diagnosis::{Diagnosis, Rules, diagnose};
+use stepwell::run::event::Event;
 use stepwell::workflow::classify::Classifiers;
 use stepwell::{
     Engine, EngineBuilder, EngineOptions, Retry, RunError, RunHandle, StepContext, StepPolicy, StepResult,
@@ -261,6 +262,24 @@ impl Lab {
         let judging = judging(engine, key).await;
         Ok(Outcome { diagnosis: Some(diagnosis), took: None, judging, stand_in: self.stand_in.clone() })
     }
+
+    /// What a worker says of a run that it has lost, once it is recorded.
+    ///
+    /// # Errors
+    /// When it says nothing in time.
+    pub async fn told_late(&self, engine: &Engine, key: &RunKey) -> Result<Outcome, String> {
+        let diagnosis = wait_until("a late word", PATIENCE, async || late(engine, key).await).await?;
+        Ok(Outcome { diagnosis: Some(diagnosis), took: None, judging: None, stand_in: self.stand_in.clone() })
+    }
+}
+
+/// What a worker said too late of a run.
+async fn late(engine: &Engine, key: &RunKey) -> Option<Diagnosis> {
+    let records = engine.history(key).await.ok()?;
+    records.iter().find_map(|record| match Event::read(record) {
+        Ok(Event::Diagnosed(told)) if told.late_by.is_some() => Some(*told.diagnosis),
+        _ => None,
+    })
 }
 
 /// How long it takes to judge the attempts of the step that are kept.

@@ -72,6 +72,15 @@ pub(super) async fn tell_of_kill(store: &str, folder: &str) -> Result<(), String
         fs::write(Path::new(folder).join(file), content).map_err(text)?;
     }
     let id = fs::metadata(folder).map_err(text)?.ino();
+    rewrite(store, |said| {
+        said["group"] = json!({ "folder": folder, "id": id, "version": 2 });
+        said["heartbeat"]["oom_kills"] = json!(0);
+    })
+    .await
+}
+
+/// Changes the record of the only worker of a store, which nobody has open.
+pub(super) async fn rewrite(store: &str, change: impl FnOnce(&mut Value)) -> Result<(), String> {
     let backend = stepwell_backends::open(store).await.map_err(|error| error.to_string())?;
     let query = Query {
         tenant: Some(TenantId::new("stepwell.system").map_err(|error| error.to_string())?),
@@ -82,8 +91,7 @@ pub(super) async fn tell_of_kill(store: &str, folder: &str) -> Result<(), String
     let [head] =
         <[Head; 1]>::try_from(heads).map_err(|heads| format!("there are {} workers", heads.len()))?;
     let mut said: Value = head.summary.decode().map_err(|error| error.to_string())?;
-    said["group"] = json!({ "folder": folder, "id": id, "version": 2 });
-    said["heartbeat"]["oom_kills"] = json!(0);
+    change(&mut said);
     let summary = Payload::encode(&said).map_err(|error| error.to_string())?;
     let before = head.version;
     let batch = Batch::replace(before, Head { version: before.next(1), summary, ..head }, Vec::new());

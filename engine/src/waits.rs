@@ -1,7 +1,7 @@
 //! Why a run waits that nobody takes, as a diagnosis: nothing of it has failed, and nothing is recorded. It follows from the
 //! workers of the store and from who holds the limits of the queue, as they are now.
 
-use stepwell_contract::{RunKey, Timestamp};
+use stepwell_contract::{Head, Query, RunKey, Seq, Status, Timestamp};
 
 use crate::diagnosis::evidence::{Case, LimitHolder, LimitKey, QueueFacts, RunFacts, WorkerFacts};
 use crate::diagnosis::{Confidence, Diagnosis, diagnose};
@@ -12,6 +12,9 @@ use crate::observe::cause::Cause;
 
 /// Holders of a limit that are looked at.
 const HOLDERS_MAX: usize = 20;
+/// Runs that have succeeded lately that tell how long one mostly takes, and how few of them tell nothing.
+const USUAL_RUNS: usize = 9;
+const USUAL_RUNS_MIN: usize = 3;
 
 impl Engine {
     /// Why a run waits for a worker or for room in its queue, where something is wrong with that.
@@ -79,8 +82,31 @@ impl Engine {
             since: head.created_at,
             status: head.status.as_str().to_owned(),
             worker_alive: known.map(|worker| worker.alive),
-            last_record_at: Some(head.updated_at),
-            usual_ms: None,
+            last_record_at: self.last_record_at(&head).await?,
+            usual_ms: self.usual_ms(&head).await?,
         })
+    }
+
+    /// When something was last recorded of a run: its head is written at each renewal of its lease too.
+    async fn last_record_at(&self, head: &Head) -> Result<Option<Timestamp>, Error> {
+        let last = Seq(head.next_seq.0.saturating_sub(1).max(Seq::FIRST.0));
+        let records = self.backend().journal(&head.key, last, 1).await?;
+        Ok(records.last().map(|record| record.at))
+    }
+
+    /// How long runs of the same workflow mostly took that have succeeded lately, in milliseconds, from when they were made on: no
+    /// less than they held the key. `None` where there are too few to say.
+    async fn usual_ms(&self, head: &Head) -> Result<Option<u64>, Error> {
+        let query = Query {
+            tenant: Some(head.key.tenant.clone()),
+            workflow: Some(head.workflow.clone()),
+            statuses: vec![Status::Succeeded],
+            ..Query::default()
+        };
+        let page = self.backend().scan(&query, None, USUAL_RUNS).await?;
+        let took = page.items.iter().filter_map(|past| Some(past.finished_at?.since_ms(past.created_at)));
+        let mut took: Vec<u64> = took.collect();
+        took.sort_unstable();
+        Ok(took.get(took.len() / 2).copied().filter(|_| took.len() >= USUAL_RUNS_MIN))
     }
 }

@@ -591,3 +591,33 @@ async fn figures_that_make_no_limit_are_refused() {
         assert!(matches!(built, Err(Error::Options(_))), "{built:?}");
     }
 }
+
+#[tokio::test]
+async fn a_holder_that_is_quiet_for_far_longer_than_usual_is_named_to_who_waits_for_it() {
+    let stage = Stage::new();
+    let engine = stage.engine(mail().concurrency(1)).await;
+    for nth in 1..=3 {
+        stage.let_go(1);
+        let run = start(&engine, of(&format!("r-{nth}"))).await;
+        soon("a result", run.result::<u64>()).await.expect("a result");
+    }
+    start(&engine, of("r-stuck")).await;
+    stage.until_entered(4).await;
+    let waits = start(&engine, of("r-waits")).await;
+    until("the second is parked", async || is_parked(&engine, "r-waits").await).await;
+    assert_eq!(engine.diagnosis(waits.key()).await.expect("an answer"), None, "it waits its turn");
+    for _ in 0..20 {
+        stage.time.advance(secs(10));
+        // The holder is alive: its lease is renewed all the time.
+        until("the lease is renewed", async || {
+            let head = engine.get(&key("r-stuck")).await.expect("a head").expect("the run");
+            head.live_lease(engine.now()).is_some()
+        })
+        .await;
+    }
+    // Now and then it is looked at again, and waits for nothing in that moment.
+    until("it is said why", async || engine.diagnosis(waits.key()).await.expect("an answer").is_some()).await;
+    let found = engine.diagnosis(waits.key()).await.expect("an answer").expect("a diagnosis");
+    assert_eq!(found.code, "SW6012", "{found:#?}");
+    assert!(found.summary.contains("r-stuck"), "{found:#?}");
+}

@@ -53,7 +53,7 @@ impl Runner {
                     tracing::warn!(run = %key, %error, "what was in hand could not be told");
                 }
                 Either::Right(_) => {
-                    tracing::warn!(run = %key, "it takes long to tell what was in hand")
+                    tracing::warn!(run = %key, "it takes long to tell what was in hand");
                 }
             }
         }
@@ -93,12 +93,12 @@ impl Runner {
         };
         let others = core.backend.journal(key, held.next_seq, RECORDS_MAX).await?;
         let takers = others.iter().filter(|record| record.kind.as_str() == "run_taken");
-        let taken = takers.filter_map(|record| match Event::read(record) {
+        let mut taken = takers.filter_map(|record| match Event::read(record) {
             Ok(Event::RunTaken(taken)) if taken.fence > held.fence => Some(taken.worker),
             _ => None,
         });
         // Whoever has claimed it a moment ago has not recorded that yet.
-        let holder: Option<WorkerId> = taken.last().or(head.lease.map(|lease| lease.worker));
+        let holder: Option<WorkerId> = taken.next_back().or(head.lease.map(|lease| lease.worker));
         let holder = holder.filter(|holder| *holder != core.worker);
         Ok(holder.map(|holder| LeaseFacts {
             worker: core.worker.to_string(),

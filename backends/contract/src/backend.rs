@@ -14,6 +14,7 @@ use crate::limits::{CLAIM_RUNS_MAX, PAGE_ITEMS_MAX};
 use crate::message::Message;
 use crate::query::{Claim, Cursor, Page, Query};
 use crate::record::{Record, Seq};
+use crate::tally::{Tallies, Tally};
 
 /// A store of runs.
 ///
@@ -75,6 +76,12 @@ use crate::record::{Record, Seq};
 ///     becomes due does so again when the clock has passed it.
 /// 24. A payload is opaque: it comes back as it was, whatever it says.
 ///
+/// *Counting*
+/// 25. `tally` counts every run once, by tenant, workflow, queue and status, each such sort once and none without runs.
+///     Taken while nothing is written it is exact, also after the store was opened again. Taken among writes, it still
+///     counts a run that is there throughout once, as its head was at some moment of the call; one that is made or removed
+///     meanwhile is counted or not. It need not be of one moment for all runs.
+///
 /// # Cancellation
 ///
 /// Dropping the future of a call that writes leaves its outcome unknown, as an `Indefinite` error does.
@@ -129,6 +136,26 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// # Errors
     /// As for [`head`](Self::head).
     async fn info(&self) -> Result<StoreInfo, BackendError>;
+
+    /// Returns how many runs there are of each tenant, workflow, queue and status, in no particular order.
+    ///
+    /// The default walks all heads by [`scan`](Self::scan), which is right and slow: a listing that shows counts asks
+    /// for them each time, so a store of many runs counts along with its writes ([`Tallies`]).
+    ///
+    /// # Errors
+    /// As for [`head`](Self::head).
+    async fn tally(&self) -> Result<Vec<Tally>, BackendError> {
+        let mut tallies = Tallies::default();
+        let mut after = None;
+        loop {
+            let page = self.scan(&Query::default(), after, PAGE_ITEMS_MAX).await?;
+            tallies.merge(&page.items.iter().collect());
+            after = page.next;
+            if after.is_none() {
+                return Ok(tallies.list());
+            }
+        }
+    }
 
     /// Leases up to `limit` due runs to a worker and returns their heads as they are then.
     ///

@@ -37,6 +37,7 @@ use crate::key::RunKey;
 use crate::message::Message;
 use crate::query::{Claim, Cursor, Page, Query};
 use crate::record::{Record, Seq};
+use crate::tally::Tally;
 
 /// A method of [`Backend`] that can be hit. `changed` is only a hint and is always passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,13 +56,15 @@ pub enum Method {
     Remove,
     /// [`Backend::info`].
     Info,
+    /// [`Backend::tally`].
+    Tally,
     /// [`Backend::claim`].
     Claim,
 }
 
 impl Method {
     /// Every method, in the order of the trait.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Commit,
         Self::Head,
         Self::Journal,
@@ -69,6 +72,7 @@ impl Method {
         Self::Scan,
         Self::Remove,
         Self::Info,
+        Self::Tally,
         Self::Claim,
     ];
 
@@ -455,6 +459,10 @@ impl Backend for FaultBackend {
             info.health = Health::Poisoned("injected fault: writing has ended".to_owned());
         }
         Ok(info)
+    }
+
+    async fn tally(&self) -> Result<Vec<Tally>, BackendError> {
+        self.through(Method::Tally, &[], self.inner.tally()).await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Head>, BackendError> {

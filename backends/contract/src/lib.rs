@@ -13,6 +13,8 @@
 //! * [`memory`]: the laws in code, as plainly as they can be written. The reference every backend is compared with.
 //! * [`head`], [`record`], [`message`], [`batch`], [`query`]: what is stored and asked.
 //! * [`index`]: which run is due and in what order, in memory, for stores that one process owns.
+//! * [`tally`]: how many runs there are of each sort, counted along.
+//! * [`pass_on`]: a store that stands before another one and says only what it does otherwise.
 //! * [`fault`]: a decorator that fails, delays or drops a call, or carries it out and then reports a failure.
 //! * `conformance` (feature `conformance`): one named test per law, for any backend, in one line.
 #![forbid(unsafe_code)]
@@ -32,9 +34,11 @@ pub mod key;
 pub mod limits;
 pub mod memory;
 pub mod message;
+pub mod pass_on;
 pub mod query;
 pub mod record;
 pub mod seeded;
+pub mod tally;
 
 pub use async_trait::async_trait;
 pub use backend::Backend;
@@ -48,3 +52,4 @@ pub use memory::MemoryBackend;
 pub use message::Message;
 pub use query::{Claim, Cursor, Order, Page, Query, WorkflowRef};
 pub use record::{Kind, Payload, PayloadError, Record, Seq};
+pub use tally::Tally;

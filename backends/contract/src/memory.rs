@@ -19,6 +19,7 @@ use crate::limits::PAGE_ITEMS_MAX;
 use crate::message::Message;
 use crate::query::{Cursor, Order, Page, Query};
 use crate::record::{Record, Seq};
+use crate::tally::{Tallies, Tally};
 
 /// A store that lives as long as its last handle. Level D0; exclusive to its process, unless it is [shared](Self::shared).
 #[derive(Debug)]
@@ -204,6 +205,12 @@ impl Backend for MemoryBackend {
             health: Health::Ok,
             facts: BTreeMap::from([("runs".to_owned(), runs.to_string())]),
         })
+    }
+
+    async fn tally(&self) -> Result<Vec<Tally>, BackendError> {
+        // Counted anew each time: a reference that counted along could miscount as others do.
+        let tallies: Tallies = self.lock().values().map(|run| &run.head).collect();
+        Ok(tallies.list())
     }
 
     async fn changed(&self, up_to: Duration) {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use stepwell_contract::conformance::{self, Harness};
 use stepwell_contract::{
     Backend, BackendError, Batch, Claim, Cursor, Guard, Head, MemoryBackend, Message, MessageId, Order, Page,
-    Payload, Query, Record, RunKey, Seq, StoreId, StoreInfo, Timestamp, Verdict, async_trait,
+    Payload, Query, Record, RunKey, Seq, Status, StoreId, StoreInfo, Tally, Timestamp, Verdict, async_trait,
 };
 use stores::Memory;
 
@@ -37,6 +37,10 @@ enum Wrong {
     CutsJournalPages,
     ReencodesPayloads,
     CountsEveryRemoval,
+    TalliesAllQueuesAsOne,
+    TalliesRemovedRuns,
+    TalliesOnce,
+    TalliesByPages,
     KeepsLeasesAtOpening,
     LosesEverythingAtClosing,
     HasANewIdentityAtOpening,
@@ -65,7 +69,14 @@ impl Harness for BrokenStore {
             *held = Some(Arc::clone(&inner));
         }
         let id = StoreId(uuid::Uuid::new_v4());
-        Ok(Arc::new(Broken { inner, wrong: self.wrong, id, taken: Mutex::default(), ends: Mutex::default() }))
+        Ok(Arc::new(Broken {
+            inner,
+            wrong: self.wrong,
+            id,
+            taken: Mutex::default(),
+            ends: Mutex::default(),
+            tallied: Mutex::default(),
+        }))
     }
 
     fn advance_ms(&self, ms: i64) {
@@ -82,6 +93,8 @@ struct Broken {
     taken: Mutex<BTreeMap<(RunKey, MessageId), usize>>,
     /// What callers said of the ends of leases, for `KeepsTheCallersLeaseEnd`.
     ends: Mutex<BTreeMap<RunKey, Timestamp>>,
+    /// What was tallied before, for `TalliesOnce` and `TalliesRemovedRuns`.
+    tallied: Mutex<Option<Vec<Tally>>>,
 }
 
 const ACCEPTED: Verdict = Verdict::Accepted;
@@ -287,6 +300,10 @@ impl Backend for Broken {
     }
 
     async fn remove(&self, keys: &[RunKey]) -> Result<usize, BackendError> {
+        if self.wrong == Wrong::TalliesRemovedRuns {
+            let before = self.inner.tally().await?;
+            *self.tallied.lock().expect("not poisoned") = Some(before);
+        }
         let removed = self.inner.remove(keys).await?;
         Ok(if self.wrong == Wrong::CountsEveryRemoval { keys.len() } else { removed })
     }
@@ -297,6 +314,38 @@ impl Backend for Broken {
             info.id = self.id;
         }
         Ok(info)
+    }
+
+    async fn tally(&self) -> Result<Vec<Tally>, BackendError> {
+        let mut tally = self.inner.tally().await?;
+        match self.wrong {
+            Wrong::TalliesAllQueuesAsOne => {
+                let mut merged: BTreeMap<_, Tally> = BTreeMap::new();
+                for one in tally {
+                    let sort = (one.tenant.clone(), one.workflow.clone(), one.status);
+                    merged.entry(sort).and_modify(|all| all.runs += one.runs).or_insert(one);
+                }
+                tally = merged.into_values().collect();
+            }
+            Wrong::TalliesRemovedRuns => {
+                let before = self.tallied.lock().expect("not poisoned").take();
+                tally = before.unwrap_or(tally);
+            }
+            Wrong::TalliesOnce => {
+                tally = self.tallied.lock().expect("not poisoned").get_or_insert(tally).clone();
+            }
+            // As a walk over sets of each status would that may change in between.
+            Wrong::TalliesByPages => {
+                tally.clear();
+                for status in Status::ALL {
+                    let now = self.inner.tally().await?;
+                    tally.extend(now.into_iter().filter(|one| one.status == status));
+                    tokio::task::yield_now().await;
+                }
+            }
+            _ => {}
+        }
+        Ok(tally)
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Head>, BackendError> {
@@ -402,6 +451,15 @@ found_out! {
         payload::records_come_back_byte_for_byte;
     a_store_that_miscounts_removals_is_found_out: CountsEveryRemoval breaks
         remove::the_count_of_removed_runs_is_right, remove::an_unfinished_run_is_not_removed;
+    a_store_that_tallies_all_queues_as_one_is_found_out: TalliesAllQueuesAsOne breaks
+        tally::runs_are_counted_by_tenant_workflow_queue_and_status,
+        tally::a_changed_head_is_counted_where_it_is_now, model::random_commits_give_what_the_reference_gives;
+    a_store_that_tallies_removed_runs_is_found_out: TalliesRemovedRuns breaks
+        tally::a_removed_run_is_not_counted, model::random_removals_give_what_the_reference_gives;
+    a_store_that_tallies_only_once_is_found_out: TalliesOnce breaks
+        tally::a_changed_head_is_counted_where_it_is_now, model::random_commits_give_what_the_reference_gives;
+    a_store_that_tallies_status_by_status_is_found_out: TalliesByPages breaks
+        tally::a_tally_among_writes_counts_each_run_once;
     a_store_that_leaves_dead_owners_their_leases_is_found_out: KeepsLeasesAtOpening breaks
         lease::opening_ends_the_leases_of_an_exclusive_store_only,
         model::random_work_across_reopenings_gives_what_the_reference_gives;

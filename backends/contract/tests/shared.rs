@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use stepwell_contract::conformance::Harness;
+use stepwell_contract::pass_on::PassOn;
 use stepwell_contract::{
-    Backend, BackendError, Batch, Claim, Clock, Cursor, Head, MemoryBackend, Message, Page, Query, Record,
-    RunKey, Seq, StoreInfo, SystemClock, Timestamp, Verdict, async_trait,
+    Backend, BackendError, Clock, Cursor, Head, MemoryBackend, Page, Query, SystemClock, Timestamp,
+    async_trait,
 };
 
 /// The system's clock, put forward or back.
@@ -30,8 +31,9 @@ struct Server {
 #[async_trait]
 impl Harness for Server {
     async fn open(&self) -> Result<Arc<dyn Backend>, BackendError> {
-        let store =
-            self.store.get_or_init(|| Arc::new(MemoryBackend::with_clock(Arc::new(self.clock.clone()))));
+        let store = self
+            .store
+            .get_or_init(|| Arc::new(MemoryBackend::with_clock(Arc::new(self.clock.clone())).shared()));
         Ok(Arc::new(Client(Arc::clone(store))))
     }
 
@@ -40,28 +42,16 @@ impl Harness for Server {
     }
 }
 
+/// Pages are short, as the contract allows.
 #[derive(Debug)]
 struct Client(Arc<MemoryBackend>);
 
 #[async_trait]
-impl Backend for Client {
-    async fn commit(&self, batches: &[Batch]) -> Result<Vec<Verdict>, BackendError> {
-        self.0.commit(batches).await
+impl PassOn for Client {
+    fn inner(&self) -> &dyn Backend {
+        &*self.0
     }
 
-    async fn head(&self, key: &RunKey) -> Result<Option<Head>, BackendError> {
-        self.0.head(key).await
-    }
-
-    async fn journal(&self, key: &RunKey, from: Seq, limit: usize) -> Result<Vec<Record>, BackendError> {
-        self.0.journal(key, from, limit).await
-    }
-
-    async fn inbox(&self, key: &RunKey, limit: usize) -> Result<Vec<Message>, BackendError> {
-        self.0.inbox(key, limit).await
-    }
-
-    /// Pages are short, as the contract allows.
     async fn scan(
         &self,
         query: &Query,
@@ -69,18 +59,6 @@ impl Backend for Client {
         limit: usize,
     ) -> Result<Page<Head>, BackendError> {
         self.0.scan(query, after, limit.min(3)).await
-    }
-
-    async fn remove(&self, keys: &[RunKey]) -> Result<usize, BackendError> {
-        self.0.remove(keys).await
-    }
-
-    async fn info(&self) -> Result<StoreInfo, BackendError> {
-        Ok(StoreInfo { exclusive: false, ..self.0.info().await? })
-    }
-
-    async fn claim(&self, claim: &Claim) -> Result<Vec<Head>, BackendError> {
-        self.0.claim(claim).await
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use stepwell_contract::{
     Backend, BackendError, Batch, Claim, Cursor, Durability, Fault, FaultKind, Head, Message, Page, Query,
-    Record, RunKey, Seq, StoreInfo, Verdict, async_trait,
+    Record, RunKey, Seq, StoreInfo, Tally, Verdict, async_trait,
 };
 use tokio::sync::oneshot;
 
@@ -169,6 +169,10 @@ impl Backend for FileBackend {
             health: state.health.clone(),
             facts: BTreeMap::from(facts.map(|(name, value)| (name.to_owned(), value))),
         })
+    }
+
+    async fn tally(&self) -> Result<Vec<Tally>, BackendError> {
+        Ok(self.store.state().tallies.list())
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Head>, BackendError> {

@@ -3,7 +3,7 @@
 //! It is a cache of the journal as of a [`Watermark`] and never the truth: when it is missing, damaged or does not
 //! fit the journal, it is made again from the journal.
 //!
-//! * `meta`: which store, which journal, up to where.
+//! * `meta`: which store, which journal, up to where, and how many runs of each sort there are then.
 //! * `open`: unfinished runs by key.
 //! * `finished`: finished runs by key, without their heads.
 //! * `shelves`: their heads by shelf and age. A shelf is a status, with or without mail, so that a listing of the
@@ -14,9 +14,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
+use stepwell_contract::limits::PAGE_ITEMS_MAX;
+use stepwell_contract::tally::Tallies;
 use stepwell_contract::{
-    BackendError, Cursor, Fault, FaultKind, Head, Order, Query, RunId, RunKey, Status, StoreId, TenantId,
-    Timestamp,
+    BackendError, Cursor, Fault, FaultKind, Head, Order, Query, RunId, RunKey, Status, StoreId, Tally,
+    TenantId, Timestamp,
 };
 use uuid::Uuid;
 
@@ -43,6 +45,9 @@ pub(crate) struct Meta {
     pub(crate) store: StoreId,
     pub(crate) end: Watermark,
     pub(crate) segments: Vec<(SegmentId, Counts)>,
+    /// How many runs there are of each sort; `None` in a catalogue that did not keep it yet.
+    #[serde(default)]
+    pub(crate) tally: Option<Vec<Tally>>,
 }
 
 /// The open catalogue. Its rows are as of the last save.
@@ -134,6 +139,21 @@ impl Catalogue {
         rows.iter().map(|row| unpack(row).ok_or_else(|| definite(self.damaged()))).collect()
     }
 
+    /// Counts the finished runs, head by head.
+    pub(crate) fn count_finished(&self) -> Result<Tallies, BackendError> {
+        let view = self.view()?;
+        let mut tallies = Tallies::default();
+        let mut after = None;
+        loop {
+            let (heads, next) = view.shelved(&Query::default(), after.as_ref(), PAGE_ITEMS_MAX, |_| false)?;
+            tallies.merge(&heads.iter().collect());
+            after = next;
+            if after.is_none() {
+                return Ok(tallies);
+            }
+        }
+    }
+
     /// A view as of now.
     pub(crate) fn view(&self) -> Result<View<'_>, BackendError> {
         let transaction = self.with(|database| Ok(database.begin_read()?))?;
@@ -142,8 +162,13 @@ impl Catalogue {
 
     /// Writes what changed, and what the segments are then. Durable when it returns.
     pub(crate) fn save(&self, snapshot: &Snapshot) -> Result<(), BackendError> {
-        let meta =
-            Meta { format: FORMAT, store: self.store, end: snapshot.end, segments: snapshot.counts.clone() };
+        let meta = Meta {
+            format: FORMAT,
+            store: self.store,
+            end: snapshot.end,
+            segments: snapshot.counts.clone(),
+            tally: Some(snapshot.tally.clone()),
+        };
         // In the order of their keys, neighbours share pages.
         let mut runs: Vec<_> = snapshot.runs.iter().map(|(key, run)| (row_key(key), run)).collect();
         runs.sort_unstable_by(|a, b| a.0.cmp(&b.0));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use stepwell_contract::tally::Tallies;
 use stepwell_contract::{BackendError, FaultKind};
 
 use crate::catalogue::{Catalogue, INDEX, Meta};
@@ -50,7 +51,16 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: FileOptions) -> Result<(Arc<Sto
             meta.segments.into_iter().filter(|(id, _)| segments.get(&id.number) == Some(id)).collect();
         from = meta.end;
         state.saved = meta.end;
-        for run in catalogue.open_runs()? {
+        let unfinished = catalogue.open_runs()?;
+        state.tallies = match meta.tally {
+            Some(tally) => tally.into_iter().collect(),
+            None => {
+                let mut tallies: Tallies = unfinished.iter().map(|run| &*run.head).collect();
+                tallies.merge(&catalogue.count_finished()?);
+                tallies
+            }
+        };
+        for run in unfinished {
             state.adopt(Arc::new(run));
         }
     }

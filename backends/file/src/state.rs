@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use stepwell_contract::index::Index;
-use stepwell_contract::{Cursor, Head, Health, Order, Query, RunKey, Timestamp};
+use stepwell_contract::tally::Tallies;
+use stepwell_contract::{Cursor, Head, Health, Order, Query, RunKey, Tally, Timestamp};
 
 use crate::rewrite::Moves;
 use crate::run::{Change, Place, Run, SegmentId};
@@ -43,6 +44,8 @@ pub(crate) struct State {
     pub(crate) shadowed: Arc<HashSet<RunKey>>,
     /// The runs changed since the catalogue was last saved.
     pub(crate) changed: HashSet<RunKey>,
+    /// How many runs there are of each sort, those of the catalogue too.
+    pub(crate) tallies: Tallies,
     /// The segments rewritten since the writer began its present group: what it looked up before may be in the old ones.
     pub(crate) moved: HashMap<SegmentId, (SegmentId, Arc<Moves>)>,
     pub(crate) segments: BTreeMap<SegmentId, Counts>,
@@ -65,6 +68,7 @@ impl State {
             recent: BTreeSet::new(),
             shadowed: Arc::default(),
             changed: HashSet::new(),
+            tallies: Tallies::default(),
             moved: HashMap::new(),
             segments: BTreeMap::new(),
             writes: 0,
@@ -97,8 +101,14 @@ impl State {
     pub(crate) fn apply(&mut self, change: Change) {
         let key = change.key.clone();
         let superseded = match (self.runs.get_mut(&key), &change.head) {
-            (Some(run), _) => Arc::make_mut(run).apply(change),
+            (Some(run), head) => {
+                if let Some(head) = head {
+                    self.tallies.replace(Some(&run.head), Some(head));
+                }
+                Arc::make_mut(run).apply(change)
+            }
             (None, Some(head)) => {
+                self.tallies.replace(None, Some(head));
                 let mut run = Run::new(Arc::clone(head));
                 let superseded = run.apply(change);
                 self.runs.insert(key.clone(), Arc::new(run));
@@ -119,6 +129,7 @@ impl State {
     /// Forgets a finished run that is in memory.
     pub(crate) fn remove(&mut self, key: &RunKey) {
         let Some(run) = self.runs.remove(key) else { return };
+        self.tallies.replace(Some(&run.head), None);
         for place in &run.lines {
             self.bury(place);
         }
@@ -196,6 +207,7 @@ impl State {
         Snapshot {
             runs: runs.map(|(run, key)| (key, run)).collect(),
             counts: self.segments.iter().map(|(id, counts)| (*id, *counts)).collect(),
+            tally: self.tallies.list(),
             end: self.end,
         }
     }
@@ -235,5 +247,6 @@ pub(crate) struct Snapshot {
     /// The runs that changed; `None` for those removed.
     pub(crate) runs: Vec<(RunKey, Option<Arc<Run>>)>,
     pub(crate) counts: Vec<(SegmentId, Counts)>,
+    pub(crate) tally: Vec<Tally>,
     pub(crate) end: Watermark,
 }

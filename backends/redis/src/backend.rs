@@ -8,7 +8,7 @@ use futures_util::future::{join_all, try_join_all};
 use redis::FromRedisValue;
 use stepwell_contract::{
     Backend, BackendError, Batch, Claim, Cursor, Durability, Head, Health, Message, Page, Query, Record,
-    RunKey, Seq, StoreInfo, Timestamp, Verdict,
+    RunKey, Seq, StoreInfo, Tally, Timestamp, Verdict,
 };
 
 use crate::address::Address;
@@ -202,6 +202,10 @@ impl Backend for RedisBackend {
             health,
             facts: self.facts(&server, latency),
         })
+    }
+
+    async fn tally(&self) -> Result<Vec<Tally>, BackendError> {
+        self.count().await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Head>, BackendError> {

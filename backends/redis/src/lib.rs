@@ -33,7 +33,7 @@
 //! * `address`, [`RedisOptions`]: the URL and its options, the password kept out of every text.
 //! * `layout`: keys, shards, and the texts that sort; `mark`: how a head is stored.
 //! * `lua/`: the scripts. One script call writes all batches of a shard, checks first, writes last.
-//! * `commit`, `claim`, `scan`, `read`: the calls of the trait.
+//! * `commit`, `claim`, `scan`, `read`, `tally`: the calls of the trait.
 //! * `link`: the connection; `tls`: its certificates; `fault`: what each answer of the server means to the caller.
 //! * `identity`: making and recognising a store; `server`: what the server's settings are worth.
 //! * `hint`: word from other workers that there may be something to do.
@@ -56,6 +56,7 @@ mod read;
 mod scan;
 mod script;
 mod server;
+mod tally;
 #[cfg(feature = "test-server")]
 pub mod test_server;
 mod tls;

@@ -29,6 +29,8 @@ scripts! {
     TAKE = "lua/take.lua";
     /// Reads the sets of a scan.
     LIST = "lua/list.lua";
+    /// Counts runs.
+    TALLY = "lua/tally.lua";
     /// Deletes finished runs.
     REMOVE = "lua/remove.lua";
 }

@@ -11,7 +11,7 @@ use stepwell_contract::limits::PAGE_ITEMS_MAX;
 use stepwell_contract::record::Seq;
 use stepwell_contract::{
     Backend, BackendError, Batch, Claim, Cursor, Durability, Fault, FaultKind, Head, Health, Message, Page,
-    Query, Record, RunKey, StoreInfo, Verdict,
+    Query, Record, RunKey, StoreInfo, Tally, Verdict,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -276,6 +276,10 @@ impl Backend for SledBackend {
             health: self.health(size, free),
             facts: facts.map(|(name, fact)| (name.to_owned(), fact)).into_iter().collect::<BTreeMap<_, _>>(),
         })
+    }
+
+    async fn tally(&self) -> Result<Vec<Tally>, BackendError> {
+        Ok(self.shared.state().tallies.list())
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Head>, BackendError> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use stepwell_contract::head::{Fence, Head, Lease, Status, Version};
 use stepwell_contract::key::{Name, RunKey};
 use stepwell_contract::record::{Kind, Payload, Record, Seq};
+use stepwell_contract::tally::{Sort, Tallies};
 use stepwell_contract::{Message, Timestamp};
 
 /// What could not be read, for the message about the damage.
@@ -48,8 +49,24 @@ impl Writer {
     }
 
     pub(crate) fn time(&mut self, value: Timestamp) {
+        self.signed(value.0);
+    }
+
+    fn signed(&mut self, value: i64) {
         // Zigzag: small numbers of either sign stay short.
-        self.number(((value.0 << 1) ^ (value.0 >> 63)) as u64);
+        self.number(((value << 1) ^ (value >> 63)) as u64);
+    }
+
+    /// What was counted of each sort, of either sign.
+    pub(crate) fn tallies(&mut self, tallies: &Tallies) {
+        self.number(tallies.iter().count() as u64);
+        for (Sort { tenant, workflow, queue, status }, runs) in tallies.iter() {
+            self.text(tenant.as_str());
+            self.text(workflow.as_str());
+            self.text(queue.as_str());
+            self.text(status.as_str());
+            self.signed(runs);
+        }
     }
 
     fn maybe_time(&mut self, value: Option<Timestamp>) {
@@ -216,8 +233,12 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn time(&mut self) -> Result<Timestamp, Damage> {
+        Ok(Timestamp(self.signed()?))
+    }
+
+    fn signed(&mut self) -> Result<i64, Damage> {
         let zigzag = self.number()?;
-        Ok(Timestamp(((zigzag >> 1) as i64) ^ -((zigzag & 1) as i64)))
+        Ok(((zigzag >> 1) as i64) ^ -((zigzag & 1) as i64))
     }
 
     fn maybe_time(&mut self) -> Result<Option<Timestamp>, Damage> {
@@ -232,6 +253,21 @@ impl<'a> Reader<'a> {
         Payload::from_text(self.text()?).map_err(|error| error.to_string())
     }
 
+    fn status(&mut self) -> Result<Status, Damage> {
+        let word = self.text()?;
+        let status = Status::ALL.into_iter().find(|status| status.as_str() == word);
+        status.ok_or_else(|| format!("{word:?} is not a status"))
+    }
+
+    pub(crate) fn tallies(&mut self) -> Result<Tallies, Damage> {
+        let mut tallies = Tallies::default();
+        for _ in 0..self.count()? {
+            let (tenant, workflow, queue) = (self.parsed()?, self.parsed()?, self.parsed()?);
+            tallies.add(Sort { tenant, workflow, queue, status: self.status()? }, self.signed()?);
+        }
+        Ok(tallies)
+    }
+
     pub(crate) fn head(&mut self) -> Result<Head, Damage> {
         let key = self.key()?;
         let version = Version { counter: self.number()?, nonce: self.fixed64()? };
@@ -239,9 +275,7 @@ impl<'a> Reader<'a> {
         let workflow_version = self.small()?;
         let queue = self.parsed()?;
         let priority = i16::try_from(self.time()?.0).map_err(|error| error.to_string())?;
-        let word = self.text()?;
-        let status = Status::ALL.into_iter().find(|status| status.as_str() == word);
-        let status = status.ok_or_else(|| format!("{word:?} is not a status"))?;
+        let status = self.status()?;
         let wake_at = self.maybe_time()?;
         let lease = if self.byte()? == 0 {
             None

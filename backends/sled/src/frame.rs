@@ -1,10 +1,13 @@
 //! The log: groups of frames. A group is what one flush made durable; a frame is one change.
 //!
+//! The last frame of a group says what the others change in the tally, if anything.
+//!
 //! Frames are the truth. Every other tree is derived from them and is brought up to date from the watermark on.
 
 use std::sync::Arc;
 
 use stepwell_contract::record::Seq;
+use stepwell_contract::tally::Tallies;
 use stepwell_contract::{Head, Message, MessageId, Record, RunKey, Timestamp};
 
 use crate::codec::{Damage, Reader, Writer};
@@ -42,6 +45,7 @@ pub(crate) enum Effect {
 const WRITE: u8 = 1;
 const REMOVE: u8 = 2;
 const MOVE: u8 = 3;
+const COUNT: u8 = 4;
 
 /// A long append is kept in pieces, so that reading a page never reads much more than the page.
 const EXTENT_RECORDS_MAX: usize = 64;
@@ -55,21 +59,38 @@ pub(crate) struct Group {
     pub(crate) effects: Vec<Effect>,
     /// Bytes of records in it.
     pub(crate) record_bytes: u64,
+    /// How many runs there are more, or less, of each sort.
+    pub(crate) tallies: Tallies,
 }
 
 impl Group {
     pub(crate) fn new(number: u64) -> Self {
-        Self { number, out: Writer::default(), effects: Vec::new(), record_bytes: 0 }
+        Self {
+            number,
+            out: Writer::default(),
+            effects: Vec::new(),
+            record_bytes: 0,
+            tallies: Tallies::default(),
+        }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.out.0
     }
 
-    /// Adds a batch that was accepted. The head is as the store keeps it.
+    /// Adds what it changes in the tally. Nothing else may be added after.
+    pub(crate) fn seal(&mut self) {
+        if self.tallies.iter().next().is_some() {
+            self.out.byte(COUNT);
+            self.out.tallies(&self.tallies);
+        }
+    }
+
+    /// Adds a batch that was accepted. The head is as the store keeps it; `former` is the one before it.
     pub(crate) fn write(
         &mut self,
         key: &RunKey,
+        former: Option<&Head>,
         head: Option<Arc<Head>>,
         append: &[Record],
         post: &[Message],
@@ -80,6 +101,7 @@ impl Group {
         self.out.byte(u8::from(head.is_some()));
         if let Some(head) = &head {
             self.out.head(head);
+            self.tallies.replace(former, Some(head));
         }
         self.out.number(post.len() as u64);
         post.iter().for_each(|message| self.out.message(message));
@@ -120,8 +142,10 @@ impl Group {
         Extent { first, group: self.number, offset, len: bytes.len() as u32 }
     }
 
-    /// Adds the removal of a run with these records.
-    pub(crate) fn remove(&mut self, key: &RunKey, created_at: Timestamp, extents: &[Extent]) {
+    /// Adds the removal of a run with this head and these records.
+    pub(crate) fn remove(&mut self, head: &Head, extents: &[Extent]) {
+        let (key, created_at) = (&head.key, head.created_at);
+        self.tallies.replace(Some(head), None);
         let freed = freed(extents);
         self.out.byte(REMOVE);
         self.out.key(key);
@@ -162,13 +186,26 @@ fn freed(extents: &[Extent]) -> Vec<(u64, u64)> {
     freed
 }
 
-/// Reads a group back: its effects and how many bytes of records it has.
-pub(crate) fn read_group(number: u64, bytes: &[u8]) -> Result<(Vec<Effect>, u64), Damage> {
+/// A group as it is read back.
+#[derive(Debug, Default)]
+pub(crate) struct Content {
+    pub(crate) effects: Vec<Effect>,
+    /// Bytes of records in it.
+    pub(crate) record_bytes: u64,
+    /// How many runs there are more, or less, of each sort.
+    pub(crate) tallies: Tallies,
+}
+
+/// Reads a group back.
+pub(crate) fn read_group(number: u64, bytes: &[u8]) -> Result<Content, Damage> {
     let mut from = Reader::new(bytes);
-    let mut effects = Vec::new();
-    let mut record_bytes = 0;
+    let mut content = Content::default();
     while !from.is_done() {
         let kind = from.byte()?;
+        if kind == COUNT {
+            content.tallies.merge(&from.tallies()?);
+            continue;
+        }
         let key = from.key()?;
         let effect = match kind {
             WRITE => {
@@ -176,7 +213,7 @@ pub(crate) fn read_group(number: u64, bytes: &[u8]) -> Result<(Vec<Effect>, u64)
                 let post = (0..from.count()?).map(|_| from.message()).collect::<Result<_, _>>()?;
                 let take = (0..from.count()?).map(|_| from.parsed()).collect::<Result<_, _>>()?;
                 let extents = read_blocks(number, &mut from)?;
-                record_bytes += total(&extents);
+                content.record_bytes += total(&extents);
                 Effect::Write { key, head, extents, post, take }
             }
             REMOVE => {
@@ -186,14 +223,14 @@ pub(crate) fn read_group(number: u64, bytes: &[u8]) -> Result<(Vec<Effect>, u64)
             MOVE => {
                 let freed = read_freed(&mut from)?;
                 let extents = read_blocks(number, &mut from)?;
-                record_bytes += total(&extents);
+                content.record_bytes += total(&extents);
                 Effect::Move { key, extents, freed }
             }
             other => return Err(format!("frame kind {other} is unknown to this version")),
         };
-        effects.push(effect);
+        content.effects.push(effect);
     }
-    Ok((effects, record_bytes))
+    Ok(content)
 }
 
 fn total(extents: &[Extent]) -> u64 {

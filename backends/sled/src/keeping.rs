@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use stepwell_contract::tally::Tallies;
 use stepwell_contract::{BackendError, RunKey};
 
 use crate::failure::{corrupt, sled};
@@ -37,6 +38,8 @@ pub(crate) struct Keeping {
 struct Checkpoint {
     mark: u64,
     todo: Vec<RunKey>,
+    /// As of the mark.
+    tallies: Tallies,
 }
 
 #[derive(Debug)]
@@ -115,7 +118,8 @@ impl Writer {
 
     fn begin_checkpoint(&mut self) {
         let todo = self.keeping.dirty.drain().collect();
-        self.keeping.checkpoint = Some(Checkpoint { mark: self.next_group - 1, todo });
+        let tallies = self.shared.state().tallies.clone();
+        self.keeping.checkpoint = Some(Checkpoint { mark: self.next_group - 1, todo, tallies });
         self.keeping.bytes = 0;
         self.keeping.groups = 0;
     }
@@ -142,6 +146,8 @@ impl Writer {
             .keeping
             .segments
             .keep(&self.trees, self.next_group - 1)
+            // Before the watermark: what is counted from the log begins at it or later.
+            .and_then(|()| self.trees.set_tallies(checkpoint.mark, &checkpoint.tallies))
             .and_then(|()| self.trees.set_watermark(checkpoint.mark));
         marked.map_err(|error| self.broken("cannot write a checkpoint", &error))?;
         self.keeping.watermark = checkpoint.mark;
@@ -181,9 +187,9 @@ impl Writer {
             rewrite.next += 1;
             // A stretch that was being deleted when the process ended.
             let Some(group) = self.trees.group(number)? else { continue };
-            let (effects, _) = read_group(number, &group)
+            let content = read_group(number, &group)
                 .map_err(|damage| corrupt(format!("log group {number}"), damage))?;
-            for effect in effects {
+            for effect in content.effects {
                 let (Effect::Write { key, extents, .. } | Effect::Move { key, extents, .. }) = effect else {
                     continue;
                 };
@@ -207,7 +213,7 @@ impl Writer {
                 self.load(key)?;
                 group.move_here(key, blocks);
             }
-            self.commit(&[group])?;
+            self.commit(&mut [group])?;
             self.settle(found.into_keys());
         }
         Ok(Some(rewrite))

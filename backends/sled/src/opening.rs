@@ -5,11 +5,12 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use stepwell_contract::tally::Tallies;
 use stepwell_contract::{BackendError, RunKey};
 
 use crate::failure::{corrupt, file, sled};
 use crate::folder::Folder;
-use crate::frame::{Effect, read_group};
+use crate::frame::{Content, Effect, read_group};
 use crate::keeping::Keeping;
 use crate::options::SledOptions;
 use crate::segments::Segments;
@@ -29,13 +30,19 @@ pub(crate) fn open(folder: &Folder, options: &SledOptions) -> Result<Writer, Bac
         state: State::default(),
         // Everything in the store was written by a former opening.
         opened_at: last,
+        // Runs that were counted before the watermark were last written by a program that does not count.
+        counted: trees.tallies()?.filter(|(group, _)| *group >= watermark),
         trees,
     };
     replay.load_live()?;
     for group in watermark + 1..=last {
         replay.group(group)?;
     }
-    let Replay { trees, mut state, keeping, .. } = replay;
+    let Replay { trees, mut state, keeping, counted, .. } = replay;
+    state.tallies = match counted {
+        Some((_, tallies)) => tallies,
+        None => count_all(&trees, &state)?,
+    };
     state.end_leases();
     let shared = Shared::new(id, Arc::clone(&options.clock), last, state);
     shared.set_log_totals(keeping.segments.totals());
@@ -56,6 +63,20 @@ pub(crate) fn open(folder: &Folder, options: &SledOptions) -> Result<Writer, Bac
     })
 }
 
+/// Counts every run, head by head.
+fn count_all(trees: &Trees, state: &State) -> Result<Tallies, BackendError> {
+    let unfinished = state.runs.values().filter_map(|run| run.head.as_deref());
+    let mut tallies: Tallies = unfinished.collect();
+    for head in trees.finished() {
+        let head = head?;
+        // One that goes on after its end may still be there.
+        if !state.runs.contains_key(&head.key) {
+            tallies.replace(None, Some(&head));
+        }
+    }
+    Ok(tallies)
+}
+
 fn last_group(trees: &Trees) -> Result<u64, BackendError> {
     let last = trees.log.last().map_err(|error| sled("tree log", error))?;
     let Some((key, _)) = last else { return Ok(0) };
@@ -68,6 +89,8 @@ struct Replay {
     state: State,
     keeping: Keeping,
     opened_at: u64,
+    /// What was counted, and as of which group.
+    counted: Option<(u64, Tallies)>,
 }
 
 impl Replay {
@@ -86,7 +109,13 @@ impl Replay {
     fn group(&mut self, number: u64) -> Result<(), BackendError> {
         let place = || format!("log group {number}");
         let bytes = self.trees.group(number)?.ok_or_else(|| corrupt(place(), "it is gone"))?;
-        let (effects, records) = read_group(number, &bytes).map_err(|damage| corrupt(place(), damage))?;
+        let content = read_group(number, &bytes).map_err(|damage| corrupt(place(), damage))?;
+        let Content { effects, record_bytes, tallies } = content;
+        if let Some((counted, sum)) = &mut self.counted
+            && *counted < number
+        {
+            sum.merge(&tallies);
+        }
         let mut touched = HashSet::new();
         for effect in &effects {
             let (Effect::Write { key, .. } | Effect::Remove { key, .. } | Effect::Move { key, .. }) = effect;
@@ -105,7 +134,7 @@ impl Replay {
             }
             touched.insert(key.clone());
         }
-        self.keeping.count(number, bytes.len() as u64, records, &effects);
+        self.keeping.count(number, bytes.len() as u64, record_bytes, &effects);
         touched.into_iter().try_for_each(|key| self.settle(key))
     }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use stepwell_contract::index::Index;
+use stepwell_contract::tally::Tallies;
 use stepwell_contract::{Head, RunKey};
 
 use crate::frame::Effect;
@@ -14,6 +15,8 @@ use crate::run::Run;
 pub(crate) struct State {
     pub(crate) index: Index,
     pub(crate) runs: HashMap<RunKey, Run>,
+    /// How many runs there are of each sort, those in the trees too.
+    pub(crate) tallies: Tallies,
 }
 
 impl State {

@@ -5,19 +5,23 @@
 //! * `live`: the runs that were unfinished when their entry was written, and maybe more. Derived.
 //! * `by_age`: `created_at`, run → head of a finished run. Derived.
 //! * `segments`: first group of a stretch of the log → how much of it is still needed. Derived.
-//! * `meta`: identity, format, watermark (the group up to which the derived trees are complete).
+//! * `meta`: identity, format, watermark (the group up to which the derived trees are complete), and the tally as of a
+//!   group that is not before the watermark: what comes after it is counted from the log.
 
 use sled::{Db, Tree};
+use stepwell_contract::tally::Tallies;
 use stepwell_contract::{BackendError, FaultKind, Head, RunKey, StoreId, Timestamp};
 use uuid::Uuid;
 
+use crate::codec::{Reader, Writer};
 use crate::failure::{corrupt, definite, sled};
 use crate::frame::Extent;
 use crate::parts;
-use crate::run::{Kept, Run, encode_aged};
+use crate::run::{Kept, Run, decode_aged, encode_aged};
 
 const FORMAT: &[u8] = b"stepwell-sled 1";
 const WATERMARK: &str = "watermark";
+const TALLY: &[u8] = b"tally";
 
 /// The open database.
 #[derive(Debug, Clone)]
@@ -74,6 +78,32 @@ impl Trees {
 
     pub(crate) fn set_watermark(&self, group: u64) -> Result<(), sled::Error> {
         self.meta.insert(WATERMARK, &group.to_be_bytes()).map(drop)
+    }
+
+    /// The group as of which runs were counted last, and what was counted; `None` in a store that was not counted yet.
+    pub(crate) fn tallies(&self) -> Result<Option<(u64, Tallies)>, BackendError> {
+        let place = || "key meta/tally".to_owned();
+        let Some(bytes) = parts::get(&self.meta, TALLY, &place)? else { return Ok(None) };
+        let mut from = Reader::new(&bytes);
+        let read = from.number().and_then(|group| Ok((group, from.tallies()?)));
+        read.map(Some).map_err(|damage| corrupt(place(), damage))
+    }
+
+    pub(crate) fn set_tallies(&self, group: u64, tallies: &Tallies) -> Result<(), sled::Error> {
+        let mut out = Writer::default();
+        out.number(group);
+        out.tallies(tallies);
+        parts::put(&self.meta, TALLY, &out.0)
+    }
+
+    /// The heads of finished runs, as they are in the trees.
+    pub(crate) fn finished(&self) -> impl Iterator<Item = Result<Head, BackendError>> {
+        self.by_age.iter().map(|pair| {
+            let (key, stored) = pair.map_err(|error| sled("tree by_age", error))?;
+            let place = || format!("tree by_age, key {key:?}");
+            let (bytes, _) = parts::open(&stored, &place)?;
+            decode_aged(bytes, 0).map_err(|damage| corrupt(place(), damage))
+        })
     }
 
     /// The entry of a run, by which it is found when it is not in memory.

@@ -139,7 +139,7 @@ impl Writer {
                 }
             }
         }
-        let written = self.commit(&stage.groups);
+        let written = self.commit(&mut stage.groups);
         let error = written.err();
         for answer in answers {
             answer(error.as_ref().and_then(|_| self.shared.poisoned()));
@@ -174,11 +174,12 @@ impl Writer {
         let taken = state.index.claim(claim, now);
         for head in &taken {
             let shared = Arc::new(head.clone());
+            let former = state.index.head(&head.key).cloned();
             let has_mail = state.runs.get(&head.key).is_some_and(|run| !run.inbox.is_empty());
             state.index.put(Arc::clone(&shared), has_mail);
             stage.heads.insert(head.key.clone(), Arc::clone(&shared));
             stage.touched.insert(head.key.clone());
-            stage.group().write(&head.key, Some(shared), &[], &[], &[]);
+            stage.group().write(&head.key, former.as_deref(), Some(shared), &[], &[], &[]);
         }
         taken
     }
@@ -202,16 +203,17 @@ impl Writer {
             if let Some(head) = &stamped {
                 heads.insert(&batch.key, Arc::clone(head));
             }
-            judged.push((judgement, stamped));
+            judged.push((judgement, current, stamped));
         }
         for (key, head) in heads {
             stage.heads.insert(key.clone(), head);
         }
-        let verdicts = batches.iter().zip(judged).map(|(batch, (judgement, head))| match judgement {
+        let verdicts = batches.iter().zip(judged).map(|(batch, (judgement, former, head))| match judgement {
             Judgement::Reject(current) => Verdict::Rejected { current },
             Judgement::Repeat => Verdict::Accepted,
             Judgement::Apply => {
-                stage.group().write(&batch.key, head, &batch.append, &batch.post, &batch.take);
+                let former = former.as_deref();
+                stage.group().write(&batch.key, former, head, &batch.append, &batch.post, &batch.take);
                 Verdict::Accepted
             }
         });
@@ -224,16 +226,16 @@ impl Writer {
             if !stage.touched.contains(key)
                 && let Some(run) = self.trees.run(key, self.shared.opened_at)?
                 && run.is_finished()
-                && let Some(head) = &run.head
+                && let Some(head) = run.head
             {
-                found.push((key, head.created_at, run.extents));
+                found.push((head, run.extents));
             }
         }
         let mut removed = 0;
-        for (key, created_at, extents) in found {
+        for (head, extents) in found {
             // A key that is named twice is removed once.
-            if stage.touched.insert(key.clone()) {
-                stage.group().remove(key, created_at, &extents);
+            if stage.touched.insert(head.key.clone()) {
+                stage.group().remove(&head, &extents);
                 removed += 1;
             }
         }
@@ -255,7 +257,8 @@ impl Writer {
     ///
     /// # Errors
     /// `Poisoned`: whether they are in the store is unknown, and it takes no more writes.
-    pub(crate) fn commit(&mut self, groups: &[Group]) -> Result<(), BackendError> {
+    pub(crate) fn commit(&mut self, groups: &mut [Group]) -> Result<(), BackendError> {
+        groups.iter_mut().for_each(Group::seal);
         let groups: Vec<&Group> = groups.iter().filter(|group| !group.effects.is_empty()).collect();
         if groups.is_empty() {
             return Ok(());
@@ -270,6 +273,7 @@ impl Writer {
             for effect in &group.effects {
                 state.apply(group.number, effect);
             }
+            state.tallies.merge(&group.tallies);
         }
         drop(state);
         for group in &groups {

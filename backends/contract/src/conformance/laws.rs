@@ -160,6 +160,16 @@ macro_rules! __with_laws {
                 removing_touches_no_other_run
                 many_runs_are_removed_in_one_call
             }
+            tally {
+                an_empty_store_has_no_tally
+                runs_are_counted_by_tenant_workflow_queue_and_status
+                a_changed_head_is_counted_where_it_is_now
+                only_what_was_applied_is_counted
+                a_claim_changes_no_count
+                a_removed_run_is_not_counted
+                reopening_keeps_the_tally
+                a_tally_among_writes_counts_each_run_once
+            }
             isolation {
                 keys_that_look_alike_are_different_keys
                 a_write_reaches_one_key_only

@@ -67,6 +67,7 @@ pub mod scan;
 mod shaken;
 pub mod size;
 pub mod store;
+pub mod tally;
 
 use std::future::Future;
 use std::sync::Arc;

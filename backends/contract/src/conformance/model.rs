@@ -363,6 +363,9 @@ impl<'h> Pair<'h> {
                 &expected.journal,
             );
         }
+        let found = self.store.tally().await;
+        let expected = must(self.model.tally().await, "the reference's tally");
+        self.expect_same("the tally", &found, &expected);
         for query in self.queries() {
             let limit = self.random.usize(1..=9);
             let found = self.store.scan_by(&query, limit).await;

@@ -19,6 +19,7 @@ use crate::key::RunKey;
 use crate::message::Message;
 use crate::query::{Claim, Cursor, Page, Query};
 use crate::record::{Record, Seq};
+use crate::tally::Tally;
 
 /// A harness whose every opened backend stands behind a [`FaultBackend`] and a caller who repeats what failed.
 pub struct Shaken<H> {
@@ -155,6 +156,10 @@ impl Backend for Patient {
 
     async fn info(&self) -> Result<StoreInfo, BackendError> {
         repeated!(self.faulty.info())
+    }
+
+    async fn tally(&self) -> Result<Vec<Tally>, BackendError> {
+        repeated!(self.faulty.tally())
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Head>, BackendError> {

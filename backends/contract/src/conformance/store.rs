@@ -15,6 +15,7 @@ use crate::limits::PAGE_ITEMS_MAX;
 use crate::message::Message;
 use crate::query::{Claim, Cursor, Order, Query};
 use crate::record::{Record, Seq};
+use crate::tally::Tally;
 
 /// Everything that can be read of one run.
 #[derive(Debug, Clone, PartialEq)]
@@ -232,6 +233,13 @@ impl<'h> Store<'h> {
     /// Claims.
     pub async fn claim(&self, claim: &Claim) -> Vec<Head> {
         must(self.backend().claim(claim).await, "claim")
+    }
+
+    /// The tally, in order.
+    pub async fn tally(&self) -> Vec<Tally> {
+        let mut tally = must(self.backend().tally().await, "tally");
+        tally.sort_unstable();
+        tally
     }
 
     /// Removes runs and returns how many were deleted.

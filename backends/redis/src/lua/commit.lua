@@ -138,5 +138,6 @@ end
 for first = 1, #writes, 2000 do
   call('MSET', unpack(writes, first, math.min(first + 1999, #writes)))
 end
+keep_count()
 tell(ARGV[3])
 return table.concat(verdicts, ' ')

@@ -115,9 +115,29 @@ local function age(place, id)
   return sub(place.order, 6) .. id
 end
 
--- Moves a run between the sets that scans read. Either place may be nil: the run was or is not there.
+-- How many runs there are more, or less, of each sort.
+local counted = {}
+
+local function count(id, place, runs)
+  local queue, workflow = match(place.lane, '^([^,]*),([^,]*)')
+  local sort = match(id, '^[^,]*') .. ',' .. place.status .. ',' .. queue .. ',' .. workflow
+  counted[sort] = (counted[sort] or 0) + runs
+end
+
+-- Writes what was counted. Comes last in each script that changes the status or the lane of runs.
+local function keep_count()
+  for sort, runs in pairs(counted) do
+    if runs ~= 0 then call('HINCRBY', tag .. 'tally', sort, digits(runs)) end
+  end
+end
+
+-- Moves a run between the sets that scans read, and counts it where it is. Either place may be nil: the run was or is not there.
 local function reindex(id, old, new)
   local was, is = old and old.status, new and new.status
+  if was ~= is or old.lane ~= new.lane then
+    if old then count(id, old, -1) end
+    if new then count(id, new, 1) end
+  end
   if was ~= is then
     if was then call('ZREM', tag .. 'status:' .. was, age(old, id)) end
     if is then call('ZADD', tag .. 'status:' .. is, 0, age(new, id)) end

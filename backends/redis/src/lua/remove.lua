@@ -12,4 +12,5 @@ for i = 3, #ARGV do
     removed = removed + 1
   end
 end
+keep_count()
 return removed

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use stepwell_contract::pass_on::PassOn;
 use stepwell_contract::{
-    Backend, BackendError, Batch, Claim, Cursor, Head, Message, Page, Query, Record, RunKey, Seq, StoreInfo,
+    Backend, BackendError, Batch, Claim, Cursor, Head, Message, Page, Query, Record, RunKey, Seq, Tally,
     Verdict,
 };
 
@@ -31,7 +32,7 @@ pub(crate) struct Counts {
     /// Time from call to return of the commits.
     pub(crate) commit_nanos: u64,
     pub(crate) claims: u64,
-    /// Heads, journals, inboxes and scans.
+    /// Heads, journals, inboxes, scans and tallies.
     pub(crate) reads: u64,
 }
 
@@ -70,7 +71,11 @@ impl Counted {
 }
 
 #[async_trait]
-impl Backend for Counted {
+impl PassOn for Counted {
+    fn inner(&self) -> &dyn Backend {
+        &*self.inner
+    }
+
     async fn commit(&self, batches: &[Batch]) -> Result<Vec<Verdict>, BackendError> {
         let begun = Instant::now();
         let verdicts = self.inner.commit(batches).await;
@@ -105,20 +110,13 @@ impl Backend for Counted {
         self.inner.scan(query, after, limit).await
     }
 
-    async fn remove(&self, keys: &[RunKey]) -> Result<usize, BackendError> {
-        self.inner.remove(keys).await
-    }
-
-    async fn info(&self) -> Result<StoreInfo, BackendError> {
-        self.inner.info().await
+    async fn tally(&self) -> Result<Vec<Tally>, BackendError> {
+        Self::count(&self.reads, 1);
+        self.inner.tally().await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Head>, BackendError> {
         Self::count(&self.claims, 1);
         self.inner.claim(claim).await
-    }
-
-    async fn changed(&self, up_to: Duration) {
-        self.inner.changed(up_to).await;
     }
 }

@@ -11,6 +11,7 @@ mod flow;
 mod goals;
 mod ledger;
 mod line;
+mod list;
 mod load;
 mod map;
 mod meter;
@@ -37,6 +38,8 @@ fn main() -> Result<(), Failure> {
             // What this program asks of itself in other processes.
             ["fill", url, finished] => reopen::fill(url, finished.parse()?).await,
             ["reopen", url] => reopen::reopen(url).await,
+            ["fill-list", url, runs] => list::fill(url, runs.parse()?).await,
+            ["look", url] => list::look(url).await,
             ["work", url, ledger, runs] => recovery::work(url, Path::new(ledger), runs.parse()?).await,
             ["finish", url, ledger, runs] => recovery::finish(url, Path::new(ledger), runs.parse()?).await,
             ["one", ref rest @ ..] => plan::one(rest).await,

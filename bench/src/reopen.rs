@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use stepwell_contract::{
     Backend, BackendError, Batch, Claim, Cursor, Guard, Head, MemoryBackend, Message, Page, Query, Record,
-    RunId, RunKey, Seq, StoreInfo, TenantId, Timestamp, Verdict, Version, WorkerId,
+    RunId, RunKey, Seq, StoreInfo, Tally, TenantId, Timestamp, Verdict, Version, WorkerId,
 };
 
 use crate::Failure;
@@ -166,7 +166,7 @@ pub(crate) async fn reopen(url: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A store that keeps what is written to it.
+/// A store that keeps what is written to it. What it claims it writes by its own `commit`, and keeps it too.
 #[derive(Debug)]
 struct Recorder {
     inner: MemoryBackend,
@@ -208,6 +208,10 @@ impl Backend for Recorder {
 
     async fn info(&self) -> Result<StoreInfo, BackendError> {
         self.inner.info().await
+    }
+
+    async fn tally(&self) -> Result<Vec<Tally>, BackendError> {
+        self.inner.tally().await
     }
 
     async fn changed(&self, up_to: Duration) {

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bench::{Bench, count, waits};
+use stepwell::contract::pass_on::PassOn;
 use stepwell::contract::{
-    Backend, BackendError, Batch, Claim, Cursor, Fault, FaultKind, Head, Message, Page, Query, Record, RunId,
-    RunKey, Seq, Status, StoreInfo, TenantId, Verdict,
+    Backend, BackendError, Batch, Fault, FaultKind, Record, RunId, RunKey, Seq, Status, TenantId, Verdict,
 };
 use stepwell::prelude::*;
 use stepwell::{Child, ChildRun, OnChange, Queue};
@@ -68,7 +68,11 @@ impl Odd {
 }
 
 #[async_trait]
-impl Backend for Odd {
+impl PassOn for Odd {
+    fn inner(&self) -> &dyn Backend {
+        &*self.inner
+    }
+
     async fn commit(&self, batches: &[Batch]) -> Result<Vec<Verdict>, BackendError> {
         if batches.iter().any(|batch| !batch.post.is_empty() && Some(&batch.key) == self.deaf.as_ref()) {
             return Err(BackendError::Definite(Fault::new(FaultKind::Locked, "deaf")));
@@ -88,9 +92,6 @@ impl Backend for Odd {
         }
         self.inner.commit(batches).await
     }
-    async fn head(&self, key: &RunKey) -> Result<Option<Head>, BackendError> {
-        self.inner.head(key).await
-    }
     async fn journal(&self, key: &RunKey, from: Seq, limit: usize) -> Result<Vec<Record>, BackendError> {
         self.first_reads.fetch_add(usize::from(limit == 1 && from == Seq::FIRST), Ordering::SeqCst);
         let records = self.inner.journal(key, from, limit).await?;
@@ -98,29 +99,6 @@ impl Backend for Odd {
             self.records_read.fetch_add(records.len(), Ordering::SeqCst);
         }
         Ok(records)
-    }
-    async fn inbox(&self, key: &RunKey, limit: usize) -> Result<Vec<Message>, BackendError> {
-        self.inner.inbox(key, limit).await
-    }
-    async fn scan(
-        &self,
-        query: &Query,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<Page<Head>, BackendError> {
-        self.inner.scan(query, after, limit).await
-    }
-    async fn remove(&self, keys: &[RunKey]) -> Result<usize, BackendError> {
-        self.inner.remove(keys).await
-    }
-    async fn info(&self) -> Result<StoreInfo, BackendError> {
-        self.inner.info().await
-    }
-    async fn claim(&self, claim: &Claim) -> Result<Vec<Head>, BackendError> {
-        self.inner.claim(claim).await
-    }
-    async fn changed(&self, up_to: Duration) {
-        self.inner.changed(up_to).await;
     }
 }
 

@@ -10,13 +10,10 @@ use std::fs::File;
 use std::io::{Error, Write as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use stepwell::StepContext;
-use stepwell_contract::{
-    Backend, BackendError, Batch, Claim, Cursor, Head, Message, Page, Query, Record, RunKey, Seq, StoreInfo,
-    Verdict, async_trait,
-};
+use stepwell_contract::pass_on::PassOn;
+use stepwell_contract::{Backend, BackendError, Batch, Claim, Head, RunKey, Verdict, async_trait};
 
 /// The file.
 #[derive(Debug, Clone)]
@@ -214,7 +211,11 @@ fn acknowledged(batch: &Batch) -> String {
 }
 
 #[async_trait]
-impl Backend for WitnessedBackend {
+impl PassOn for WitnessedBackend {
+    fn inner(&self) -> &dyn Backend {
+        &*self.inner
+    }
+
     async fn commit(&self, batches: &[Batch]) -> Result<Vec<Verdict>, BackendError> {
         let answer = self.inner.commit(batches).await;
         self.tell(&answer);
@@ -235,35 +236,6 @@ impl Backend for WitnessedBackend {
         answer
     }
 
-    async fn head(&self, key: &RunKey) -> Result<Option<Head>, BackendError> {
-        self.inner.head(key).await
-    }
-
-    async fn journal(&self, key: &RunKey, from: Seq, limit: usize) -> Result<Vec<Record>, BackendError> {
-        self.inner.journal(key, from, limit).await
-    }
-
-    async fn inbox(&self, key: &RunKey, limit: usize) -> Result<Vec<Message>, BackendError> {
-        self.inner.inbox(key, limit).await
-    }
-
-    async fn scan(
-        &self,
-        query: &Query,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<Page<Head>, BackendError> {
-        self.inner.scan(query, after, limit).await
-    }
-
-    async fn remove(&self, keys: &[RunKey]) -> Result<usize, BackendError> {
-        self.inner.remove(keys).await
-    }
-
-    async fn info(&self) -> Result<StoreInfo, BackendError> {
-        self.inner.info().await
-    }
-
     async fn claim(&self, claim: &Claim) -> Result<Vec<Head>, BackendError> {
         let answer = self.inner.claim(claim).await;
         self.tell(&answer);
@@ -272,9 +244,5 @@ impl Backend for WitnessedBackend {
             heads.extend(taken.iter().map(|head| (head.key.clone(), head.clone())));
         }
         answer
-    }
-
-    async fn changed(&self, up_to: Duration) {
-        self.inner.changed(up_to).await;
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use stepwell_contract::{
-    Backend, Clock, Cursor, Head, Page, Payload, Query, Record, RunKey, StoreInfo, TenantId, WorkerId,
+    Backend, Clock, Cursor, Head, Page, Payload, Query, Record, RunKey, StoreInfo, Tally, TenantId, WorkerId,
 };
 
 use crate::error::Error;
@@ -147,7 +147,8 @@ impl Engine {
     }
 
     /// A page of the heads that fit a query. What the engine keeps for itself, in the tenant `stepwell.system`, is listed
-    /// only for a query that names that tenant.
+    /// only for a query that names that tenant. The page is full unless it is the
+    /// last, however many runs have to be looked at for that; see [`list_part`](Self::list_part).
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -158,6 +159,31 @@ impl Engine {
         limit: usize,
     ) -> Result<Page<Head>, Error> {
         Ok(limits::list(&self.0.core, query, after, limit).await?)
+    }
+
+    /// As [`list`](Self::list), but no further than the store goes in one look: in a bounded time, whatever the query. The page
+    /// may hold fewer heads than asked for, even none, and still have a next one, where the looking goes on.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn list_part(
+        &self,
+        query: &Query,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<Head>, Error> {
+        Ok(limits::list_part(&self.0.core, query, after, limit).await?)
+    }
+
+    /// How many runs there are of each tenant, workflow, queue and status, those that the engine keeps for itself left out.
+    /// Exact while nothing is written; a store of many runs answers without looking at them.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn tally(&self) -> Result<Vec<Tally>, Error> {
+        let mut tally = self.0.core.backend.tally().await?;
+        tally.retain(|counted| !limits::system::is_own_tenant(&counted.tenant));
+        Ok(tally)
     }
 
     /// All records of a run, oldest first: its history.

@@ -97,6 +97,20 @@ pub(crate) async fn list(
     }
 }
 
+/// What one look of the store finds of that page.
+pub(crate) async fn list_part(
+    core: &Core,
+    query: &Query,
+    after: Option<Cursor>,
+    limit: usize,
+) -> Result<Page<Head>, BackendError> {
+    let mut page = core.backend.scan(query, after, limit).await?;
+    if !system::is_asked_for(query) {
+        page.items.retain(|head| !system::is_own(&head.key));
+    }
+    Ok(page)
+}
+
 /// Learns which queues have limits or are paused.
 pub(crate) async fn learn(core: &Core) -> Result<(), Error> {
     for head in heads_of(core, Sort::Queue).await? {

@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use stepwell_contract::{
-    Backend, BackendError, Batch, Claim, Cursor, Head, MemoryBackend, Message, Page, Query, Record, RunKey,
-    Seq, StoreInfo, Verdict,
-};
+use stepwell_contract::pass_on::PassOn;
+use stepwell_contract::{Backend, BackendError, Batch, Claim, Head, MemoryBackend, Verdict};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::testing::clock::Pulse;
@@ -96,7 +94,11 @@ impl Stage {
 }
 
 #[async_trait]
-impl Backend for Stage {
+impl PassOn for Stage {
+    fn inner(&self) -> &dyn Backend {
+        &self.store
+    }
+
     async fn commit(&self, batches: &[Batch]) -> Result<Vec<Verdict>, BackendError> {
         let mut writes = self.writes.lock().await;
         if self.death().is_some() {
@@ -119,35 +121,6 @@ impl Backend for Stage {
         drop(writes);
         self.pulse.beat();
         verdicts
-    }
-
-    async fn head(&self, key: &RunKey) -> Result<Option<Head>, BackendError> {
-        self.store.head(key).await
-    }
-
-    async fn journal(&self, key: &RunKey, from: Seq, limit: usize) -> Result<Vec<Record>, BackendError> {
-        self.store.journal(key, from, limit).await
-    }
-
-    async fn inbox(&self, key: &RunKey, limit: usize) -> Result<Vec<Message>, BackendError> {
-        self.store.inbox(key, limit).await
-    }
-
-    async fn scan(
-        &self,
-        query: &Query,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<Page<Head>, BackendError> {
-        self.store.scan(query, after, limit).await
-    }
-
-    async fn remove(&self, keys: &[RunKey]) -> Result<usize, BackendError> {
-        self.store.remove(keys).await
-    }
-
-    async fn info(&self) -> Result<StoreInfo, BackendError> {
-        self.store.info().await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Head>, BackendError> {

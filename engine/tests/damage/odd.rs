@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use stepwell::contract::pass_on::PassOn;
 use stepwell::contract::{
     Backend, BackendError, Batch, Cursor, Fault, FaultKind, Head, MemoryBackend, Message, Page, Query,
-    Record, RunKey, Seq, Status, StoreInfo, Timestamp, Verdict,
+    Record, RunKey, Seq, Status, Timestamp, Verdict,
 };
 use stepwell::prelude::*;
 
@@ -40,7 +41,11 @@ impl Odd {
 }
 
 #[async_trait]
-impl Backend for Odd {
+impl PassOn for Odd {
+    fn inner(&self) -> &dyn Backend {
+        &*self.store
+    }
+
     async fn commit(&self, batches: &[Batch]) -> Result<Vec<Verdict>, BackendError> {
         let verdicts = self.store.commit(batches).await?;
         let mut records = batches.iter().flat_map(|batch| &batch.append);
@@ -50,10 +55,6 @@ impl Backend for Odd {
             cut.is_due.store(!cut.is_made.load(Relaxed), Relaxed);
         }
         Ok(verdicts)
-    }
-
-    async fn head(&self, key: &RunKey) -> Result<Option<Head>, BackendError> {
-        self.store.head(key).await
     }
 
     async fn journal(&self, key: &RunKey, from: Seq, limit: usize) -> Result<Vec<Record>, BackendError> {
@@ -87,13 +88,5 @@ impl Backend for Odd {
             return Ok(Page { items: Vec::new(), next: Some(first) });
         }
         self.store.scan(query, after, limit).await
-    }
-
-    async fn remove(&self, keys: &[RunKey]) -> Result<usize, BackendError> {
-        self.store.remove(keys).await
-    }
-
-    async fn info(&self) -> Result<StoreInfo, BackendError> {
-        self.store.info().await
     }
 }

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use stepwell_contract::{
-    Backend, BackendError, Batch, Claim, Cursor, Head, Message, Page, Query, Record, RunKey, Seq, StoreInfo,
-    Verdict, async_trait,
-};
+use stepwell_contract::pass_on::PassOn;
+use stepwell_contract::{Backend, BackendError, Batch, Claim, Head, Verdict, async_trait};
 
 /// Where the process dies. The calls are counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,42 +73,17 @@ impl DyingBackend {
 }
 
 #[async_trait]
-impl Backend for DyingBackend {
+impl PassOn for DyingBackend {
+    fn inner(&self) -> &dyn Backend {
+        &*self.inner
+    }
+
     async fn commit(&self, batches: &[Batch]) -> Result<Vec<Verdict>, BackendError> {
         let nth = self.commits.fetch_add(1, Ordering::SeqCst) + 1;
         self.comes_to(Death::BeforeCommit(nth));
         let answer = self.inner.commit(batches).await;
         self.comes_to(Death::AfterCommit(nth));
         answer
-    }
-
-    async fn head(&self, key: &RunKey) -> Result<Option<Head>, BackendError> {
-        self.inner.head(key).await
-    }
-
-    async fn journal(&self, key: &RunKey, from: Seq, limit: usize) -> Result<Vec<Record>, BackendError> {
-        self.inner.journal(key, from, limit).await
-    }
-
-    async fn inbox(&self, key: &RunKey, limit: usize) -> Result<Vec<Message>, BackendError> {
-        self.inner.inbox(key, limit).await
-    }
-
-    async fn scan(
-        &self,
-        query: &Query,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<Page<Head>, BackendError> {
-        self.inner.scan(query, after, limit).await
-    }
-
-    async fn remove(&self, keys: &[RunKey]) -> Result<usize, BackendError> {
-        self.inner.remove(keys).await
-    }
-
-    async fn info(&self) -> Result<StoreInfo, BackendError> {
-        self.inner.info().await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Head>, BackendError> {
@@ -121,9 +93,5 @@ impl Backend for DyingBackend {
             self.comes_to(Death::AfterClaim(nth));
         }
         answer
-    }
-
-    async fn changed(&self, up_to: Duration) {
-        self.inner.changed(up_to).await;
     }
 }

@@ -91,12 +91,17 @@ pub(crate) fn tenant() -> Result<TenantId, IdError> {
 
 /// Whether a key is of one of the engine's own heads.
 pub(crate) fn is_own(key: &RunKey) -> bool {
-    key.tenant.as_str() == SYSTEM_TENANT
+    is_own_tenant(&key.tenant)
+}
+
+/// Whether the runs of a tenant are the engine's own.
+pub(crate) fn is_own_tenant(tenant: &TenantId) -> bool {
+    tenant.as_str() == SYSTEM_TENANT
 }
 
 /// Whether a query is about them alone.
 pub(crate) fn is_asked_for(query: &Query) -> bool {
-    query.tenant.as_ref().is_some_and(|tenant| tenant.as_str() == SYSTEM_TENANT)
+    query.tenant.as_ref().is_some_and(is_own_tenant)
 }
 
 /// Stands in the lease of a run that waits in this line, which nobody holds: so the line is found, oldest first, without

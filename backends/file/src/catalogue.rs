@@ -6,27 +6,25 @@
 //! * `meta`: which store, which journal, up to where, and how many runs of each sort there are then.
 //! * `open`: unfinished runs by key.
 //! * `finished`: finished runs by key, without their heads.
-//! * `shelves`: their heads by shelf and age. A shelf is a status, with or without mail, so that a listing of the
-//!   few failed runs does not wade through the many that succeeded.
+//! * `shelves`: their heads by shelf and age; `sorts`: which shelves there are (`shelf`).
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
-use stepwell_contract::limits::PAGE_ITEMS_MAX;
-use stepwell_contract::tally::Tallies;
+use stepwell_contract::tally::Sort;
 use stepwell_contract::{
-    BackendError, Cursor, Fault, FaultKind, Head, Order, Query, RunId, RunKey, Status, StoreId, Tally,
-    TenantId, Timestamp,
+    BackendError, Cursor, Fault, FaultKind, Head, Order, Query, RunKey, StoreId, Tally, Timestamp,
 };
 use uuid::Uuid;
 
 use crate::disk::Disk;
-use crate::entry::FORMAT;
 use crate::fault::kind_of;
 use crate::pack::{Packer, Unpacker};
 use crate::run::{Run, SegmentId};
+use crate::shelf::{self, Place, Shelf, row_key};
 use crate::state::{Counts, Snapshot, Watermark};
 
 pub(crate) const INDEX: &str = "index.redb";
@@ -34,6 +32,10 @@ const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const OPEN: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("open");
 const FINISHED: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("finished");
 const SHELVES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("shelves");
+const SORTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("sorts");
+
+/// The version of the form of the catalogue. One of another is made again from the journal.
+pub(crate) const FORM: u32 = 2;
 
 /// The most heads that one page of a scan looks at.
 const SCAN_ROWS_MAX: usize = 10_000;
@@ -41,13 +43,13 @@ const SCAN_ROWS_MAX: usize = 10_000;
 /// What the catalogue is the index of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Meta {
-    pub(crate) format: u32,
+    #[serde(rename = "format")]
+    pub(crate) form: u32,
     pub(crate) store: StoreId,
     pub(crate) end: Watermark,
     pub(crate) segments: Vec<(SegmentId, Counts)>,
-    /// How many runs there are of each sort; `None` in a catalogue that did not keep it yet.
-    #[serde(default)]
-    pub(crate) tally: Option<Vec<Tally>>,
+    /// How many runs there are of each sort.
+    pub(crate) tally: Vec<Tally>,
 }
 
 /// The open catalogue. Its rows are as of the last save.
@@ -139,21 +141,6 @@ impl Catalogue {
         rows.iter().map(|row| unpack(row).ok_or_else(|| definite(self.damaged()))).collect()
     }
 
-    /// Counts the finished runs, head by head.
-    pub(crate) fn count_finished(&self) -> Result<Tallies, BackendError> {
-        let view = self.view()?;
-        let mut tallies = Tallies::default();
-        let mut after = None;
-        loop {
-            let (heads, next) = view.shelved(&Query::default(), after.as_ref(), PAGE_ITEMS_MAX, |_| false)?;
-            tallies.merge(&heads.iter().collect());
-            after = next;
-            if after.is_none() {
-                return Ok(tallies);
-            }
-        }
-    }
-
     /// A view as of now.
     pub(crate) fn view(&self) -> Result<View<'_>, BackendError> {
         let transaction = self.with(|database| Ok(database.begin_read()?))?;
@@ -163,27 +150,35 @@ impl Catalogue {
     /// Writes what changed, and what the segments are then. Durable when it returns.
     pub(crate) fn save(&self, snapshot: &Snapshot) -> Result<(), BackendError> {
         let meta = Meta {
-            format: FORMAT,
+            form: FORM,
             store: self.store,
             end: snapshot.end,
             segments: snapshot.counts.clone(),
-            tally: Some(snapshot.tally.clone()),
+            tally: snapshot.tally.clone(),
         };
         // In the order of their keys, neighbours share pages.
         let mut runs: Vec<_> = snapshot.runs.iter().map(|(key, run)| (row_key(key), run)).collect();
         runs.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        self.write(&meta, |open, finished, shelves| {
+        let ended =
+            runs.iter().filter_map(|(_, run)| run.as_ref()).filter(|run| run.head.status.is_finished());
+        let sorts: BTreeSet<Vec<u8>> = ended.map(|run| shelf::name(&Sort::of(&run.head))).collect();
+        self.write(&meta, |Rows { open, finished, shelves, sorts: register }| {
+            for name in &sorts {
+                if register.get(&**name)?.is_none() {
+                    register.insert(&**name, &[][..])?;
+                }
+            }
             for (key, run) in &runs {
-                let former = finished.remove(&**key)?.and_then(|row| Shelved::of(row.value()));
+                let former = finished.remove(&**key)?.and_then(|row| Place::read(row.value()));
                 if let Some(former) = former {
                     shelves.remove(&*former.row_key(key))?;
                 }
                 match run {
                     Some(run) if run.head.status.is_finished() => {
                         open.remove(&**key)?;
-                        let place = Shelved::place(run);
+                        let place = Place::of(run);
                         shelves.insert(&*place.row_key(key), &*self.shelf_row(&run.head))?;
-                        finished.insert(&**key, &*place.row(run))?;
+                        finished.insert(&**key, &*finished_row(place, run))?;
                     }
                     Some(run) => {
                         open.insert(&**key, &*open_row(run))?;
@@ -210,10 +205,10 @@ impl Catalogue {
         meta.segments.push((new, counts));
         let mut runs: Vec<_> = runs.map(|run| (row_key(&run.head.key), run)).collect();
         runs.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        self.write(&meta, |open, finished, _| {
+        self.write(&meta, |Rows { open, finished, .. }| {
             for (key, run) in &runs {
                 if run.head.status.is_finished() {
-                    finished.insert(&**key, &*Shelved::place(run).row(run))?;
+                    finished.insert(&**key, &*finished_row(Place::of(run), run))?;
                 } else {
                     open.insert(&**key, &*open_row(run))?;
                 }
@@ -225,7 +220,7 @@ impl Catalogue {
     fn write(
         &self,
         meta: &Meta,
-        change: impl FnOnce(&mut Rows<'_>, &mut Rows<'_>, &mut Rows<'_>) -> Result<(), redb::Error>,
+        change: impl FnOnce(&mut Rows<'_>) -> Result<(), redb::Error>,
     ) -> Result<(), BackendError> {
         let meta = serde_json::to_vec(meta).expect("numbers and ids have a JSON form");
         self.with(|database| {
@@ -233,10 +228,13 @@ impl Catalogue {
             // Without it, opening after a crash walks the whole file.
             write.set_quick_repair(true);
             {
-                let mut open = write.open_table(OPEN)?;
-                let mut finished = write.open_table(FINISHED)?;
-                let mut shelves = write.open_table(SHELVES)?;
-                change(&mut open, &mut finished, &mut shelves)?;
+                let mut rows = Rows {
+                    open: write.open_table(OPEN)?,
+                    finished: write.open_table(FINISHED)?,
+                    shelves: write.open_table(SHELVES)?,
+                    sorts: write.open_table(SORTS)?,
+                };
+                change(&mut rows)?;
                 write.open_table(META)?.insert("meta", &*meta)?;
             }
             Ok(write.commit()?)
@@ -268,7 +266,23 @@ fn open_row(run: &Run) -> Vec<u8> {
     row.finish()
 }
 
-type Rows<'txn> = redb::Table<'txn, &'static [u8], &'static [u8]>;
+/// The row of a finished run, without its head.
+fn finished_row(place: Place, run: &Run) -> Vec<u8> {
+    let mut row = Packer::default();
+    place.pack(&mut row);
+    row.rest(run);
+    row.finish()
+}
+
+type Table<'txn> = redb::Table<'txn, &'static [u8], &'static [u8]>;
+
+/// The tables of a write.
+struct Rows<'txn> {
+    open: Table<'txn>,
+    finished: Table<'txn>,
+    shelves: Table<'txn>,
+    sorts: Table<'txn>,
+}
 
 impl std::fmt::Debug for View<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -291,7 +305,7 @@ impl View<'_> {
             let finished = transaction.open_table(FINISHED)?;
             let Some(row) = finished.get(&*key)? else { return Ok(None) };
             let row = row.value().to_vec();
-            let Some(place) = Shelved::of(&row) else { return Ok(Some((row, None))) };
+            let Some(place) = Place::read(&row) else { return Ok(Some((row, None))) };
             let shelves = transaction.open_table(SHELVES)?;
             let head = shelves.get(&*place.row_key(&key))?.map(|row| row.value().to_vec());
             Ok(Some((row, head)))
@@ -301,8 +315,7 @@ impl View<'_> {
         let head = self.catalogue.unshelve(&head.ok_or_else(damaged)?)?;
         let unpack = || {
             let mut row = Unpacker::new(&row)?;
-            row.number()?;
-            row.number()?;
+            Place::unpack(&mut row)?;
             row.rest(Arc::new(head))
         };
         unpack().map(Some).ok_or_else(damaged)
@@ -340,9 +353,13 @@ impl View<'_> {
         let mut failure = None;
         self.read(|transaction| {
             let table = transaction.open_table(SHELVES)?;
+            let mut wanted = BTreeSet::new();
+            for name in transaction.open_table(SORTS)?.iter()? {
+                wanted.extend(Shelf::wanted(name?.0.value(), query));
+            }
             let mut shelves = Vec::new();
-            for shelf in wanted_shelves(query) {
-                let (from, to) = shelf_range(shelf, query.order, after);
+            for shelf in wanted {
+                let (from, to) = shelf.range(query.order, after);
                 let range = table.range::<&[u8]>(from.as_slice()..to.as_slice())?;
                 let rows: Box<dyn Iterator<Item = _>> = match query.order {
                     Order::Oldest => Box::new(range),
@@ -352,7 +369,7 @@ impl View<'_> {
             }
             let mut looked_at = 0;
             loop {
-                // The next row of all shelves: their rows are in order of age behind the first byte.
+                // The next row of all shelves.
                 let mut next: Option<(usize, Vec<u8>)> = None;
                 for (nth, rows) in shelves.iter_mut().enumerate() {
                     let Some(row) = rows.peek() else { continue };
@@ -361,7 +378,7 @@ impl View<'_> {
                         next = Some((nth, Vec::new()));
                         break;
                     };
-                    let place = row.0.value().get(1..).unwrap_or_default();
+                    let place = shelf::age_of(row.0.value());
                     let is_next = next.as_ref().is_none_or(|(_, best)| match query.order {
                         Order::Oldest => place < best.as_slice(),
                         Order::Newest => place > best.as_slice(),
@@ -373,16 +390,15 @@ impl View<'_> {
                 let Some((nth, place)) = next else { break };
                 let Some(row) = shelves[nth].next() else { break };
                 let (_, row) = row?;
-                let Some(cursor) = cursor_of(&place) else {
+                let Some(cursor) = shelf::cursor_of(&place) else {
                     failure = Some(damaged());
                     break;
                 };
                 looked_at += 1;
-                let foreign = query.tenant.as_ref().is_some_and(|tenant| *tenant != cursor.key.tenant);
-                if !foreign && !skip(&cursor.key) {
+                if !skip(&cursor.key) {
                     match self.catalogue.unshelve(row.value()) {
-                        // The shelf says whether there is mail, and a finished run is never due.
-                        Ok(head) if query.fits(&head, query.with_mail, Timestamp(0)) => heads.push(head),
+                        // Neither mail nor time makes a finished run fit.
+                        Ok(head) if query.fits(&head, false, Timestamp(0)) => heads.push(head),
                         Ok(_) => {}
                         Err(error) => {
                             failure = Some(error);
@@ -401,93 +417,6 @@ impl View<'_> {
     }
 }
 
-/// Where the head of a finished run stands.
-#[derive(Debug, Clone, Copy)]
-struct Shelved {
-    shelf: u8,
-    created_at: Timestamp,
-}
-
-const MAIL: u8 = 8;
-
-fn shelf(status: Status, has_mail: bool) -> u8 {
-    let base = match status {
-        Status::Succeeded => 0,
-        Status::Failed => 1,
-        Status::Cancelled => 2,
-        // Unfinished runs stand on no shelf.
-        Status::Queued | Status::Running | Status::Waiting | Status::Paused | Status::Cancelling => 7,
-    };
-    if has_mail { base + MAIL } else { base }
-}
-
-fn wanted_shelves(query: &Query) -> Vec<u8> {
-    let finished = Status::ALL.iter().copied().filter(|status| status.is_finished());
-    let wanted = finished.filter(|status| query.statuses.is_empty() || query.statuses.contains(status));
-    let both = |status| [(status, false), (status, true)];
-    let fits =
-        |(status, has_mail): (Status, bool)| (has_mail || !query.with_mail).then(|| shelf(status, has_mail));
-    wanted.flat_map(both).filter_map(fits).collect()
-}
-
-impl Shelved {
-    fn place(run: &Run) -> Self {
-        Self { shelf: shelf(run.head.status, !run.inbox.is_empty()), created_at: run.head.created_at }
-    }
-
-    fn of(row: &[u8]) -> Option<Self> {
-        let mut row = Unpacker::new(row)?;
-        let shelf = u8::try_from(row.number()?).ok()?;
-        Some(Self { shelf, created_at: Timestamp(row.number()?.cast_signed()) })
-    }
-
-    fn row(self, run: &Run) -> Vec<u8> {
-        let mut row = Packer::default();
-        row.number(self.shelf.into());
-        row.number(self.created_at.0.cast_unsigned());
-        row.rest(run);
-        row.finish()
-    }
-
-    fn row_key(self, key: &[u8]) -> Vec<u8> {
-        let mut row = vec![self.shelf];
-        row.extend_from_slice(&age(self.created_at));
-        row.extend_from_slice(key);
-        row
-    }
-}
-
-/// A time as bytes that sort as it does.
-fn age(at: Timestamp) -> [u8; 8] {
-    (at.0 ^ i64::MIN).to_be_bytes()
-}
-
-/// A key as bytes that sort as it does: ids never hold a zero byte.
-fn row_key(key: &RunKey) -> Vec<u8> {
-    [key.tenant.as_str().as_bytes(), key.run.as_str().as_bytes()].join(&0)
-}
-
-fn cursor_of(place: &[u8]) -> Option<Cursor> {
-    let (age, key) = place.split_first_chunk::<8>()?;
-    let (tenant, run) = std::str::from_utf8(key).ok()?.split_once('\0')?;
-    let key = RunKey::new(TenantId::new(tenant).ok()?, RunId::new(run).ok()?);
-    Some(Cursor { created_at: Timestamp(i64::from_be_bytes(*age) ^ i64::MIN), key })
-}
-
-/// The keys of a shelf behind `after`, from the first to before the second.
-fn shelf_range(shelf: u8, order: Order, after: Option<&Cursor>) -> (Vec<u8>, Vec<u8>) {
-    let mark = after.map(|cursor| {
-        let place = Shelved { shelf, created_at: cursor.created_at };
-        place.row_key(&row_key(&cursor.key))
-    });
-    match (order, mark) {
-        // The next key after one is the same with a zero byte behind it.
-        (Order::Oldest, Some(mark)) => ([mark, vec![0]].concat(), vec![shelf + 1]),
-        (Order::Newest, Some(mark)) => (vec![shelf], mark),
-        (_, None) => (vec![shelf], vec![shelf + 1]),
-    }
-}
-
 fn connect(disk: &dyn Disk, place: &str, cache_bytes: usize) -> Result<Database, BackendError> {
     let mut settings = Database::builder();
     settings.set_cache_size(cache_bytes).set_check_integrity_on_open(true);
@@ -498,6 +427,7 @@ fn connect(disk: &dyn Disk, place: &str, cache_bytes: usize) -> Result<Database,
         write.open_table(OPEN)?;
         write.open_table(FINISHED)?;
         write.open_table(SHELVES)?;
+        write.open_table(SORTS)?;
         write.commit()?;
         Ok(database)
     })

@@ -52,6 +52,7 @@ mod request;
 mod rewrite;
 mod run;
 mod segment;
+mod shelf;
 mod state;
 mod store;
 #[cfg(test)]

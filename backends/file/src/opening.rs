@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use stepwell_contract::tally::Tallies;
 use stepwell_contract::{BackendError, FaultKind};
 
-use crate::catalogue::{Catalogue, INDEX, Meta};
+use crate::catalogue::{Catalogue, FORM, INDEX, Meta};
 use crate::disk::{Disk, DiskFile, read_from};
-use crate::entry::{Entry, FORMAT, Header};
+use crate::entry::{Entry, Header};
 use crate::fault::{corrupt, definite};
 use crate::identity::Identity;
 use crate::keeper;
@@ -51,16 +50,8 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: FileOptions) -> Result<(Arc<Sto
             meta.segments.into_iter().filter(|(id, _)| segments.get(&id.number) == Some(id)).collect();
         from = meta.end;
         state.saved = meta.end;
-        let unfinished = catalogue.open_runs()?;
-        state.tallies = match meta.tally {
-            Some(tally) => tally.into_iter().collect(),
-            None => {
-                let mut tallies: Tallies = unfinished.iter().map(|run| &*run.head).collect();
-                tallies.merge(&catalogue.count_finished()?);
-                tallies
-            }
-        };
-        for run in unfinished {
+        state.tallies = meta.tally.into_iter().collect();
+        for run in catalogue.open_runs()? {
             state.adopt(Arc::new(run));
         }
     }
@@ -118,7 +109,7 @@ fn open_catalogue(
     match opened {
         Ok((catalogue, None)) => return Ok((catalogue, None)),
         Ok((catalogue, Some(meta))) => {
-            let fits = meta.format == FORMAT
+            let fits = meta.form == FORM
                 && meta.store == store
                 && meta.segments.iter().all(|(id, _)| id.number < first || files.contains(id));
             if fits {

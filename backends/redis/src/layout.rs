@@ -13,6 +13,7 @@
 //! | `{PREFIX:N}:lanes`, `…:lanes:TENANT` | set | lanes that may have ready runs |
 //! | `{PREFIX:N}:status:STATUS` | zset | every run by age and id, in the set of its status |
 //! | `{PREFIX:N}:worker:WORKER` | zset | runs whose lease names the worker, by age and id |
+//! | `{PREFIX:N}:workflow:WORKFLOW` | zset | every run by age and id, in the set of its workflow |
 //! | `{PREFIX:N}:tally` | hash | `TENANT,STATUS,QUEUE,WORKFLOW` → how many such runs |
 //! | `{PREFIX:N}:with-mail` | zset | runs with something in their inbox, by age and id |
 //!

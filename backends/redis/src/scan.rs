@@ -37,8 +37,10 @@ impl RedisBackend {
         if limit == 0 {
             return Ok(Page { items, next: None });
         }
-        for _ in 0..ROUNDS_MAX {
-            let members = self.members(query, after.as_ref(), limit - items.len()).await?;
+        for round in 0..ROUNDS_MAX {
+            // What fits seldom is looked for in larger and larger pieces.
+            let most = (limit - items.len() + 1).max(READ_MIN << round).min(READ_MAX);
+            let members = self.members(query, after.as_ref(), most).await?;
             let last = members.places.last().cloned();
             // The tenant stands in the member: no need to look at heads of others.
             let ours =
@@ -73,13 +75,15 @@ impl RedisBackend {
         &self,
         query: &Query,
         after: Option<&Cursor>,
-        wanted: usize,
+        most: usize,
     ) -> Result<Members, BackendError> {
-        let most = (wanted + 1).clamp(READ_MIN, READ_MAX);
         let mut arguments = Arguments::default();
         arguments.push_number(self.options.shift());
         arguments.push(if query.order == Order::Oldest { "oldest" } else { "newest" });
         arguments.push(after.map_or(String::new(), age_member)).push_number(most);
+        // Of the sets of its statuses and that of its workflow, the shard reads the smaller.
+        let workflow = query.workflow.as_ref().filter(|_| query.leased_by.is_none() && !query.with_mail);
+        arguments.push(workflow.map_or("", |workflow| workflow.as_str()));
         for set in sets(query) {
             arguments.push(set);
         }

@@ -1,10 +1,11 @@
 //! Counting runs: each shard counts along, the sum is the store's.
 //!
-//! A program from before this counting that writes to the store counts nothing. What it did is found when a tally is
-//! asked for, as far as it changed how many runs are in some status: then every head of the shard is counted anew, once,
-//! which holds up the server meanwhile (about a second for each few hundred thousand runs of the shard). Changes that
-//! even out within each status (a run of one workflow removed, one of another ended) stay miscounted until the next
-//! recount; deleting the shards' keys `tally` brings it about.
+//! A program from before this counting that writes to the store counts nothing, and puts no run into the set of its
+//! workflow. That is found as far as it changed how many runs are in some status, and then scans do without the sets of
+//! workflows until a tally is asked for, which counts every head of the shard anew, once; the server does nothing else
+//! meanwhile (some seconds for a million runs). What evens out stays wrong: when such a program removed one run and made
+//! another that is in the same status now, the one that it made is counted as the removed one and missed by scans for its
+//! workflow. Deleting the shards' keys `tally` makes the next tally count anew.
 
 use futures_util::future::try_join_all;
 use stepwell_contract::tally::{Sort, Tallies};

@@ -339,6 +339,8 @@ fn image(from: &Path, to: &Path) {
 }
 
 async fn assert_same(backend: &dyn Backend, reference: &dyn Backend, when: &str) {
+    let counted = reference.tally().await.expect("tally");
+    assert_eq!(backend.tally().await.expect("tally"), counted, "{when}");
     for order in [Order::Oldest, Order::Newest] {
         let query = Query { order, ..Query::default() };
         let (all, expected) = (all(backend, &query).await, all(reference, &query).await);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fastrand::Rng;
+use stepwell_contract::tally::Tallies;
 use stepwell_contract::{
     Backend, BackendError, Batch, Fence, Head, Kind, ManualClock, Message, MessageId, Name, Payload, Query,
     Record, RunId, RunKey, Seq, Status, TenantId, Timestamp, Version,
@@ -169,6 +170,8 @@ pub(crate) async fn read_all(store: &FileBackend) -> Result<States, BackendError
         }
         after = page.next;
         if after.is_none() {
+            let counted: Tallies = states.values().map(|seen| &seen.head).collect();
+            assert_eq!(store.tally().await?, counted.list(), "the tally is what a walk counts");
             return Ok(states);
         }
     }

@@ -118,6 +118,10 @@ end
 -- How many runs there are more, or less, of each sort.
 local counted = {}
 
+local function workflow_of(place)
+  return match(place.lane, '^[^,]*,([^,]*)')
+end
+
 local function count(id, place, runs)
   local queue, workflow = match(place.lane, '^([^,]*),([^,]*)')
   local sort = match(id, '^[^,]*') .. ',' .. place.status .. ',' .. queue .. ',' .. workflow
@@ -131,12 +135,37 @@ local function keep_count()
   end
 end
 
+local STATUSES = { 'queued', 'running', 'waiting', 'paused', 'cancelling', 'succeeded', 'failed', 'cancelled' }
+
+-- What was counted, sorts and numbers in turns; nil when a program wrote here that does not count. It did when the
+-- numbers of a status or a workflow do not add up to its set.
+local function counts_if_right()
+  local kept = call('HGETALL', tag .. 'tally')
+  local sums = {}
+  for i = 1, #STATUSES do sums['status:' .. STATUSES[i]] = 0 end
+  for i = 1, #kept, 2 do
+    local status, workflow = match(kept[i], '^[^,]*,([^,]*),[^,]*,(.*)$')
+    status, workflow = 'status:' .. status, 'workflow:' .. workflow
+    sums[status] = sums[status] + kept[i + 1]
+    sums[workflow] = (sums[workflow] or 0) + kept[i + 1]
+  end
+  for set, sum in pairs(sums) do
+    if sum ~= call('ZCARD', tag .. set) then return nil end
+  end
+  return kept
+end
+
 -- Moves a run between the sets that scans read, and counts it where it is. Either place may be nil: the run was or is not there.
 local function reindex(id, old, new)
   local was, is = old and old.status, new and new.status
   if was ~= is or old.lane ~= new.lane then
     if old then count(id, old, -1) end
     if new then count(id, new, 1) end
+    local from, to = old and workflow_of(old), new and workflow_of(new)
+    if from ~= to then
+      if from then call('ZREM', tag .. 'workflow:' .. from, age(old, id)) end
+      if to then call('ZADD', tag .. 'workflow:' .. to, 0, age(new, id)) end
+    end
   end
   if was ~= is then
     if was then call('ZREM', tag .. 'status:' .. was, age(old, id)) end

@@ -1,35 +1,40 @@
 -- Answers how many runs of this shard there are of each sort, `TENANT,STATUS,QUEUE,WORKFLOW`: sorts and numbers in turns.
--- The other scripts count along. Runs that were written by a program that does not are found by this: the number of each
--- status is that of its set. Where it is not, every head is counted anew.
-local STATUSES = { 'queued', 'running', 'waiting', 'paused', 'cancelling', 'succeeded', 'failed', 'cancelled' }
-local kept = call('HGETALL', tag .. 'tally')
-local sums = {}
-for i = 1, #kept, 2 do
-  local status = match(kept[i], '^[^,]*,([^,]*)')
-  sums[status] = (sums[status] or 0) + kept[i + 1]
-end
-local right = true
-for _, status in ipairs(STATUSES) do
-  right = right and (sums[status] or 0) == call('ZCARD', tag .. 'status:' .. status)
-end
-if right then return kept end
+-- Where what was counted along is not right, every head is counted anew, and put into the set of its workflow.
+local kept = counts_if_right()
+if kept then return kept end
 
-for _, status in ipairs(STATUSES) do
+local old = call('HKEYS', tag .. 'tally')
+for i = 1, #old do
+  call('DEL', tag .. 'workflow:' .. match(old[i], '[^,]*$'))
+end
+call('DEL', tag .. 'tally')
+local begun = {}
+for i = 1, #STATUSES do
   local first = 0
   repeat
-    local members = call('ZRANGE', tag .. 'status:' .. status, first, first + 1999)
-    local keys = {}
-    for i = 1, #members do keys[i] = tag .. 'head:' .. sub(members[i], 17) end
+    local members = call('ZRANGE', tag .. 'status:' .. STATUSES[i], first, first + 1999)
+    local keys, sets = {}, {}
+    for m = 1, #members do keys[m] = tag .. 'head:' .. sub(members[m], 17) end
     local values = #keys > 0 and mget(keys) or {}
-    for i = 1, #members do
-      local run = parse(values[i])
+    for m = 1, #members do
+      local run = parse(values[m])
       -- A run whose head was lost is nobody's; left out, it would be looked for each time.
-      local lane = run and match(run.place, '^%S+ %S+ (%S+)') or ','
-      count(run and sub(members[i], 17) or ',', { status = status, lane = lane }, 1)
+      local place = { status = STATUSES[i], lane = run and match(run.place, '^%S+ %S+ (%S+)') or ',' }
+      count(run and sub(members[m], 17) or ',', place, 1)
+      local workflow = workflow_of(place)
+      local set = sets[workflow] or {}
+      sets[workflow] = set
+      set[#set + 1] = 0
+      set[#set + 1] = members[m]
+    end
+    for workflow, set in pairs(sets) do
+      local key = tag .. 'workflow:' .. workflow
+      if not begun[workflow] then call('DEL', key) end
+      begun[workflow] = true
+      each_part('ZADD', key, set, 1, #set)
     end
     first = first + 2000
   until #members < 2000
 end
-call('DEL', tag .. 'tally')
 keep_count()
 return call('HGETALL', tag .. 'tally')

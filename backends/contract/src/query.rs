@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::head::{Head, Status};
 use crate::key::{Name, RunKey, TenantId, WorkerId};
+use crate::tally::Sort;
 
 /// The order of a scan: by `created_at`, which never changes, then by key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,6 +58,16 @@ impl Query {
             && (!self.with_mail || (has_mail && !head.status.is_finished()))
             && (!self.due || head.is_due(has_mail, now))
             && self.finished_before.is_none_or(|before| head.finished_at.is_some_and(|at| at < before))
+    }
+
+    /// Whether runs of a sort can fit, so that others need not be looked at.
+    #[must_use]
+    pub fn can_fit(&self, sort: &Sort) -> bool {
+        self.tenant.as_ref().is_none_or(|tenant| *tenant == sort.tenant)
+            && (self.statuses.is_empty() || self.statuses.contains(&sort.status))
+            && self.workflow.as_ref().is_none_or(|workflow| *workflow == sort.workflow)
+            && self.queue.as_ref().is_none_or(|queue| *queue == sort.queue)
+            && !(self.is_unfinished_only() && sort.status.is_finished())
     }
 
     /// Whether only unfinished runs can fit, so that finished ones need not be looked at.

@@ -1,6 +1,8 @@
 //! How many runs there are of each sort, kept by counting along instead of by looking at every run.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +24,7 @@ pub struct Tally {
     pub runs: u64,
 }
 
-/// What runs are counted by.
+/// What runs are counted by. As a text: `TENANT,STATUS,QUEUE,WORKFLOW`; names and ids hold no comma.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sort {
     /// The tenant.
@@ -53,6 +55,30 @@ impl Sort {
             && one.queue == other.queue
             && one.workflow == other.workflow
             && one.key.tenant == other.key.tenant
+    }
+}
+
+impl fmt::Display for Sort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tenant, workflow, queue, status } = self;
+        write!(f, "{tenant},{status},{queue},{workflow}")
+    }
+}
+
+impl FromStr for Sort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let mut parts = text.split(',');
+            let tenant = parts.next()?.parse().ok()?;
+            let status =
+                parts.next().and_then(|word| Status::ALL.into_iter().find(|one| one.as_str() == word))?;
+            let (queue, workflow) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+            parts.next().is_none().then_some(Self { tenant, workflow, queue, status })
+        };
+        parse()
+            .ok_or_else(|| format!("{text:?} is not a sort of runs: expected TENANT,STATUS,QUEUE,WORKFLOW"))
     }
 }
 

@@ -161,11 +161,11 @@ impl Catalogue {
         runs.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         let ended =
             runs.iter().filter_map(|(_, run)| run.as_ref()).filter(|run| run.head.status.is_finished());
-        let sorts: BTreeSet<Vec<u8>> = ended.map(|run| shelf::name(&Sort::of(&run.head))).collect();
+        let sorts: BTreeSet<String> = ended.map(|run| Sort::of(&run.head).to_string()).collect();
         self.write(&meta, |Rows { open, finished, shelves, sorts: register }| {
             for name in &sorts {
-                if register.get(&**name)?.is_none() {
-                    register.insert(&**name, &[][..])?;
+                if register.get(name.as_bytes())?.is_none() {
+                    register.insert(name.as_bytes(), &[][..])?;
                 }
             }
             for (key, run) in &runs {
@@ -355,7 +355,16 @@ impl View<'_> {
             let table = transaction.open_table(SHELVES)?;
             let mut wanted = BTreeSet::new();
             for name in transaction.open_table(SORTS)?.iter()? {
-                wanted.extend(Shelf::wanted(name?.0.value(), query));
+                let name = name?.0;
+                let sort =
+                    std::str::from_utf8(name.value()).ok().and_then(|name| Some((name, name.parse().ok()?)));
+                let Some((name, sort)) = sort else {
+                    failure = Some(damaged());
+                    return Ok(());
+                };
+                if query.can_fit(&sort) {
+                    wanted.insert(Shelf::of(name));
+                }
             }
             let mut shelves = Vec::new();
             for shelf in wanted {

@@ -2,7 +2,7 @@
 //! or that are of a rare workflow does not wade through all the others.
 
 use stepwell_contract::tally::Sort;
-use stepwell_contract::{Cursor, Order, Query, RunId, RunKey, TenantId, Timestamp};
+use stepwell_contract::{Cursor, Order, RunId, RunKey, TenantId, Timestamp};
 
 use crate::pack::{Packer, Unpacker};
 use crate::run::Run;
@@ -15,20 +15,9 @@ pub(crate) struct Shelf(u32);
 const SHELF_BYTES: usize = 4;
 
 impl Shelf {
-    fn of(name: &[u8]) -> Self {
-        Self(crc32fast::hash(name))
-    }
-
-    /// The shelf of a register's row, if runs on it may fit.
-    pub(crate) fn wanted(name: &[u8], query: &Query) -> Option<Self> {
-        let mut parts = std::str::from_utf8(name).ok()?.split('\0');
-        let (tenant, workflow, queue, status) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let is = |wanted: Option<&str>, found: &str| wanted.is_none_or(|wanted| wanted == found);
-        let fits = is(query.tenant.as_ref().map(AsRef::as_ref), tenant)
-            && is(query.workflow.as_ref().map(AsRef::as_ref), workflow)
-            && is(query.queue.as_ref().map(AsRef::as_ref), queue)
-            && (query.statuses.is_empty() || query.statuses.iter().any(|wanted| wanted.as_str() == status));
-        fits.then(|| Self::of(name))
+    /// The shelf of a sort, by its name in the register.
+    pub(crate) fn of(sort: &str) -> Self {
+        Self(crc32fast::hash(sort.as_bytes()))
     }
 
     /// The keys of its rows behind `after`, from the first to before the second.
@@ -49,12 +38,6 @@ impl Shelf {
     }
 }
 
-/// The name of a sort in the register of those that there are: names and ids hold no zero byte.
-pub(crate) fn name(sort: &Sort) -> Vec<u8> {
-    let Sort { tenant, workflow, queue, status } = sort;
-    [tenant.as_str(), workflow.as_str(), queue.as_str(), status.as_str()].join("\0").into_bytes()
-}
-
 /// Where the head of a finished run stands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
@@ -64,7 +47,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn of(run: &Run) -> Self {
-        Self { shelf: Shelf::of(&name(&Sort::of(&run.head))), created_at: run.head.created_at }
+        Self { shelf: Shelf::of(&Sort::of(&run.head).to_string()), created_at: run.head.created_at }
     }
 
     /// Reads it from the beginning of a row.

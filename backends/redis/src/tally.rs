@@ -8,8 +8,8 @@
 //! workflow. Deleting the shards' keys `tally` makes the next tally count anew.
 
 use futures_util::future::try_join_all;
-use stepwell_contract::tally::{Sort, Tallies};
-use stepwell_contract::{BackendError, Name, Status, Tally, TenantId};
+use stepwell_contract::tally::Tallies;
+use stepwell_contract::{BackendError, Tally};
 
 use crate::backend::RedisBackend;
 use crate::fault::{Stage, corrupt};
@@ -28,20 +28,9 @@ impl RedisBackend {
         for (text, runs) in try_join_all(shards).await?.into_iter().flatten() {
             // Runs whose heads were lost are nobody's.
             if !text.starts_with(',') {
-                let strange = || corrupt("the tally", format!("it counts runs of {text:?}"));
-                sum.add(sort_of(&text).ok_or_else(strange)?, runs);
+                sum.add(text.parse().map_err(|error: String| corrupt("the tally", error))?, runs);
             }
         }
         Ok(sum.list())
     }
-}
-
-/// The sort in a field of a shard's tally.
-fn sort_of(text: &str) -> Option<Sort> {
-    let mut parts = text.split(',');
-    let tenant = TenantId::new(parts.next()?).ok()?;
-    let word = parts.next()?;
-    let status = Status::ALL.into_iter().find(|status| status.as_str() == word)?;
-    let (queue, workflow) = (Name::new(parts.next()?).ok()?, Name::new(parts.next()?).ok()?);
-    Some(Sort { tenant, workflow, queue, status })
 }

@@ -30,6 +30,7 @@ mod reader;
 mod run;
 mod segments;
 mod shared;
+mod shelf;
 mod state;
 mod trees;
 mod writer;

@@ -23,6 +23,7 @@ use crate::writer::Writer;
 pub(crate) fn open(folder: &Folder, options: &SledOptions) -> Result<Writer, BackendError> {
     let trees = folder.open(options)?;
     let id = trees.id()?;
+    trees.move_to_shelves()?;
     let watermark = trees.watermark()?;
     let last = last_group(&trees)?.max(watermark);
     let mut replay = Replay {
@@ -129,7 +130,8 @@ impl Replay {
             if let Effect::Remove { key, created_at, .. } = effect
                 && !is_newer
             {
-                let forgotten = self.trees.forget(key, *created_at);
+                let shelf = self.trees.shelf_of(key)?;
+                let forgotten = self.trees.forget(key, *created_at, shelf);
                 forgotten.map_err(|error| sled(format_args!("cannot delete the entry of {key}"), error))?;
             }
             touched.insert(key.clone());

@@ -368,6 +368,46 @@ async fn all(backend: &dyn Backend, query: &Query) -> Vec<Head> {
     }
 }
 
+#[tokio::test]
+async fn a_store_of_the_form_without_shelves_is_counted_and_listed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let backend = open(&folder);
+    write(&backend, &[finished("a", 10), finished("b", 10)]).await;
+    let mut failed = finished("c", 10);
+    if let Some(head) = &mut failed.head {
+        head.status = Status::Failed;
+    }
+    let open_one = Batch::create(head("d", 1, Status::Waiting, 1), Vec::new());
+    write(&backend, &[failed, open_one]).await;
+    let any = Query::default();
+    let (tally, heads) = (backend.tally().await.expect("tally"), all(&backend, &any).await);
+    drop(backend);
+    let config =
+        sled::Config::new().path(data(&folder).join("store")).segment_size(crate::parts::SEGMENT_BYTES);
+    let db = config.open().expect("opens");
+    let (shelves, by_age) =
+        (db.open_tree("shelves").expect("a tree"), db.open_tree("by_age").expect("a tree"));
+    for row in &shelves {
+        let (key, head) = row.expect("reads");
+        by_age.insert(crate::shelf::age_of(&key), head).expect("writes");
+    }
+    assert_eq!(by_age.len(), 3, "the heads of finished runs");
+    for tree in ["shelves", "sorts"] {
+        db.open_tree(tree).expect("a tree").clear().expect("writes");
+    }
+    let counted = db.open_tree("meta").expect("a tree").remove(crate::parts::part_key(b"tally", 0));
+    assert!(counted.expect("writes").is_some());
+    db.flush().expect("writes");
+    drop((shelves, by_age, db));
+    for _ in 0..2 {
+        let backend = open(&folder);
+        assert_eq!(backend.tally().await.expect("tally"), tally);
+        assert_eq!(all(&backend, &any).await, heads);
+        let failed = Query { statuses: vec![Status::Failed], ..Query::default() };
+        assert_eq!(all(&backend, &failed).await.len(), 1);
+    }
+}
+
 /// Runs are made, advanced, mailed, finished, revived, claimed and removed at random, with checkpoints and freeing
 /// every few groups; the store is compared with the reference, also as a kill would leave it.
 #[tokio::test]

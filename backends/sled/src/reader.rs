@@ -1,9 +1,11 @@
 //! The thread that reads from sled, so that no runtime thread ever waits for the disk.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stepwell_contract::query::{Cursor, Order, Page, Query};
 use stepwell_contract::record::Seq;
+use stepwell_contract::tally::Sort;
 use stepwell_contract::{BackendError, Head, Message, Record, RunKey, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
@@ -13,7 +15,8 @@ use crate::frame::Extent;
 use crate::parts;
 use crate::run::{Run, decode_aged};
 use crate::shared::Shared;
-use crate::trees::{Trees, age_key, read_age_key};
+use crate::shelf::{self, Shelf};
+use crate::trees::Trees;
 
 /// What to do with the open trees.
 type Task = Box<dyn FnOnce(&Reader) + Send>;
@@ -131,25 +134,15 @@ impl Reader {
 
     fn ended(&self, query: &Query, after: Option<&Cursor>, limit: usize) -> Result<Page<Head>, BackendError> {
         let now: Timestamp = self.shared.clock.now();
-        let mark = after.map(|cursor| age_key(cursor.created_at, &cursor.key));
-        let tree = &self.trees.by_age;
-        let pairs: Box<dyn Iterator<Item = _>> = match (query.order, mark) {
-            (Order::Oldest, None) => Box::new(tree.iter()),
-            // A key followed by a zero byte is the next one that there can be.
-            (Order::Oldest, Some(mut mark)) => {
-                mark.push(0);
-                Box::new(tree.range(mark..))
-            }
-            (Order::Newest, None) => Box::new(tree.iter().rev()),
-            (Order::Newest, Some(mark)) => Box::new(tree.range(..mark).rev()),
-        };
+        let mut shelves = self.shelves(query, after)?;
         let mut items: Vec<Head> = Vec::new();
         let mut last: Option<sled::IVec> = None;
-        for (looked_at, pair) in pairs.enumerate() {
-            let (key, stored) = pair.map_err(|error| sled("tree by_age", error))?;
-            let place = || format!("tree by_age, key {key:?}");
+        for looked_at in 0.. {
+            let Some(row) = next_row(&mut shelves, query.order) else { break };
+            let (key, stored) = row.map_err(|error| sled("tree shelves", error))?;
+            let place = || format!("tree shelves, key {key:?}");
             if items.len() == limit || looked_at == LOOKED_AT_MAX {
-                let last = last.as_deref().and_then(read_age_key);
+                let last = last.as_deref().and_then(shelf::read_key);
                 let (created_at, key) = last.ok_or_else(|| corrupt(place(), "the key before is no run"))?;
                 return Ok(Page { items, next: Some(Cursor { created_at, key }) });
             }
@@ -164,6 +157,68 @@ impl Reader {
         }
         Ok(Page { items, next: None })
     }
+
+    /// The rows of each shelf with runs that can fit, in the query's order behind the cursor.
+    fn shelves(&self, query: &Query, after: Option<&Cursor>) -> Result<Vec<Rows>, BackendError> {
+        let mut wanted = BTreeSet::new();
+        for name in self.trees.sorts.iter().keys() {
+            let name = name.map_err(|error| sled("tree sorts", error))?;
+            let place = || format!("tree sorts, key {name:?}");
+            let name = std::str::from_utf8(&name).map_err(|error| corrupt(place(), error))?;
+            let sort: Sort = name.parse().map_err(|error: String| corrupt(place(), error))?;
+            if query.can_fit(&sort) {
+                wanted.insert(Shelf::of(name));
+            }
+        }
+        let rows = wanted.into_iter().map(|shelf| {
+            let mark = after.map(|cursor| shelf.key(cursor.created_at, &cursor.key));
+            let all = self.trees.shelves.scan_prefix(shelf.prefix());
+            let rows: Box<dyn Iterator<Item = Row>> = match (query.order, mark) {
+                (Order::Oldest, None) => Box::new(all),
+                (Order::Newest, None) => Box::new(all.rev()),
+                // A key followed by a zero byte is the next one that there can be.
+                (Order::Oldest, Some(mark)) => {
+                    let from = [&mark[..], &[0]].concat();
+                    let rows = self.trees.shelves.range(from..);
+                    Box::new(rows.take_while(move |row| is_on(shelf, row)))
+                }
+                (Order::Newest, Some(mark)) => {
+                    Box::new(self.trees.shelves.range(shelf.prefix().to_vec()..mark).rev())
+                }
+            };
+            rows.peekable()
+        });
+        Ok(rows.collect())
+    }
+}
+
+type Row = sled::Result<(sled::IVec, sled::IVec)>;
+type Rows = std::iter::Peekable<Box<dyn Iterator<Item = Row>>>;
+
+/// Whether a row stands on the shelf. An error stands everywhere.
+fn is_on(shelf: Shelf, row: &Row) -> bool {
+    row.as_ref().map_or(true, |(key, _)| key.starts_with(&shelf.prefix()))
+}
+
+/// Takes the next row of all shelves.
+fn next_row(shelves: &mut [Rows], order: Order) -> Option<Row> {
+    let mut first: Option<(usize, sled::IVec)> = None;
+    for (nth, rows) in shelves.iter_mut().enumerate() {
+        let Some(row) = rows.peek() else { continue };
+        let Ok((key, _)) = row else {
+            // Told before all others.
+            first = Some((nth, sled::IVec::default()));
+            break;
+        };
+        let comes_first = |best: &sled::IVec| match order {
+            Order::Oldest => shelf::age_of(key) < shelf::age_of(best),
+            Order::Newest => shelf::age_of(key) > shelf::age_of(best),
+        };
+        if first.as_ref().is_none_or(|(_, best)| comes_first(best)) {
+            first = Some((nth, key.clone()));
+        }
+    }
+    shelves[first?.0].next()
 }
 
 fn read_records(bytes: &[u8], from: Seq, limit: usize, into: &mut Vec<Record>) -> Result<(), Damage> {

@@ -8,6 +8,7 @@ use stepwell_contract::{Head, Message, MessageId};
 
 use crate::codec::{Damage, Reader, Writer};
 use crate::frame::Extent;
+use crate::shelf::Shelf;
 
 /// Where the entry of a run stands in the trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,8 +17,8 @@ pub(crate) enum Kept {
     Not,
     /// As an unfinished run.
     Unfinished,
-    /// As a finished run.
-    Finished,
+    /// As a finished run, its head on this shelf.
+    Finished(Shelf),
 }
 
 /// One run in memory.
@@ -121,12 +122,13 @@ impl Run {
             .collect::<Result<_, Damage>>()?;
         let inbox = (0..from.count()?).map(|_| from.message()).collect::<Result<_, _>>()?;
         let seen = (0..from.count()?).map(|_| from.parsed()).collect::<Result<_, _>>()?;
-        let kept = if head.status.is_finished() { Kept::Finished } else { Kept::Unfinished };
+        let kept =
+            if head.status.is_finished() { Kept::Finished(Shelf::of_head(&head)) } else { Kept::Unfinished };
         Ok(Self { head: Some(Arc::new(head)), applied, base: applied, extents, inbox, seen, kept })
     }
 }
 
-/// The value of a finished run in tree `by_age`: its head, for scans.
+/// The value of a finished run in tree `shelves`: its head, for scans.
 pub(crate) fn encode_aged(run: &Run, head: &Head) -> Vec<u8> {
     let mut out = Writer::default();
     out.number(run.applied);
@@ -134,7 +136,7 @@ pub(crate) fn encode_aged(run: &Run, head: &Head) -> Vec<u8> {
     out.0
 }
 
-/// Reads a value of tree `by_age`; leases as in [`Run::decode`].
+/// Reads a value of tree `shelves`; leases as in [`Run::decode`].
 pub(crate) fn decode_aged(bytes: &[u8], opened_at: u64) -> Result<Head, Damage> {
     let mut from = Reader::new(bytes);
     let applied = from.number()?;

@@ -3,13 +3,15 @@
 //! * `log`: group number, big-endian → packed frames. The truth.
 //! * `runs`: run → its entry. Derived.
 //! * `live`: the runs that were unfinished when their entry was written, and maybe more. Derived.
-//! * `by_age`: `created_at`, run → head of a finished run. Derived.
+//! * `shelves`: sort, `created_at`, run → head of a finished run. Derived.
+//! * `sorts`: the sorts that finished runs are or were of. Derived.
+//! * `by_age`: the same heads in a store of an earlier form, without the sort; emptied when it is opened.
 //! * `segments`: first group of a stretch of the log → how much of it is still needed. Derived.
 //! * `meta`: identity, format, watermark (the group up to which the derived trees are complete), and the tally as of a
 //!   group that is not before the watermark: what comes after it is counted from the log.
 
 use sled::{Db, Tree};
-use stepwell_contract::tally::Tallies;
+use stepwell_contract::tally::{Sort, Tallies};
 use stepwell_contract::{BackendError, FaultKind, Head, RunKey, StoreId, Timestamp};
 use uuid::Uuid;
 
@@ -18,6 +20,7 @@ use crate::failure::{corrupt, definite, sled};
 use crate::frame::Extent;
 use crate::parts;
 use crate::run::{Kept, Run, decode_aged, encode_aged};
+use crate::shelf::Shelf;
 
 const FORMAT: &[u8] = b"stepwell-sled 1";
 const WATERMARK: &str = "watermark";
@@ -30,7 +33,9 @@ pub(crate) struct Trees {
     pub(crate) log: Tree,
     pub(crate) runs: Tree,
     pub(crate) live: Tree,
-    pub(crate) by_age: Tree,
+    pub(crate) shelves: Tree,
+    pub(crate) sorts: Tree,
+    by_age: Tree,
     pub(crate) segments: Tree,
     meta: Tree,
 }
@@ -40,10 +45,12 @@ impl Trees {
         let log = db.open_tree("log")?;
         let runs = db.open_tree("runs")?;
         let live = db.open_tree("live")?;
+        let shelves = db.open_tree("shelves")?;
+        let sorts = db.open_tree("sorts")?;
         let by_age = db.open_tree("by_age")?;
         let segments = db.open_tree("segments")?;
         let meta = db.open_tree("meta")?;
-        Ok(Self { db, log, runs, live, by_age, segments, meta })
+        Ok(Self { db, log, runs, live, shelves, sorts, by_age, segments, meta })
     }
 
     /// Writes the identity of a new store.
@@ -98,9 +105,9 @@ impl Trees {
 
     /// The heads of finished runs, as they are in the trees.
     pub(crate) fn finished(&self) -> impl Iterator<Item = Result<Head, BackendError>> {
-        self.by_age.iter().map(|pair| {
-            let (key, stored) = pair.map_err(|error| sled("tree by_age", error))?;
-            let place = || format!("tree by_age, key {key:?}");
+        self.shelves.iter().map(|pair| {
+            let (key, stored) = pair.map_err(|error| sled("tree shelves", error))?;
+            let place = || format!("tree shelves, key {key:?}");
             let (bytes, _) = parts::open(&stored, &place)?;
             decode_aged(bytes, 0).map_err(|damage| corrupt(place(), damage))
         })
@@ -127,24 +134,64 @@ impl Trees {
     /// Writes the entry of a finished run. The entry comes last but for `live`: until it is there, replaying the
     /// log does all of it again.
     pub(crate) fn keep_finished(&self, run: &Run, head: &Head) -> Result<(), sled::Error> {
-        let aged = parts::seal(&encode_aged(run, head), false);
-        self.by_age.insert(age_key(head.created_at, &head.key), aged)?;
+        let shelf = self.shelve(head, parts::seal(&encode_aged(run, head), false))?;
+        if let Kept::Finished(former) = run.kept
+            && former != shelf
+        {
+            self.shelves.remove(former.key(head.created_at, &head.key))?;
+        }
         parts::put(&self.runs, &run_key(&head.key), &run.encode(head))?;
         self.live.remove(run_key(&head.key)).map(drop)
+    }
+
+    fn shelve(&self, head: &Head, aged: Vec<u8>) -> Result<Shelf, sled::Error> {
+        let sort = Sort::of(head).to_string();
+        if !self.sorts.contains_key(&sort)? {
+            self.sorts.insert(&sort, &[])?;
+        }
+        let shelf = Shelf::of(&sort);
+        self.shelves.insert(shelf.key(head.created_at, &head.key), aged)?;
+        Ok(shelf)
+    }
+
+    /// Puts the heads of finished runs on their shelves that an earlier form of the store had in `by_age`.
+    pub(crate) fn move_to_shelves(&self) -> Result<(), BackendError> {
+        for pair in self.by_age.iter() {
+            let (key, stored) = pair.map_err(|error| sled("tree by_age", error))?;
+            let place = || format!("tree by_age, key {key:?}");
+            let (bytes, _) = parts::open(&stored, &place)?;
+            let head = decode_aged(bytes, 0).map_err(|damage| corrupt(place(), damage))?;
+            let moved = self.shelve(&head, stored.to_vec()).and_then(|_| self.by_age.remove(&key));
+            moved.map_err(|error| sled(place(), error))?;
+        }
+        Ok(())
+    }
+
+    /// The shelf that the entry of a finished run says its head is on.
+    pub(crate) fn shelf_of(&self, key: &RunKey) -> Result<Option<Shelf>, BackendError> {
+        let kept = self.run(key, 0)?.map(|run| run.kept);
+        Ok(kept.and_then(|kept| if let Kept::Finished(shelf) = kept { Some(shelf) } else { None }))
     }
 
     /// Writes the entry of an unfinished run.
     pub(crate) fn keep_unfinished(&self, run: &Run, head: &Head) -> Result<(), sled::Error> {
         self.live.insert(run_key(&head.key), &[])?;
-        if run.kept == Kept::Finished {
-            self.by_age.remove(age_key(head.created_at, &head.key))?;
+        if let Kept::Finished(shelf) = run.kept {
+            self.shelves.remove(shelf.key(head.created_at, &head.key))?;
         }
         parts::put(&self.runs, &run_key(&head.key), &run.encode(head))
     }
 
-    /// Deletes the entry of a run.
-    pub(crate) fn forget(&self, key: &RunKey, created_at: Timestamp) -> Result<(), sled::Error> {
-        self.by_age.remove(age_key(created_at, key))?;
+    /// Deletes the entry of a run, and its head from its shelf: first, so that the entry tells the shelf until it is done.
+    pub(crate) fn forget(
+        &self,
+        key: &RunKey,
+        created_at: Timestamp,
+        shelf: Option<Shelf>,
+    ) -> Result<(), sled::Error> {
+        if let Some(shelf) = shelf {
+            self.shelves.remove(shelf.key(created_at, key))?;
+        }
         parts::delete(&self.runs, &run_key(key))?;
         self.live.remove(run_key(key)).map(drop)
     }
@@ -183,7 +230,7 @@ pub(crate) fn age_key(at: Timestamp, key: &RunKey) -> Vec<u8> {
     bytes
 }
 
-/// The place of a tree `by_age` key.
+/// The time and the run of such a key.
 pub(crate) fn read_age_key(bytes: &[u8]) -> Option<(Timestamp, RunKey)> {
     let (at, key) = bytes.split_at_checked(8)?;
     let at = u64::from_be_bytes(at.try_into().ok()?) ^ (1 << 63);

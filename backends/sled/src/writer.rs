@@ -281,7 +281,10 @@ impl Writer {
             self.keeping.wrote(group);
             for effect in &group.effects {
                 if let Effect::Remove { key, created_at, .. } = effect {
-                    let forgotten = self.trees.forget(key, *created_at);
+                    // It was read when it was chosen; whatever is wrong with it now must not go on.
+                    let shelf = self.trees.shelf_of(key);
+                    let shelf = shelf.map_err(|error| self.shared.poison(error.kind(), error.to_string()))?;
+                    let forgotten = self.trees.forget(key, *created_at, shelf);
                     forgotten.map_err(|error| self.broken("cannot delete an entry", &error))?;
                 }
             }
@@ -337,7 +340,7 @@ impl Writer {
                     self.shared.state().forget(&key);
                     Ok(())
                 }
-                (false, Kept::Finished) => {
+                (false, Kept::Finished(_)) => {
                     let run = run.clone();
                     drop(state);
                     // It is in memory already: who scans from here on finds it there.

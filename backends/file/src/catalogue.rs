@@ -8,7 +8,7 @@
 //! * `finished`: finished runs by key, without their heads.
 //! * `shelves`: their heads by shelf and age; `sorts`: which shelves there are (`shelf`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -38,7 +38,7 @@ const SORTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("sorts");
 pub(crate) const FORM: u32 = 2;
 
 /// The most heads that one page of a scan looks at.
-const SCAN_ROWS_MAX: usize = 10_000;
+const SCAN_ROWS_MAX: usize = 5_000;
 
 /// What the catalogue is the index of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -370,35 +370,28 @@ impl View<'_> {
             for shelf in wanted {
                 let (from, to) = shelf.range(query.order, after);
                 let range = table.range::<&[u8]>(from.as_slice()..to.as_slice())?;
-                let rows: Box<dyn Iterator<Item = _>> = match query.order {
-                    Order::Oldest => Box::new(range),
+                shelves.push(match query.order {
+                    Order::Oldest => Box::new(range) as Box<dyn Iterator<Item = _>>,
                     Order::Newest => Box::new(range.rev()),
-                };
-                shelves.push(rows.peekable());
+                });
             }
+            // The next row of each shelf, by age.
+            let mut next = BTreeMap::new();
+            let mut from: Vec<usize> = (0..shelves.len()).collect();
             let mut looked_at = 0;
             loop {
-                // The next row of all shelves.
-                let mut next: Option<(usize, Vec<u8>)> = None;
-                for (nth, rows) in shelves.iter_mut().enumerate() {
-                    let Some(row) = rows.peek() else { continue };
-                    let Ok(row) = row else {
-                        // Taken out below, where the error can be given back.
-                        next = Some((nth, Vec::new()));
-                        break;
-                    };
-                    let place = shelf::age_of(row.0.value());
-                    let is_next = next.as_ref().is_none_or(|(_, best)| match query.order {
-                        Order::Oldest => place < best.as_slice(),
-                        Order::Newest => place > best.as_slice(),
-                    });
-                    if is_next {
-                        next = Some((nth, place.to_vec()));
+                for nth in from.drain(..) {
+                    if let Some(row) = shelves[nth].next() {
+                        let (key, row) = row?;
+                        next.insert((shelf::age_of(key.value()).to_vec(), nth), row);
                     }
                 }
-                let Some((nth, place)) = next else { break };
-                let Some(row) = shelves[nth].next() else { break };
-                let (_, row) = row?;
+                let first = match query.order {
+                    Order::Oldest => next.pop_first(),
+                    Order::Newest => next.pop_last(),
+                };
+                let Some(((place, nth), row)) = first else { break };
+                from.push(nth);
                 let Some(cursor) = shelf::cursor_of(&place) else {
                     failure = Some(damaged());
                     break;

@@ -7,7 +7,6 @@
 //! another that is in the same status now, the one that it made is counted as the removed one and missed by scans for its
 //! workflow. Deleting the shards' keys `tally` makes the next tally count anew.
 
-use futures_util::future::try_join_all;
 use stepwell_contract::tally::Tallies;
 use stepwell_contract::{BackendError, Tally};
 
@@ -20,12 +19,16 @@ impl RedisBackend {
     pub(crate) async fn count(&self) -> Result<Vec<Tally>, BackendError> {
         let mut arguments = Arguments::default();
         arguments.push_number(self.options.shift());
-        let shards = (0..self.layout.shards).map(async |shard| {
-            // It changes nothing that anyone could have written: asked again it answers the same.
-            self.run::<Vec<(String, i64)>>(&script::TALLY, shard, &arguments, Stage::Reading).await
-        });
         let mut sum = Tallies::default();
-        for (text, runs) in try_join_all(shards).await?.into_iter().flatten() {
+        let mut counted = Vec::new();
+        // One after the other: where all are counted anew, each has the time of a reply for itself.
+        for shard in 0..self.layout.shards {
+            // It changes nothing that anyone could have written: asked again it answers the same.
+            let part: Vec<(String, i64)> =
+                self.run(&script::TALLY, shard, &arguments, Stage::Reading).await?;
+            counted.extend(part);
+        }
+        for (text, runs) in counted {
             // Runs whose heads were lost are nobody's.
             if !text.starts_with(',') {
                 sum.add(text.parse().map_err(|error: String| corrupt("the tally", error))?, runs);

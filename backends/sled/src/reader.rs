@@ -1,6 +1,6 @@
 //! The thread that reads from sled, so that no runtime thread ever waits for the disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use stepwell_contract::query::{Cursor, Order, Page, Query};
@@ -135,11 +135,24 @@ impl Reader {
     fn ended(&self, query: &Query, after: Option<&Cursor>, limit: usize) -> Result<Page<Head>, BackendError> {
         let now: Timestamp = self.shared.clock.now();
         let mut shelves = self.shelves(query, after)?;
+        // The next row of each shelf, by age.
+        let mut next = BTreeMap::new();
+        let mut from: Vec<usize> = (0..shelves.len()).collect();
         let mut items: Vec<Head> = Vec::new();
         let mut last: Option<sled::IVec> = None;
         for looked_at in 0.. {
-            let Some(row) = next_row(&mut shelves, query.order) else { break };
-            let (key, stored) = row.map_err(|error| sled("tree shelves", error))?;
+            for nth in from.drain(..) {
+                if let Some(row) = shelves[nth].next() {
+                    let (key, stored) = row.map_err(|error| sled("tree shelves", error))?;
+                    next.insert((shelf::age_of(&key).to_vec(), nth), (key, stored));
+                }
+            }
+            let first = match query.order {
+                Order::Oldest => next.pop_first(),
+                Order::Newest => next.pop_last(),
+            };
+            let Some(((_, nth), (key, stored))) = first else { break };
+            from.push(nth);
             let place = || format!("tree shelves, key {key:?}");
             if items.len() == limit || looked_at == LOOKED_AT_MAX {
                 let last = last.as_deref().and_then(shelf::read_key);
@@ -173,7 +186,7 @@ impl Reader {
         let rows = wanted.into_iter().map(|shelf| {
             let mark = after.map(|cursor| shelf.key(cursor.created_at, &cursor.key));
             let all = self.trees.shelves.scan_prefix(shelf.prefix());
-            let rows: Box<dyn Iterator<Item = Row>> = match (query.order, mark) {
+            let rows: Rows = match (query.order, mark) {
                 (Order::Oldest, None) => Box::new(all),
                 (Order::Newest, None) => Box::new(all.rev()),
                 // A key followed by a zero byte is the next one that there can be.
@@ -186,39 +199,18 @@ impl Reader {
                     Box::new(self.trees.shelves.range(shelf.prefix().to_vec()..mark).rev())
                 }
             };
-            rows.peekable()
+            rows
         });
         Ok(rows.collect())
     }
 }
 
 type Row = sled::Result<(sled::IVec, sled::IVec)>;
-type Rows = std::iter::Peekable<Box<dyn Iterator<Item = Row>>>;
+type Rows = Box<dyn Iterator<Item = Row>>;
 
 /// Whether a row stands on the shelf. An error stands everywhere.
 fn is_on(shelf: Shelf, row: &Row) -> bool {
     row.as_ref().map_or(true, |(key, _)| key.starts_with(&shelf.prefix()))
-}
-
-/// Takes the next row of all shelves.
-fn next_row(shelves: &mut [Rows], order: Order) -> Option<Row> {
-    let mut first: Option<(usize, sled::IVec)> = None;
-    for (nth, rows) in shelves.iter_mut().enumerate() {
-        let Some(row) = rows.peek() else { continue };
-        let Ok((key, _)) = row else {
-            // Told before all others.
-            first = Some((nth, sled::IVec::default()));
-            break;
-        };
-        let comes_first = |best: &sled::IVec| match order {
-            Order::Oldest => shelf::age_of(key) < shelf::age_of(best),
-            Order::Newest => shelf::age_of(key) > shelf::age_of(best),
-        };
-        if first.as_ref().is_none_or(|(_, best)| comes_first(best)) {
-            first = Some((nth, key.clone()));
-        }
-    }
-    shelves[first?.0].next()
 }
 
 fn read_records(bytes: &[u8], from: Seq, limit: usize, into: &mut Vec<Record>) -> Result<(), Damage> {

@@ -8,19 +8,22 @@ for i = 1, #old do
   call('DEL', tag .. 'workflow:' .. match(old[i], '[^,]*$'))
 end
 call('DEL', tag .. 'tally')
+local LANE = '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ (%S+) '
 local begun = {}
 for i = 1, #STATUSES do
   local first = 0
   repeat
-    local members = call('ZRANGE', tag .. 'status:' .. STATUSES[i], first, first + 1999)
-    local keys, sets = {}, {}
-    for m = 1, #members do keys[m] = tag .. 'head:' .. sub(members[m], 17) end
-    local values = #keys > 0 and mget(keys) or {}
+    local members = call('ZRANGE', tag .. 'status:' .. STATUSES[i], first, first + 499)
+    local sets = {}
     for m = 1, #members do
-      local run = parse(values[m])
+      local id = sub(members[m], 17)
+      -- Lua keeps every text that it has seen in one table, where whole heads of many runs are too much alike.
+      local line = call('GETRANGE', tag .. 'head:' .. id, 0, 255)
+      local lane = match(line, LANE)
+      if not lane and line ~= '' then lane = parse_place(parse(call('GET', tag .. 'head:' .. id)).place).lane end
       -- A run whose head was lost is nobody's; left out, it would be looked for each time.
-      local place = { status = STATUSES[i], lane = run and match(run.place, '^%S+ %S+ (%S+)') or ',' }
-      count(run and sub(members[m], 17) or ',', place, 1)
+      local place = { status = STATUSES[i], lane = lane or ',' }
+      count(lane and id or ',', place, 1)
       local workflow = workflow_of(place)
       local set = sets[workflow] or {}
       sets[workflow] = set
@@ -33,8 +36,9 @@ for i = 1, #STATUSES do
       begun[workflow] = true
       each_part('ZADD', key, set, 1, #set)
     end
-    first = first + 2000
-  until #members < 2000
+    collectgarbage()
+    first = first + 500
+  until #members < 500
 end
 keep_count()
 return call('HGETALL', tag .. 'tally')

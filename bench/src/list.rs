@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use stepwell_contract::{
-    Backend, Batch, Fence, Head, Kind as Event, Name, Payload, Query, Record, RunId, RunKey, Seq, Status,
-    TenantId, Timestamp, Version,
+    Batch, Fence, Head, Kind as Event, Name, Payload, Query, Record, RunId, RunKey, Seq, Status, TenantId,
+    Timestamp, Version,
 };
 
 use crate::Failure;

@@ -3,7 +3,9 @@
 //! A program from before this counting that writes to the store counts nothing, and puts no run into the set of its
 //! workflow. That is found as far as it changed how many runs are in some status, and then scans do without the sets of
 //! workflows until a tally is asked for, which counts every head of the shard anew, once; the server does nothing else
-//! meanwhile (some seconds for a million runs). What evens out stays wrong: when such a program removed one run and made
+//! meanwhile (up to twenty seconds for each 250,000 runs of a shard, on a busy machine), and the call that began it may
+//! end as a timeout while the server goes on counting: ask for a first tally of such a store when it is quiet.
+//! What evens out stays wrong: when such a program removed one run and made
 //! another that is in the same status now, the one that it made is counted as the removed one and missed by scans for its
 //! workflow. Deleting the shards' keys `tally` makes the next tally count anew.
 

@@ -40,7 +40,7 @@ impl Engine {
                 if filter.since.is_some_and(|since| head.created_at < since) {
                     return Ok(tally.stats(filter, true, now));
                 }
-                if runs == runs_max || !self.tally(&head, &mut tally, &mut records_left).await? {
+                if runs == runs_max || !self.tally_run(&head, &mut tally, &mut records_left).await? {
                     return Ok(tally.stats(filter, false, now));
                 }
                 runs += 1;
@@ -53,7 +53,12 @@ impl Engine {
     }
 
     /// Takes in a run. Returns whether all of it was.
-    async fn tally(&self, head: &Head, tally: &mut Tally, records_left: &mut usize) -> Result<bool, Error> {
+    async fn tally_run(
+        &self,
+        head: &Head,
+        tally: &mut Tally,
+        records_left: &mut usize,
+    ) -> Result<bool, Error> {
         tally.begin(head);
         let mut from = Seq::FIRST;
         loop {

@@ -126,6 +126,18 @@ async fn view(engine: &Engine) -> stepwell::QueueView {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_tally_counts_runs_and_not_what_the_engine_keeps_of_its_queues() {
+    let stage = Stage::new();
+    let engine = stage.engine(mail().concurrency(1)).await;
+    for nth in 0..3 {
+        start(&engine, of(&format!("r-{nth}"))).await;
+    }
+    let tally = engine.tally().await.expect("counted");
+    assert_eq!(tally.iter().map(|counted| counted.runs).sum::<u64>(), 3, "{tally:?}");
+    assert!(tally.iter().all(|counted| counted.queue.as_str() == "mail"), "{tally:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn never_more_than_the_limit_run_at_once_over_two_engines_and_all_end() {
     let stage = Stage::new();
     let one = stage.engine(mail().concurrency(3)).await;

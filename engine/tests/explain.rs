@@ -212,8 +212,14 @@ impl World {
         self.desk.get(key).await.expect("the store").expect("the run")
     }
 
-    fn later(&self, by: Duration) {
+    /// Lets time pass. Workers that have not told of themselves since are taken to be gone until they do.
+    async fn later(&self, by: Duration) {
         self.time.advance(by);
+        until("the workers have told of themselves again", async || {
+            let told = self.desk.workers().await.expect("workers");
+            self.workers.iter().all(|own| told.iter().any(|one| one.worker == *own.worker() && one.alive))
+        })
+        .await;
     }
 
     /// Whether something of it is just being done, by a worker or the engine.
@@ -253,9 +259,9 @@ impl World {
         let now = self.time.now();
         match (found.who, found.until) {
             (_, Some(at)) if at.since_ms(now) > 60_000 => {
-                self.later(Duration::from_millis(at.since_ms(now) - 1));
+                self.later(Duration::from_millis(at.since_ms(now) - 1)).await;
             }
-            (Who::Signal | Who::Person | Who::Nobody, None) => self.later(hours(1)),
+            (Who::Signal | Who::Person | Who::Nobody, None) => self.later(hours(1)).await,
             _ => {}
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -279,8 +285,8 @@ impl World {
             | Cause::Retry { .. }
             | Cause::NotBefore { .. }
             | Cause::Time { .. }
-            | Cause::LostWorker { .. } => self.later(until_then(found.until.expect("a time"))),
-            Cause::Signal { until: Some(at), .. } if random.bool() => self.later(until_then(*at)),
+            | Cause::LostWorker { .. } => self.later(until_then(found.until.expect("a time"))).await,
+            Cause::Signal { until: Some(at), .. } if random.bool() => self.later(until_then(*at)).await,
             Cause::Signal { signals, .. } => {
                 self.sent += 1;
                 let id = format!("m-{}", self.sent);
@@ -332,7 +338,7 @@ impl World {
                     self.stays_without(&found).await;
                 } else if self.may_be_lost(&found) {
                     self.workers.clear();
-                    self.later(Duration::from_millis(BEATS_MS + 1_000));
+                    self.later(Duration::from_millis(BEATS_MS + 1_000)).await;
                     continue;
                 } else if found.who != Who::Person && random.u8(0..6) == 0 {
                     let asked = self.desk.pause(key, "a look").await;
@@ -431,7 +437,7 @@ async fn a_full_queue_names_who_counts_and_a_full_worker_is_known_to_be_full() {
     let busy = world.start(narrow("n-0")).await;
     until("it is busy", async || matches!(world.explain(&busy).await.reason, Cause::Worker { .. })).await;
     let waits = world.start(narrow("n-1")).await;
-    world.later(Duration::from_millis(10_000));
+    world.later(Duration::from_millis(10_000)).await;
     until("it is known to be full", async || {
         let found = world.explain(&waits).await;
         matches!(found.reason, Cause::FreeWorker { .. })
@@ -517,7 +523,7 @@ async fn a_journal_that_cannot_be_read_and_the_runs_own_deadline_are_reasons_too
     let found = world.at_rest(&run).await;
     assert_eq!((&found.reason, found.who), (&Cause::Time { at: START.plus_ms(3_600_000) }, Who::Time));
     world.stays_without(&found).await;
-    world.later(Duration::from_millis(1));
+    world.later(Duration::from_millis(1)).await;
     until("it fails", async || matches!(world.explain(&run).await.reason, Cause::Ended { .. })).await;
     let found = world.at_rest(&run).await;
     assert_eq!(found.who, Who::Person, "it can be retried: {found}");

@@ -65,7 +65,7 @@ fn run(nth: u64) -> Result<Batch, Failure> {
         0 => "rare".to_owned(),
         other => format!("workflow-{}", other % 7),
     };
-    let tag = ((drawn >> 32) % 1_000 == 0)
+    let tag = ((drawn >> 32).is_multiple_of(1_000))
         .then(|| Name::new("customer").map(|name| (name, "7".to_owned())))
         .transpose()?;
     let at = Timestamp(1_760_000_000_000 + i64::try_from(nth)?);

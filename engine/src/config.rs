@@ -29,7 +29,8 @@ pub struct EngineOptions {
     pub commit_patience_ms: u64,
     /// How often a worker tells in the store that it is there and how it does, in milliseconds: see
     /// [`Engine::workers`](crate::Engine::workers). One that has not told for three times as long counts as gone. 0: it never tells,
-    /// is not listed, and what became of it when it is lost is not known. Default 10 s.
+    /// is not listed, what became of it when it is lost is not known, and engines without its workflows do not learn of them
+    /// ([`Engine::outlines`](crate::Engine::outlines)). Default 10 s.
     pub heartbeat_ms: u64,
     /// Whether the engine looks at the surroundings of an attempt that has failed: the paths and endpoints that its error names,
     /// its disk, open files and memory; of one that was lost, whether the worker's host answers. Connects to those endpoints and

@@ -29,7 +29,7 @@ pub enum Error {
         /// What differs.
         what: &'static str,
     },
-    /// No workflow of that name is registered with this engine.
+    /// No workflow of that name and version is registered with this engine, nor has another one told of it.
     #[error("no workflow {name:?} is registered with this engine{hint}")]
     UnknownWorkflow {
         /// The name asked for.

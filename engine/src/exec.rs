@@ -6,6 +6,7 @@ pub mod engine;
 pub mod fork;
 pub mod handle;
 pub mod limits;
+pub mod outlines;
 pub mod outside;
 pub mod posted;
 pub mod retention;

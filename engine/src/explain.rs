@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stepwell_contract::{Head, Message, RunKey, Status, Timestamp};
+use stepwell_contract::{Head, Message, RunKey, Status, TenantId, Timestamp};
 
 use crate::diagnosis::Diagnosis;
 use crate::error::Error;
@@ -40,9 +40,22 @@ impl Engine {
     /// # Errors
     /// [`Error::NoSuchRun`]; [`Error::Store`]. A journal that this version cannot read is a reason and no error.
     pub async fn explain(&self, key: &RunKey) -> Result<Explanation, Error> {
+        self.explain_to(key, None).await
+    }
+
+    /// The same for people of one tenant: runs of others that stand in its way are counted and not named. For everybody without a
+    /// tenant.
+    ///
+    /// # Errors
+    /// As for [`explain`](Self::explain).
+    pub async fn explain_to(&self, key: &RunKey, tenant: Option<&TenantId>) -> Result<Explanation, Error> {
         let sight = self.sight(key).await?;
         let reason = self.reason(&sight);
         let (reason, mut beside) = self.with_surroundings(&sight, reason).await?;
+        let reason = match tenant {
+            Some(tenant) => reason.for_tenant(tenant),
+            None => reason,
+        };
         if let Cause::Child { runs, .. } = &reason {
             for run in runs.iter().take(CHILDREN_MAX) {
                 beside.children.extend(self.why_child(run).await?);
@@ -51,7 +64,7 @@ impl Engine {
         if matches!(reason, Cause::Person { .. } | Cause::Ended { status: Status::Failed, .. }) {
             beside.diagnosis = self.last_diagnosis(key).await?;
         }
-        Ok(explain(&sight.head, sight.state.as_ref().ok(), reason, beside))
+        Ok(explain(&sight.head, sight.state.as_ref().ok(), reason, beside, tenant))
     }
 
     /// Head, journal and mail of the same moment, as far as the run rests long enough for that.

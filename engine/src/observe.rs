@@ -13,4 +13,5 @@ pub mod past;
 pub mod progress;
 pub mod stats;
 pub mod telling;
+pub mod values;
 pub mod verdict;

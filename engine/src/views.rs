@@ -13,19 +13,20 @@ use crate::error::Error;
 use crate::exec::engine::Engine;
 use crate::exec::limits::queues::QueuePause;
 use crate::exec::runner::Left;
-use crate::exec::{load, posted};
+use crate::exec::{load, outlines, posted};
 use crate::observe::cancelled::why_cancelled;
 use crate::observe::cause::{Cause, cause};
 use crate::observe::check::{Block, CheckReport, Fitness, RunCheck};
 use crate::observe::logs::{AttemptLine, lines};
 use crate::observe::names::item_name;
 use crate::observe::past::Past;
-use crate::observe::progress::{RunProgress, progress};
-use crate::observe::verdict::{Unfinished, Verdict, verdict};
+use crate::observe::progress::{RunProgress, begun, progress};
+use crate::observe::verdict::{Having, Unfinished, Verdict, verdict};
 use crate::run::change::look_ahead;
 use crate::run::event::Event;
 use crate::run::place::Place;
 use crate::run::state::{FoldError, Request};
+use crate::workflow::definition::Definition;
 
 /// How many heads a check reads at once.
 const CHECK_HEADS: usize = 100;
@@ -33,29 +34,39 @@ const CHECK_HEADS: usize = 100;
 const PAST_RUNS: usize = 10;
 
 impl Engine {
-    /// How far a run is, and how long it may still take.
+    /// How far a run is, and how long it may still take. Where its workflow is neither registered here nor known from others that have
+    /// it ([`outlines`](Self::outlines)), only the steps that have begun are known, and
+    /// [`is_complete`](RunProgress::is_complete) is `false`.
     ///
     /// # Errors
-    /// [`Error::NoSuchRun`]; [`Error::UnknownWorkflow`] when its workflow is not registered here, without which the steps
-    /// not yet begun are not known; [`Error::Journal`]; [`Error::Store`].
+    /// [`Error::NoSuchRun`]; [`Error::Journal`]; [`Error::Store`].
     pub async fn progress(&self, key: &RunKey) -> Result<RunProgress, Error> {
         let head = self.get(key).await?.ok_or_else(|| Error::NoSuchRun(key.clone()))?;
-        let registered = posted::definition_of(self.core(), &head).await?;
-        let registered = registered
-            .ok_or_else(|| self.core().unknown(head.workflow.as_str(), Some(head.workflow_version)))?;
+        let registered = outlines::definition_of(self.core(), &head).await?;
         let state = self.state(key).await?;
+        let Some(registered) = registered else { return Ok(begun(&head, &state, self.now())) };
         let past = if head.status.is_finished() { Past::default() } else { self.past(&head).await? };
         Ok(progress(&head, &state, registered.definition.graph(), &past, self.now()))
     }
 
+    /// The definition that a run goes on with, registered here or posted: that of its version, or one that takes that over; else as
+    /// other engines that have it told of it, without the code of its steps. `None` where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn definition_of(&self, head: &Head) -> Result<Option<Definition>, Error> {
+        let registered = outlines::definition_of(self.core(), head).await?;
+        Ok(registered.map(|registered| registered.definition.clone()))
+    }
+
     /// How people call the item that a place of a run is in, the outermost level first; `None` where no level is
-    /// [named](crate::workflow::builder::WorkflowBuilder::name_items), or the run's workflow is not registered here.
+    /// [named](crate::workflow::builder::WorkflowBuilder::name_items), or the run's [definition](Self::definition_of) is not known.
     ///
     /// # Errors
     /// [`Error::NoSuchRun`]; [`Error::Journal`]; [`Error::Store`].
     pub async fn item_name(&self, key: &RunKey, place: &Place) -> Result<Option<String>, Error> {
         let head = self.get(key).await?.ok_or_else(|| Error::NoSuchRun(key.clone()))?;
-        let Some(registered) = self.core().definition_of(&head) else { return Ok(None) };
+        let Some(registered) = outlines::definition_of(self.core(), &head).await? else { return Ok(None) };
         Ok(item_name(registered.definition.graph(), &self.state(key).await?, place))
     }
 
@@ -103,17 +114,31 @@ impl Engine {
         }
     }
 
-    /// Whether a run can go on with what is registered here, and what speaks against it.
+    /// Whether a run can go on with what is registered here, or with a worker that is there and has its workflow, and what speaks
+    /// against it.
     ///
     /// # Errors
     /// [`Error::NoSuchRun`]; [`Error::Store`].
     pub async fn can_resume(&self, key: &RunKey) -> Result<Verdict, Error> {
         let head = self.get(key).await?.ok_or_else(|| Error::NoSuchRun(key.clone()))?;
-        let registered = self.core().definition_of(&head);
-        let definition = registered.as_ref().map(|registered| &registered.definition);
+        let here = posted::definition_of(self.core(), &head).await?;
+        let (worker, told) = match here {
+            Some(_) => (None, None),
+            None => (
+                outlines::worker_of(self.core(), &head).await?,
+                outlines::definition_of(self.core(), &head).await?,
+            ),
+        };
+        let having = match (&here, &worker) {
+            (Some(here), _) => Having::Here(&here.definition),
+            (None, Some(worker)) => {
+                Having::Elsewhere { worker, told: told.as_ref().map(|told| &told.definition) }
+            }
+            (None, None) => Having::Nobody,
+        };
         match self.state(key).await {
-            Ok(state) => Ok(verdict(&head, Ok(&state), definition, self.now())),
-            Err(Error::Journal { source, .. }) => Ok(verdict(&head, Err(&source), definition, self.now())),
+            Ok(state) => Ok(verdict(&head, Ok(&state), having, self.now())),
+            Err(Error::Journal { source, .. }) => Ok(verdict(&head, Err(&source), having, self.now())),
             Err(error) => Err(error),
         }
     }
@@ -133,7 +158,10 @@ impl Engine {
                 let cause = self.with_names(cause).await?;
                 // A program that registers nothing steers runs of others: it knows nothing of their workflows.
                 let core = self.core();
-                if core.definitions.none_is_registered() || core.definition_of(&head).is_some() {
+                if core.definitions.none_is_registered()
+                    || core.definition_of(&head).is_some()
+                    || outlines::worker_of(core, &head).await?.is_some()
+                {
                     return Ok(Some(cause));
                 }
                 let nearest = core.nearest(head.workflow.as_str(), Some(head.workflow_version));

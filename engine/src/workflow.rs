@@ -13,6 +13,7 @@ pub mod graph;
 pub(crate) mod links;
 pub(crate) mod migrate;
 pub(crate) mod nearest;
+pub mod outline;
 pub mod policy;
 pub mod posted;
 pub mod retry;

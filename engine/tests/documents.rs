@@ -117,9 +117,10 @@ async fn a_run_in_every_state_has_its_case_file() {
     assert!(!markdown.contains("## Diagnosis"), "{markdown}");
     assert!(done.timeline.last.is_empty() && done.timeline.left_out == 0);
 
-    // Whoever has not the workflow has a file without its definition.
+    // Whoever has not the workflow has the definition as its worker told of it.
     let other = bench.builder().build().await.expect("an engine");
-    assert_eq!(file(&other, &key("done")).await.0.definition, None);
+    until("it is told", async || other.outline("w", 1).await.expect("readable").is_some()).await;
+    assert_eq!(file(&other, &key("done")).await.0.definition, done.definition);
     assert!(other.case_file(&key("missing")).await.is_err());
 }
 

@@ -58,7 +58,7 @@ async fn a_posted_workflow_outlives_every_engine_and_is_driven_by_reports_alone(
 
     // The next one has read what was posted, and knows who is at work.
     let engine = worker(&site).await;
-    assert_eq!(engine.posted_workflows().await.expect("a list"), [posted.clone()]);
+    assert_eq!(engine.posted_workflows().await.expect("a list"), std::slice::from_ref(&posted));
     let begun = offered(&engine, "cut").await;
     assert_eq!(begun.begun.as_ref().map(|begun| &begun.by), Some(&ada));
     assert_eq!(begun.input.as_ref().expect("its input").text(), REEL);

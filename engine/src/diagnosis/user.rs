@@ -27,7 +27,7 @@ use crate::diagnosis::verdict::{Action, Confidence, RetrySafety};
 ///             Told::new("The carrier takes no more parcels today.", "Its quota of the day is used up.")
 ///                 .confidence(Confidence::High)
 ///                 .fact(format!("the carrier answered: {}", last.message))
-///                 .action("Retry after midnight UTC.", Some("stepwell retry {run}"), true),
+///                 .action("Retry after midnight UTC.", Some("stepwell runs retry {run}"), true),
 ///         )
 ///     }
 /// }
@@ -36,7 +36,7 @@ use crate::diagnosis::verdict::{Action, Confidence, RetrySafety};
 /// let case = Dossier::failed(ErrorClass::Throttled, Some("carrier.quota"), "quota 500/500");
 /// let diagnosis = diagnose(&case.case(), &rules);
 /// assert_eq!(diagnosis.code, "SHIP0007");
-/// assert_eq!(diagnosis.actions[0].command.as_deref(), Some("stepwell retry run-1"));
+/// assert_eq!(diagnosis.actions[0].command.as_deref(), Some("stepwell runs retry run-1"));
 /// # Ok::<(), stepwell::diagnosis::RuleRefused>(())
 /// ```
 pub trait Diagnose: Debug + Send + Sync {

@@ -24,6 +24,7 @@ use crate::exec::groups::Groups;
 use crate::exec::lately::Lately;
 use crate::exec::limits::queue::Queue;
 use crate::exec::limits::{self, Limits};
+use crate::exec::outlines::Outlines;
 use crate::exec::pool::Pool;
 use crate::exec::registry::Registry;
 use crate::exec::witness::Witness;
@@ -232,6 +233,7 @@ impl EngineBuilder {
             worker,
             options: self.options,
             definitions: Definitions::new(definitions),
+            outlines: Outlines::default(),
             resources: self.resources,
             classifiers: self.classifiers,
             stopping: CancellationToken::new(),

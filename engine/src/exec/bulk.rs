@@ -102,9 +102,10 @@ pub(crate) async fn dry_run(
 
 /// Asks each run, and tells what became of each, in the order of the selection.
 pub(crate) async fn ask_all(core: &Arc<Core>, selection: &Selection, ask: &Ask) -> Vec<Asked> {
-    let asked = selection.runs.iter().map(|run| async move {
-        let outcome = requests::ask_as(core, run, ask.clone(), selection.id.clone(), true).await;
-        Asked { run: run.clone(), outcome }
+    // Each future owns its run: one that borrowed it from the closure could not be sent to another thread.
+    let asked = selection.runs.iter().cloned().map(|run| async move {
+        let outcome = requests::ask_as(core, &run, ask.clone(), selection.id.clone(), true).await;
+        Asked { run, outcome }
     });
     stream::iter(asked).buffered(AT_ONCE).collect().await
 }

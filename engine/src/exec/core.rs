@@ -24,6 +24,7 @@ use crate::exec::groups::Groups;
 use crate::exec::lately::Lately;
 use crate::exec::limits::Limits;
 use crate::exec::outcome::Outcome;
+use crate::exec::outlines::Outlines;
 use crate::exec::pool::Pool;
 use crate::exec::registry::Registry;
 use crate::exec::requests;
@@ -53,6 +54,8 @@ pub(crate) struct Core {
     pub(crate) worker: WorkerId,
     pub(crate) options: EngineOptions,
     pub(crate) definitions: Definitions,
+    /// What is known of workflows that others have registered.
+    pub(crate) outlines: Outlines,
     pub(crate) resources: Resources,
     pub(crate) classifiers: Classifiers,
     /// One for each run that may be advanced at once.
@@ -117,12 +120,12 @@ impl Registered {
     }
 
     pub(crate) fn reference(&self) -> WorkflowRef {
-        WorkflowRef { name: self.definition.name().clone(), version: self.definition.version() }
+        self.definition.reference()
     }
 }
 
 /// Whether the engine brings the workflow along.
-fn is_built_in(workflow: &Name) -> bool {
+pub(crate) fn is_built_in(workflow: &Name) -> bool {
     [crate::schedule::WORKFLOW, crate::integrity::WORKFLOW].contains(&workflow.as_str())
 }
 
@@ -181,25 +184,17 @@ impl Core {
         nearest_workflow(name, version, self.definitions.all().keys()).cloned()
     }
 
-    /// The error of whoever asks for a workflow that is not registered here.
-    pub(crate) fn unknown(&self, name: &str, version: Option<u32>) -> Error {
-        let mut known: Vec<String> = self
-            .definitions
-            .all()
-            .keys()
-            .filter(|known| !is_built_in(&known.name))
-            .map(|known| format!("{} version {}", known.name, known.version))
-            .collect();
-        known.sort();
-        let hint = match self.nearest(name, version) {
+    /// The error of whoever asks for a workflow that is neither registered here nor among those `elsewhere`.
+    pub(crate) fn unknown(&self, name: &str, version: Option<u32>, elsewhere: &[WorkflowRef]) -> Error {
+        let here = self.definitions.all();
+        let known: BTreeSet<&WorkflowRef> =
+            here.keys().filter(|known| !is_built_in(&known.name)).chain(elsewhere).collect();
+        let said = |known: &WorkflowRef| format!("{} version {}", known.name, known.version);
+        let all = || known.iter().map(|known| said(known)).collect::<Vec<_>>().join(", ");
+        let hint = match nearest_workflow(name, version, known.iter().copied()) {
             _ if known.is_empty() => "; none is: add it with `.register(…)`".to_owned(),
-            Some(near) => format!(
-                "; did you mean {} version {}? there is {}",
-                near.name,
-                near.version,
-                known.join(", ")
-            ),
-            None => format!("; there is {}", known.join(", ")),
+            Some(near) => format!("; did you mean {}? there is {}", said(near), all()),
+            None => format!("; there is {}", all()),
         };
         let version = version.map(|version| format!(" version {version}")).unwrap_or_default();
         Error::UnknownWorkflow { name: format!("{name}{version}"), hint }

@@ -18,7 +18,7 @@ use crate::exec::handle::RunHandle;
 use crate::exec::runs::Runs;
 use crate::exec::start::{self, StartRun};
 use crate::exec::workers::presence;
-use crate::exec::{groups, keeper, limits, load, posted, requests, worker};
+use crate::exec::{groups, keeper, limits, load, outlines, posted, requests, worker};
 use crate::run::actor::Actor;
 use crate::run::place::Place;
 use crate::run::preview::Preview;
@@ -85,6 +85,7 @@ impl Engine {
         core.runtime.spawn(groups::keep(Arc::clone(core)));
         core.runtime.spawn(presence::attend(Arc::clone(core)));
         core.runtime.spawn(posted::follow(Arc::clone(core)));
+        core.runtime.spawn(outlines::keep::keep(Arc::clone(core)));
         core.runtime.spawn(worker::work(Arc::clone(core)));
     }
 
@@ -97,7 +98,8 @@ impl Engine {
     }
 
     /// Starts a run of the newest registered version of a workflow. The same call again, with the same id, workflow
-    /// and input, returns the run that is there.
+    /// and input, returns the run that is there. Of a workflow that only others have, it is started as
+    /// [`StartRun::new`] says.
     ///
     /// # Errors
     /// [`Error::Conflict`] when the id was used with another workflow or input; [`Error::UnknownWorkflow`];
@@ -430,7 +432,8 @@ impl Engine {
         &self.0.core.worker
     }
 
-    /// The definitions that this engine has now: those that are registered, and those that were posted.
+    /// The definitions that this engine has now: those that are registered, and those that were posted. What other engines have
+    /// registered is in [`outlines`](Self::outlines).
     #[must_use]
     pub fn definitions(&self) -> Vec<Definition> {
         self.0.core.definitions.all().values().map(|registered| registered.definition.clone()).collect()

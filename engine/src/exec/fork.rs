@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::exec::core::{Core, Registered};
 use crate::exec::engine::value_of;
 use crate::exec::handle::RunHandle;
-use crate::exec::{heads, requests};
+use crate::exec::{heads, outlines, requests};
 use crate::run::actor::Actor;
 use crate::run::event::{Event, RunCreated, RunForked};
 use crate::run::fit::misfits;
@@ -129,8 +129,10 @@ async fn prepare(core: &Core, old: &Head, fork: &ForkRun, now: Timestamp) -> Res
     let refused = |why| Error::Refused { key: old.key.clone(), verb: FORK, status: old.status, why };
     let version = fork.version.unwrap_or(old.workflow_version);
     let wanted = WorkflowRef { name: old.workflow.clone(), version };
-    let registered = core.definitions.get(&wanted);
-    let registered = registered.ok_or_else(|| core.unknown(old.workflow.as_str(), Some(version)))?;
+    let registered = match core.definitions.get(&wanted) {
+        Some(here) => here,
+        None => outlines::find(core, old.workflow.as_str(), Some(version)).await?,
+    };
     let definition = &registered.definition;
     let before = requests::load_state(core, &old.key).await?;
     let copied = copies(definition.graph(), &before, &fork.place).map_err(refused)?;

@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use stepwell_contract::limits::PAGE_ITEMS_MAX;
-use stepwell_contract::{BackendError, Cursor, Head, Name, Page, Query};
+use stepwell_contract::{BackendError, Batch, Clock, Cursor, Head, Name, Page, Query, Status, Verdict};
 
 use crate::error::Error;
 use crate::exec::core::Core;
@@ -73,6 +73,23 @@ pub(in crate::exec) async fn heads_of(core: &Core, sort: Sort) -> Result<Vec<Hea
             return Ok(heads);
         }
     }
+}
+
+/// Removes a head of the engine's own, unless it is written meanwhile. Only what has ended can be removed.
+pub(in crate::exec) async fn forget(core: &Core, head: &Head) -> Result<(), Error> {
+    let now = core.time.now();
+    let ended = Head {
+        version: head.version.next(fastrand::u64(..)),
+        status: Status::Succeeded,
+        finished_at: Some(now),
+        updated_at: now,
+        ..head.clone()
+    };
+    let batch = Batch::replace(head.version, ended, Vec::new());
+    if core.committer.commit(batch).await? == Verdict::Accepted {
+        core.backend.remove(std::slice::from_ref(&head.key)).await?;
+    }
+    Ok(())
 }
 
 /// A page of the heads that fit a query, without those of the engine's own that are not asked for.

@@ -38,8 +38,25 @@ impl Engine {
         id: &str,
         says: &T,
     ) -> Result<(), Error> {
-        let (signal, payload) = (Name::new(signal)?, value_of(says)?);
-        let sent = SentSignal { signal, payload, actor: Actor::Program };
+        self.signal_by(Actor::Program, key, signal, id, says).await
+    }
+
+    /// The same for someone else than the program.
+    ///
+    /// # Errors
+    /// As for [`signal`](Self::signal).
+    ///
+    /// # Cancellation
+    /// As for [`signal`](Self::signal).
+    pub async fn signal_by<T: Serialize + ?Sized>(
+        &self,
+        actor: Actor,
+        key: &RunKey,
+        signal: &str,
+        id: &str,
+        says: &T,
+    ) -> Result<(), Error> {
+        let sent = SentSignal { signal: Name::new(signal)?, payload: value_of(says)?, actor };
         requests::signal(self.core(), key, MessageId::new(id)?, &sent).await
     }
 

@@ -21,7 +21,7 @@ use crate::exec::limits::system;
 use crate::exec::limits::tenants::Tenants;
 use crate::exec::runner::{Left, Runner};
 use crate::exec::slot::{Slot, WriteError};
-use crate::exec::{posted, requests};
+use crate::exec::{outlines, posted, requests};
 use crate::run::actor::Actor;
 use crate::run::event::{Event, RunCreated};
 use crate::run::said::{OWN_TAGS, OWN_TAGS_MAX};
@@ -64,7 +64,9 @@ enum Begin {
 }
 
 impl StartRun {
-    /// A run of the newest registered version of a workflow, under an id.
+    /// A run of the newest version of a workflow that the engine has registered, under an id. Where it has none, of one that other
+    /// engines have told of ([`Engine::outlines`](crate::Engine::outlines)): the newest version that a worker has which is there,
+    /// or else the one that was seen last. Such a run waits for a worker that has it.
     ///
     /// # Errors
     /// [`Error::Payload`] when the input has no JSON form, such as a number that is not finite, or is over the limit.
@@ -115,7 +117,7 @@ impl StartRun {
         })
     }
 
-    /// Picks a version of the workflow.
+    /// Picks a version of the workflow: one that is registered here, or that other engines have told of.
     pub fn version(mut self, version: u32) -> Self {
         self.version = Some(version);
         self
@@ -223,18 +225,9 @@ pub(crate) async fn start(core: &Arc<Core>, start: StartRun) -> Result<RunHandle
     if core.is_stopping() {
         return Err(Error::ShuttingDown);
     }
-    let found = match find(core, &start) {
-        Err(_) if start.known.is_none() => {
-            // It may have been posted since this engine last looked.
-            posted::learn(core).await?;
-            find(core, &start)
-        }
-        found => found,
-    };
-    let (registered, is_registered) = match (found, &start.known) {
-        (Ok(registered), _) => (registered, true),
-        (Err(_), Some(known)) => (Arc::new(Registered::new(known.clone(), &core.options.step)), false),
-        (Err(error), None) => return Err(error),
+    let (registered, is_registered) = match find(core, &start).await? {
+        Found::Here(registered) => (registered, true),
+        Found::Elsewhere(registered) => (registered, false),
     };
     let key = RunKey::new(start.tenant.clone(), RunId::new(&start.run)?);
     if system::is_own(&key) {
@@ -405,12 +398,38 @@ async fn same_as_before(core: &Core, key: &RunKey, start: &StartRun) -> Result<(
     if before == now { Ok(()) } else { Err(conflict("input")) }
 }
 
-fn find(core: &Core, start: &StartRun) -> Result<Arc<Registered>, Error> {
+/// The definition that a run is started by.
+enum Found {
+    /// This engine has it.
+    Here(Arc<Registered>),
+    /// Others have it: there is no code.
+    Elsewhere(Arc<Registered>),
+}
+
+async fn find(core: &Core, start: &StartRun) -> Result<Found, Error> {
+    if let Some(here) = find_here(core, start) {
+        return Ok(Found::Here(here));
+    }
+    if let Some(known) = &start.known {
+        let told = if known.is_bare() { outlines::of(core, &known.reference()).await? } else { None };
+        let registered = told.map(|told| Arc::clone(&told.registered));
+        return Ok(Found::Elsewhere(
+            registered.unwrap_or_else(|| Arc::new(Registered::new(known.clone(), &core.options.step))),
+        ));
+    }
+    // It may have been posted since this engine last looked.
+    posted::learn(core).await?;
+    match find_here(core, start) {
+        Some(here) => Ok(Found::Here(here)),
+        None => Ok(Found::Elsewhere(outlines::find(core, &start.workflow, start.version).await?)),
+    }
+}
+
+fn find_here(core: &Core, start: &StartRun) -> Option<Arc<Registered>> {
     let definitions = core.definitions.all();
     let named = definitions.iter().filter(|(reference, _)| reference.name.as_str() == start.workflow);
     let wanted =
         named.filter(|(reference, _)| start.version.is_none_or(|version| version == reference.version));
     let newest = wanted.max_by_key(|(reference, _)| reference.version);
-    let newest = newest.map(|(_, registered)| Arc::clone(registered));
-    newest.ok_or_else(|| core.unknown(&start.workflow, start.version))
+    newest.map(|(_, registered)| Arc::clone(registered))
 }

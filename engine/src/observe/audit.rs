@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use stepwell_contract::{Cursor, Name, Record, RunKey, Seq, TenantId, Timestamp};
+use stepwell_contract::{Cursor, Kind, Name, Record, RunKey, Seq, TenantId, Timestamp};
 
 use crate::observe::telling::{bounded, told};
 use crate::run::actor::Actor;
@@ -148,6 +148,12 @@ pub struct EventFilter {
     pub tenant: Option<TenantId>,
     /// Of runs of this workflow only.
     pub workflow: Option<Name>,
+    /// Of records of this kind, such as `logged` for log lines.
+    pub kind: Option<Kind>,
+    /// About this step. A place that leaves items and rounds out, like `pack` for `pack[2]`, means all of them.
+    pub place: Option<Place>,
+    /// Of this attempt of its step.
+    pub attempt: Option<u32>,
     /// Of one of these categories; empty for any.
     pub categories: Vec<Category>,
     /// Of this level or a higher one.
@@ -230,6 +236,10 @@ impl EventFilter {
     /// The entries of a record that fit, in the order in which they happened. A record that cannot be read is one too.
     #[must_use]
     pub fn entries(&self, record: &Record) -> Vec<AuditEntry> {
+        // Before the record is read: most are of another kind where one is asked for.
+        if self.kind.as_ref().is_some_and(|kind| *kind != record.kind) {
+            return Vec::new();
+        }
         match Event::read(record) {
             Ok(Event::Logged(logged)) => self.lines(record, &logged),
             Ok(event) => {
@@ -289,7 +299,13 @@ impl EventFilter {
     }
 
     fn complete(&self, record: &Record, draft: Draft, text: impl FnOnce() -> String) -> Option<AuditEntry> {
+        let is_there = |wanted: &Place| {
+            let place = draft.place.as_ref();
+            place.is_some_and(|place| place.step == wanted.step && place.item.is_within(&wanted.item))
+        };
         let fits = (self.categories.is_empty() || self.categories.contains(&draft.category))
+            && self.place.as_ref().is_none_or(is_there)
+            && self.attempt.is_none_or(|attempt| draft.attempt == Some(attempt))
             && self.level.is_none_or(|least| draft.level >= least)
             && self.code.as_ref().is_none_or(|code| draft.code.as_ref() == Some(code))
             && self.actor.as_ref().is_none_or(|actor| draft.actor == *actor)

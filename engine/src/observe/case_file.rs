@@ -53,7 +53,7 @@ pub struct CaseFile {
     pub environment: Surroundings,
     /// The limits that somebody set when the run was made, by step, as JSON; all others were the defaults.
     pub limits: Vec<(String, String)>,
-    /// The definition as it is registered where the file was made; `None` when it is not.
+    /// The definition as it is registered where the file was made, or else as an engine that has it told of it; `None` when neither is.
     pub definition: Option<DefinitionShown>,
     /// What is not in this file.
     pub left_out: LeftOut,

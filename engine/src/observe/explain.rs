@@ -5,7 +5,7 @@ mod words;
 use std::fmt;
 
 use serde::Serialize;
-use stepwell_contract::{Head, RunKey, Status, Timestamp, WorkerId};
+use stepwell_contract::{Head, RunKey, Status, TenantId, Timestamp, WorkerId};
 
 use crate::diagnosis::Diagnosis;
 use crate::observe::cause::Cause;
@@ -107,8 +107,14 @@ pub(crate) struct Beside {
     pub(crate) diagnosis: Option<Diagnosis>,
 }
 
-/// The explanation of a run that is where it is for this reason.
-pub(crate) fn explain(head: &Head, state: Option<&State>, reason: Cause, beside: Beside) -> Explanation {
+/// The explanation of a run that is where it is for this reason; with a tenant, for its people.
+pub(crate) fn explain(
+    head: &Head,
+    state: Option<&State>,
+    reason: Cause,
+    beside: Beside,
+    tenant: Option<&TenantId>,
+) -> Explanation {
     let words = words::of(&reason, head);
     let mut details = Vec::new();
     if let Some(found) = &beside.diagnosis {
@@ -116,7 +122,11 @@ pub(crate) fn explain(head: &Head, state: Option<&State>, reason: Cause, beside:
     }
     details.extend(beside.children.iter().map(|(run, why)| format!("run {run}: {why}")));
     if !beside.stuck.is_empty() {
-        let named: Vec<_> = beside.stuck.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+        let is_theirs = |run: &&RunKey| tenant.is_none_or(|tenant| run.tenant == *tenant);
+        let theirs = beside.stuck.iter().filter(is_theirs);
+        let mut named: Vec<_> = theirs.clone().take(NAMED_MAX).map(ToString::to_string).collect();
+        let others = beside.stuck.len() - theirs.count();
+        named.extend((others > 0).then(|| format!("{others} of other tenants")));
         details.push(format!("counted although no worker advances them: {}", named.join(", ")));
     }
     if let Some((able, with_room)) = beside.takers {

@@ -1,5 +1,7 @@
 //! How people call the items of maps.
 
+use stepwell_contract::Name;
+
 use crate::run::place::{Path, Place};
 use crate::run::state::{State, StepStatus};
 use crate::workflow::graph::{Graph, Node, StepIndex};
@@ -24,14 +26,13 @@ pub fn item_name(graph: &Graph, state: &State, place: &Place) -> Option<String> 
     (!names.is_empty()).then(|| names.join(" / "))
 }
 
-/// At most so many of the items in which a step runs now: each place, with its name where it has one.
+/// At most so many of the items in which a step runs now: each place, with its name where it has one and the definition is known.
 #[must_use]
-pub(super) fn running(graph: &Graph, state: &State, step: StepIndex, at_most: usize) -> Vec<String> {
-    let name = &graph.step(step).name;
+pub(super) fn running(graph: Option<&Graph>, state: &State, name: &Name, at_most: usize) -> Vec<String> {
     let Some(group) = state.steps.get(name) else { return Vec::new() };
     let running = group.items.iter().filter(|(_, step)| step.status == StepStatus::Running);
     let places = running.map(|(item, _)| Place { step: name.clone(), item: item.clone() });
-    let said = |place: Place| match item_name(graph, state, &place) {
+    let said = |place: Place| match graph.and_then(|graph| item_name(graph, state, &place)) {
         Some(name) => format!("{place} {name}"),
         None => place.to_string(),
     };

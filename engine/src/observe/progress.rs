@@ -1,13 +1,13 @@
 //! How far a run is, and how long it may still take.
 
 use serde::Serialize;
-use stepwell_contract::{Head, Status, Timestamp};
+use stepwell_contract::{Head, Name, Status, Timestamp};
 
 use crate::observe::names::running;
 use crate::observe::past::Past;
 use crate::run::output::word;
 use crate::run::place::Place;
-use crate::run::state::{State, StepGroup, StepStatus};
+use crate::run::state::{State, StepGroup, StepState, StepStatus};
 use crate::run::summary::Summary;
 use crate::workflow::graph::{Graph, Node, StepIndex};
 
@@ -24,8 +24,11 @@ pub struct RunProgress {
     /// How long it may still take, in milliseconds, from what its steps took in past runs, or from what they declare;
     /// `None` when neither is known for a step that is left, or the run is at rest.
     pub remaining_ms: Option<u64>,
-    /// Its steps, those not begun included.
+    /// Its steps, those not begun included, in the order of the definition; where the definition is not known, those that have
+    /// begun, in the order in which they began.
     pub steps: Vec<StepProgress>,
+    /// Whether those are all.
+    pub is_complete: bool,
 }
 
 /// How far a step of a run is.
@@ -56,7 +59,7 @@ pub fn progress(head: &Head, state: &State, graph: &Graph, past: &Past, now: Tim
     let mut steps = Vec::new();
     let mut remaining_ms = Some(0u64);
     for (index, part) in parts(&graph.nodes, Part::default(), graph, state) {
-        let mut step = step_progress(graph, index, state, &summary, now);
+        let mut step = step_progress(Some(graph), &graph.step(index).name, state, &summary, now);
         let undo = graph.step(index).undo.map(|undo| Place::of(graph.step(undo).name.clone()));
         if undo.and_then(|undo| state.step(&undo)).is_some_and(|undo| undo.status == StepStatus::Succeeded) {
             step.state = "undone";
@@ -76,6 +79,28 @@ pub fn progress(head: &Head, state: &State, graph: &Graph, past: &Past, now: Tim
         percent: if head.status == Status::Succeeded { 100.0 } else { share * 100.0 },
         remaining_ms: remaining_ms.filter(|_| is_on_its_way),
         steps,
+        is_complete: true,
+    }
+}
+
+/// The progress of a run as far as its journal tells it without its definition.
+#[must_use]
+pub fn begun(head: &Head, state: &State, now: Timestamp) -> RunProgress {
+    let summary: Summary = head.summary.decode().unwrap_or_default();
+    let began = |group: &StepGroup| {
+        let all = group.single.iter().chain(group.items.values());
+        all.map(|step| step.began_at).min()
+    };
+    let mut groups: Vec<_> = state.steps.iter().collect();
+    groups.sort_by_key(|(_, group)| began(group));
+    let steps = groups.into_iter().map(|(name, _)| step_progress(None, name, state, &summary, now));
+    let share = summary.done as f64 / summary.of.max(1) as f64;
+    RunProgress {
+        status: head.status,
+        percent: if head.status == Status::Succeeded { 100.0 } else { share * 100.0 },
+        remaining_ms: None,
+        steps: steps.collect(),
+        is_complete: false,
     }
 }
 
@@ -126,13 +151,12 @@ fn parts(nodes: &[Node], part: Part, graph: &Graph, state: &State) -> Vec<(StepI
 }
 
 fn step_progress(
-    graph: &Graph,
-    index: StepIndex,
+    graph: Option<&Graph>,
+    name: &Name,
     state: &State,
     summary: &Summary,
     now: Timestamp,
 ) -> StepProgress {
-    let name = &graph.step(index).name;
     let mut progress = StepProgress {
         step: name.to_string(),
         state: "not begun",
@@ -147,14 +171,31 @@ fn step_progress(
     let Some(step) = &group.single else {
         let begun = group.items.len();
         progress.items = Some((group.succeeded, begun));
-        progress.running = running(graph, state, index, RUNNING_MAX);
+        progress.running = running(graph, state, name, RUNNING_MAX);
         let ended = group.succeeded + group.failed;
         progress.state = if ended < begun { "running" } else { "items ended" };
         progress.fraction = ended as f64 / begun.max(1) as f64;
         return progress;
     };
     progress.attempt = step.attempt;
-    progress.state = match step.status {
+    progress.state = word_of(step);
+    let said = summary.at.as_ref().filter(|at| at.place.step == *name && at.place.item.is_root());
+    if matches!(step.status, StepStatus::Succeeded | StepStatus::Skipped) {
+        progress.fraction = 1.0;
+    } else if let Some(said) = said.map(|at| &at.progress).or(step.progress.as_ref()) {
+        progress.fraction = said.fraction;
+        progress.note.clone_from(&said.note);
+    }
+    let outside = step.outsider.as_ref().filter(|_| step.is_left_outside()).map(|begun| begun.at);
+    let began_at = outside.or_else(|| (step.status == StepStatus::Running).then_some(step.started_at));
+    progress.elapsed_ms = began_at.map(|at| now.since_ms(at));
+    progress
+}
+
+/// Where a step is, in a word.
+#[must_use]
+pub fn word_of(step: &StepState) -> &'static str {
+    match step.status {
         StepStatus::Running => "running",
         StepStatus::Backoff(_) => "waits for its next attempt",
         StepStatus::Interrupted(_) | StepStatus::Again => "is tried again",
@@ -170,18 +211,7 @@ fn step_progress(
             _ => "sleeps",
         },
         StepStatus::Skipped => "skipped",
-    };
-    let said = summary.at.as_ref().filter(|at| at.place.step == *name && at.place.item.is_root());
-    if matches!(step.status, StepStatus::Succeeded | StepStatus::Skipped) {
-        progress.fraction = 1.0;
-    } else if let Some(said) = said.map(|at| &at.progress).or(step.progress.as_ref()) {
-        progress.fraction = said.fraction;
-        progress.note.clone_from(&said.note);
     }
-    let outside = step.outsider.as_ref().filter(|_| step.is_left_outside()).map(|begun| begun.at);
-    let began_at = outside.or_else(|| (step.status == StepStatus::Running).then_some(step.started_at));
-    progress.elapsed_ms = began_at.map(|at| now.since_ms(at));
-    progress
 }
 
 /// How long a step may still take. What it took in past runs goes before what it declares.

@@ -10,10 +10,12 @@ use crate::run::event::{Event, LostReason, PauseReason, Progress, ReleaseReason,
 use crate::run::fork::CopiedEnd;
 use crate::run::notes::within;
 use crate::run::waiting::{ChildEnd, RunEnd, Said, Waiting, WokenBy};
+use crate::workflow::context::LOG_LINE_BYTES_MAX;
 use crate::workflow::failure::Failure;
 
-/// Longest text of an entry, in bytes, before the mark that it was cut.
-pub const TEXT_BYTES_MAX: usize = 1 << 10;
+/// Longest text of an entry, in bytes, before the mark that it was cut: a line that a step logged fits, with the mark that it was
+/// cut when it was logged.
+pub const TEXT_BYTES_MAX: usize = LOG_LINE_BYTES_MAX + 128;
 
 /// A text without secrets and within bounds.
 pub(super) fn bounded(text: String) -> String {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use stepwell_contract::{Head, RunKey, Status, Timestamp, WorkflowRef};
 
-use crate::run::change::{Holdup, look_ahead};
+use crate::run::change::{Holdup, look_ahead, shape_ahead};
 use crate::run::state::{FoldError, State};
 use crate::run::summary::{Summary, Trouble};
 use crate::workflow::definition::Definition;
@@ -11,7 +11,8 @@ use crate::workflow::definition::Definition;
 /// Whether a run can go on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verdict {
-    /// Whether a worker with these definitions can go on with the run, now or once a person lets it.
+    /// Whether a worker can go on with the run, now or once a person lets it: one with the definitions registered here, or where its
+    /// workflow is not, one that is there and has it. How that one's code reads what is stored is not known here.
     pub can_resume: bool,
     /// What speaks against it, or has to happen first.
     pub reasons: Vec<Reason>,
@@ -29,7 +30,10 @@ pub enum Reason {
     /// It is held.
     #[error("it is paused: {0}")]
     Paused(String),
-    /// Its workflow is not registered in that version.
+    /// Its workflow is not registered in that version here, and this worker has it, which is there.
+    #[error("workflow {0} version {1} is not registered here: worker {2} has it")]
+    Elsewhere(String, u32, String),
+    /// Its workflow is registered in that version neither here nor with a worker that is there.
     #[error("workflow {0} version {1} is not registered: run a worker that has it")]
     NotRegistered(String, u32),
     /// Its journal cannot be read by this version.
@@ -40,12 +44,39 @@ pub enum Reason {
     Changed(Holdup),
 }
 
+/// Who goes on with a run.
+#[derive(Debug, Clone, Copy)]
+pub enum Having<'a> {
+    /// This program, with this definition.
+    Here(&'a Definition),
+    /// A worker that is there, with a definition that was told like this.
+    Elsewhere {
+        /// The worker.
+        worker: &'a str,
+        /// The definition without its code, where it was told.
+        told: Option<&'a Definition>,
+    },
+    /// Nobody that is known.
+    Nobody,
+}
+
+impl Having<'_> {
+    /// What of a definition does not let the run go on.
+    fn holdup(self, state: &State) -> Option<Holdup> {
+        match self {
+            Self::Here(definition) => look_ahead(definition, &mut state.clone()).err(),
+            Self::Elsewhere { told, .. } => told.and_then(|told| shape_ahead(told, state).err()),
+            Self::Nobody => None,
+        }
+    }
+}
+
 /// The verdict on a run.
 #[must_use]
 pub fn verdict(
     head: &Head,
     state: Result<&State, &FoldError>,
-    definition: Option<&Definition>,
+    having: Having<'_>,
     now: Timestamp,
 ) -> Verdict {
     let mut reasons = Vec::new();
@@ -64,15 +95,21 @@ pub fn verdict(
         }
         Ok(state) => {
             reasons.extend(state.pause.iter().map(|pause| Reason::Paused(pause.message.clone())));
-            let look = definition.filter(|_| !ends).map(|known| look_ahead(known, &mut state.clone()));
-            let holdup = look.and_then(Result::err);
+            let holdup = if ends { None } else { having.holdup(state) };
             blocked |= holdup.is_some();
             reasons.extend(holdup.map(Reason::Changed));
         }
     }
-    if definition.is_none() {
-        blocked = true;
-        reasons.push(Reason::NotRegistered(head.workflow.to_string(), head.workflow_version));
+    let (workflow, version) = (head.workflow.to_string(), head.workflow_version);
+    match having {
+        Having::Here(_) => {}
+        Having::Elsewhere { worker, .. } => {
+            reasons.push(Reason::Elsewhere(workflow, version, worker.to_owned()));
+        }
+        Having::Nobody => {
+            blocked = true;
+            reasons.push(Reason::NotRegistered(workflow, version));
+        }
     }
     Verdict { can_resume: !blocked && !ends, reasons }
 }

@@ -64,12 +64,11 @@ pub enum Holdup {
     Unread(Unread),
 }
 
-/// Looks at everything that decides whether the definition can go on with a run, and gives what the run has stored its present
-/// form in `state`. The journal and the steps are not touched.
+/// Looks whether what a definition consists of can go on with a run, wherever the code of its steps is.
 ///
 /// # Errors
 /// [`Holdup`]: the run has to be held.
-pub fn look_ahead(definition: &Definition, state: &mut State) -> Result<Ahead, Holdup> {
+pub fn shape_ahead(definition: &Definition, state: &State) -> Result<Standing, Holdup> {
     let same_version = state.workflow_version == definition.version();
     let same_fingerprint = state.fingerprint == definition.fingerprint();
     let standing = standing(same_version, same_fingerprint, definition.policy().on_change);
@@ -77,9 +76,19 @@ pub fn look_ahead(definition: &Definition, state: &mut State) -> Result<Ahead, H
         let (began, now) = (state.fingerprint.clone(), definition.fingerprint().to_owned());
         return Err(Holdup::Refused { began, now });
     }
-    if let Some(misfit) = misfits(definition.graph(), state).into_iter().next() {
-        return Err(Holdup::Misfit(misfit));
+    match misfits(definition.graph(), state).into_iter().next() {
+        Some(misfit) => Err(Holdup::Misfit(misfit)),
+        None => Ok(standing),
     }
+}
+
+/// Looks at everything that decides whether the definition can go on with a run, and gives what the run has stored its present
+/// form in `state`. The journal and the steps are not touched.
+///
+/// # Errors
+/// [`Holdup`]: the run has to be held.
+pub fn look_ahead(definition: &Definition, state: &mut State) -> Result<Ahead, Holdup> {
+    let standing = shape_ahead(definition, state)?;
     let stale = bring_up(definition, state);
     if let Some(unread) = unread(definition, state, &stale) {
         return Err(Holdup::Unread(unread));

@@ -11,8 +11,7 @@ use uuid::Uuid;
 use crate::error::Error;
 use crate::exec::core::Core;
 use crate::exec::engine::Engine;
-use crate::exec::requests;
-use crate::exec::start;
+use crate::exec::{outlines, requests, start};
 use crate::run::actor::Actor;
 use crate::run::place::Place;
 use crate::run::request::{SIGNAL as SIGNAL_KIND, SentSignal};
@@ -90,8 +89,8 @@ impl Schedules {
     ///
     /// # Errors
     /// [`ScheduleError::Conflict`] says what is not the same in the one that is there; [`ScheduleError::Engine`] with
-    /// [`Error::UnknownWorkflow`] when neither this engine has the workflow nor the schedule names a version, or when this
-    /// engine keeps no schedules; what is wrong with the name or the schedule; [`Error::Store`], after which it may be there:
+    /// [`Error::UnknownWorkflow`] when neither this engine has the workflow nor another one has told of it nor the schedule names a
+    /// version, or when this engine keeps no schedules; what is wrong with the name or the schedule; [`Error::Store`], after which it may be there:
     /// call it again.
     ///
     /// # Cancellation
@@ -108,7 +107,7 @@ impl Schedules {
     ) -> Result<ScheduleView, ScheduleError> {
         let name = schedule_name(name)?;
         schedule.check()?;
-        let (known_version, queue) = self.known(&schedule)?;
+        let (known_version, queue) = self.known(&schedule).await?;
         // Twice: whoever else makes it at the same moment is found the second time.
         for _ in 0..2 {
             let present = self.latest(&name).await?;
@@ -243,7 +242,7 @@ impl Schedules {
         reason: &str,
     ) -> Result<ScheduleView, ScheduleError> {
         schedule.check()?;
-        let (known_version, _) = self.known(&schedule)?;
+        let (known_version, _) = self.known(&schedule).await?;
         let what = What::Update { schedule: Box::new(schedule), known_version };
         self.say(name, what, reason, None).await
     }
@@ -302,7 +301,7 @@ impl Schedules {
     }
 
     /// The version of the workflow that is there, and the queue of its runs.
-    fn known(&self, schedule: &Schedule) -> Result<(u32, Name), ScheduleError> {
+    async fn known(&self, schedule: &Schedule) -> Result<(u32, Name), ScheduleError> {
         let definitions = self.core.definitions.all();
         let known = definitions.values().map(|registered| &registered.definition);
         let known = known.filter(|definition| {
@@ -310,14 +309,19 @@ impl Schedules {
                 && schedule.version.is_none_or(|version| version == definition.version())
         });
         let newest = known.max_by_key(|definition| definition.version());
-        let queue = schedule.queue.clone().or_else(|| newest.map(|definition| definition.queue().clone()));
-        match newest.map(|definition| definition.version()).or(schedule.version) {
-            Some(version) => Ok((version, queue.unwrap_or_else(keeper::default_queue))),
-            None => {
-                let hint = "; register it here, or name the version that others have".to_owned();
-                Err(Error::UnknownWorkflow { name: schedule.workflow().to_string(), hint }.into())
-            }
-        }
+        let newest = match newest.map(|definition| (definition.version(), definition.queue().clone())) {
+            Some(here) => Ok(here),
+            // Others may have told of it.
+            None => match outlines::find(&self.core, schedule.workflow().as_str(), schedule.version).await {
+                Ok(told) => Ok((told.definition.version(), told.definition.queue().clone())),
+                Err(error @ Error::UnknownWorkflow { .. }) => {
+                    schedule.version.map(|version| (version, keeper::default_queue())).ok_or(error)
+                }
+                Err(error) => Err(error),
+            },
+        };
+        let (version, queue) = newest?;
+        Ok((version, schedule.queue.clone().unwrap_or(queue)))
     }
 
     fn query(&self, name: Option<&Name>) -> Query {

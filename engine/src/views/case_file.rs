@@ -7,7 +7,7 @@ use stepwell_contract::{Head, Health, RunKey, Seq};
 use crate::diagnosis::evidence::AttemptRecord;
 use crate::error::Error;
 use crate::exec::engine::Engine;
-use crate::exec::{load, process};
+use crate::exec::{load, outlines, process};
 use crate::observe::case_file::{
     Around, CaseFile, Gathering, Joining, JointCaseFile, MEMBERS_MAX, Surroundings, TAIL_RECORDS_MAX,
 };
@@ -96,7 +96,7 @@ impl Engine {
             Err(Error::Store(error)) => return Err(Error::Store(error)),
             Err(_) => None,
         };
-        let registered = self.core().definition_of(&head);
+        let registered = outlines::definition_of(self.core(), &head).await?;
         let around = Around {
             now: self.now(),
             head: &head,

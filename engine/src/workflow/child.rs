@@ -60,7 +60,7 @@ impl ChildPlan {
 }
 
 impl<I, O> ChildRun<I, O> {
-    /// A run of the newest registered version of a workflow. One that is not registered with this engine needs a
+    /// A run of the newest version of a workflow, as [`StartRun::new`] finds it. One that no engine has told of needs a
     /// [`version`](Self::version), and goes into queue `default` unless a [`queue`](Self::queue) is named: which one its
     /// workflow has is not known here.
     #[must_use]

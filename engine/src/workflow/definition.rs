@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use stepwell_contract::{IdError, Name, Payload};
+use stepwell_contract::{IdError, Name, Payload, WorkflowRef};
 
 use crate::workflow::builder::WorkflowStart;
 use crate::workflow::draft::Draft;
@@ -111,6 +111,15 @@ impl Definition {
         let (policy, steps, fingerprint) = (RunPolicy::default(), Arc::new([]), String::new());
         let (takes_over, migrations) = Default::default();
         Self { name, version, queue, policy, takes_over, migrations, graph, steps, fingerprint }
+    }
+
+    pub(crate) fn reference(&self) -> WorkflowRef {
+        WorkflowRef { name: self.name.clone(), version: self.version }
+    }
+
+    /// Whether no more is known of it than its name, version and queue.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.graph.nodes.is_empty()
     }
 
     pub(crate) fn step(&self, index: StepIndex) -> &Arc<dyn ErasedStep> {

@@ -1,9 +1,12 @@
 //! The definition as data: what a workflow consists of, by name, without its code.
 
+mod stored;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stepwell_contract::{Name, Timestamp};
 
+use crate::workflow::graph::stored::StoredGraph;
 use crate::workflow::policy::StepPolicy;
 
 /// The place of a step in its graph's list of steps. Never stored: names are.
@@ -11,7 +14,7 @@ use crate::workflow::policy::StepPolicy;
 pub struct StepIndex(pub usize);
 
 /// A step as the graph knows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StepSpec {
     /// Its name, unique in the workflow: the key of its results.
     pub name: Name,
@@ -20,10 +23,8 @@ pub struct StepSpec {
     /// The version of the form of its output.
     pub version: u32,
     /// How many maps and loops it is in.
-    #[serde(default)]
     pub depth: usize,
     /// The step that undoes it.
-    #[serde(skip)]
     pub undo: Option<StepIndex>,
 }
 
@@ -230,8 +231,9 @@ impl Node {
     }
 }
 
-/// What a workflow consists of: its nodes in sequence, and the steps in them.
-#[derive(Debug, Clone, PartialEq, Default)]
+/// What a workflow consists of: its nodes in sequence, and the steps in them. Where it is stored, nodes name their steps.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(into = "StoredGraph", try_from = "StoredGraph")]
 pub struct Graph {
     /// All steps.
     pub steps: Vec<StepSpec>,

@@ -28,6 +28,8 @@ pub(crate) enum Sort {
     Worker,
     /// A workflow that was posted.
     Posted,
+    /// What an engine told of a workflow that it has registered.
+    Outline,
 }
 
 impl Sort {
@@ -40,6 +42,7 @@ impl Sort {
             Self::Failure => "stepwell.failure",
             Self::Worker => "stepwell.worker",
             Self::Posted => "stepwell.posted",
+            Self::Outline => "stepwell.outline",
         }
     }
 
@@ -111,7 +114,7 @@ pub(super) fn line(queue: &Name, what: &str) -> Result<WorkerId, IdError> {
 }
 
 /// A text that names the parts, whatever their length.
-fn digest(parts: &[&str]) -> String {
+pub(crate) fn digest(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_le_bytes());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use stepwell_contract::limits::SUMMARY_BYTES_MAX;
 use stepwell_contract::{
-    Batch, Clock, Head, Kind, Lease, Name, Payload, Query, Record, Seq, Status, Timestamp, Verdict, Version,
+    Batch, Clock, Head, Kind, Lease, Name, Payload, Query, Record, Seq, Timestamp, Verdict, Version,
     WorkflowRef,
 };
 use tokio::sync::Mutex;
@@ -17,8 +17,8 @@ use crate::diagnosis::evidence::Heartbeat;
 use crate::error::Error;
 use crate::exec::core::Core;
 use crate::exec::groups;
-use crate::exec::limits::heads_of;
 use crate::exec::limits::system::Sort;
+use crate::exec::limits::{forget, heads_of};
 use crate::exec::process::{self, Group};
 use crate::exec::workers::autopsy::Hosts;
 
@@ -330,23 +330,6 @@ async fn tidy(core: &Core) -> Result<(), Error> {
         if core.backend.scan(&query, None, 1).await?.items.is_empty() {
             forget(core, head).await?;
         }
-    }
-    Ok(())
-}
-
-/// Removes the head of a worker, unless it is written meanwhile. Only what has ended can be removed.
-async fn forget(core: &Core, head: &Head) -> Result<(), Error> {
-    let now = core.time.now();
-    let ended = Head {
-        version: head.version.next(fastrand::u64(..)),
-        status: Status::Succeeded,
-        finished_at: Some(now),
-        updated_at: now,
-        ..head.clone()
-    };
-    let batch = Batch::replace(head.version, ended, Vec::new());
-    if core.committer.commit(batch).await? == Verdict::Accepted {
-        core.backend.remove(std::slice::from_ref(&head.key)).await?;
     }
     Ok(())
 }

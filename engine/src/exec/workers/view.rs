@@ -17,7 +17,7 @@ use crate::exec::workers::presence::{Presence, Takes};
 pub use crate::exec::workers::presence::WorkerLeft;
 
 /// Journals that are read side by side.
-const READS_AT_ONCE: usize = 16;
+pub(crate) const READS_AT_ONCE: usize = 16;
 
 /// A worker that takes runs, or did.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::redact::redact;
+use crate::observe::values::hidden;
 
 /// The same document without secrets.
 ///
@@ -18,19 +18,16 @@ pub(super) fn without_secrets<T: Serialize + DeserializeOwned>(document: &T) -> 
 
 fn clean(name: Option<&str>, value: &mut Value) {
     match value {
-        Value::String(text) => *text = shown(name, std::mem::take(text)),
+        Value::String(text) => {
+            if let Some(shown) = hidden(name, text) {
+                *text = shown;
+            }
+        }
         // What a list has under a name, each of its parts has.
         Value::Array(parts) => parts.iter_mut().for_each(|part| clean(name, part)),
         Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| clean(Some(name), value)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-}
-
-/// The text without secrets, or without all of it where its name says that it is one.
-fn shown(name: Option<&str>, text: String) -> String {
-    let Some(name) = name.filter(|_| !text.is_empty()) else { return redact(text) };
-    let named = redact(format!("{name}=\"x\""));
-    if named.ends_with("=\"x\"") { redact(text) } else { crate::redact::REDACTED.to_owned() }
 }
 
 #[cfg(test)]

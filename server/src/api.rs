@@ -1,7 +1,34 @@
 //! The operations of the REST API, one file for each thing operated on.
 
-mod runs;
+pub(crate) mod audit;
+pub(crate) mod codes;
+mod documents;
+mod events;
+mod fork;
+mod graph;
+pub(crate) mod groups;
+pub(crate) mod health;
+mod history;
+mod integrity;
+mod metrics;
+mod outside;
+mod overview;
+mod posted;
+pub(crate) mod queues;
+pub(crate) mod runs;
+pub(crate) mod schedules;
+pub(crate) mod selections;
+mod signals;
+mod stats;
+mod steps;
+pub(crate) mod store;
+mod unfinished;
+mod values;
 pub(crate) mod verbs;
+mod whoami;
+mod why;
+pub(crate) mod workers;
+pub(crate) mod workflows;
 
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, SecurityRequirement};
@@ -11,7 +38,36 @@ use crate::routes::Routes;
 
 /// Every operation.
 pub(crate) fn routes() -> Routes {
-    Routes::new().and(runs::routes()).and(verbs::routes())
+    Routes::new()
+        .and(audit::routes())
+        .and(codes::routes())
+        .and(documents::routes())
+        .and(events::routes())
+        .and(fork::routes())
+        .and(graph::routes())
+        .and(groups::routes())
+        .and(health::routes())
+        .and(history::routes())
+        .and(integrity::routes())
+        .and(metrics::routes())
+        .and(outside::routes())
+        .and(overview::routes())
+        .and(posted::routes())
+        .and(queues::routes())
+        .and(runs::routes())
+        .and(schedules::routes())
+        .and(selections::routes())
+        .and(signals::routes())
+        .and(stats::routes())
+        .and(steps::routes())
+        .and(store::routes())
+        .and(unfinished::routes())
+        .and(values::routes())
+        .and(verbs::routes())
+        .and(whoami::routes())
+        .and(why::routes())
+        .and(workers::routes())
+        .and(workflows::routes())
 }
 
 /// Says of the document what no operation says: the title, how callers are known, the form of refusals.

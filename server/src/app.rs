@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::HeaderName;
-use axum::middleware::from_fn_with_state;
-use axum::response::{IntoResponse as _, Response};
-use stepwell::Engine;
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::routing::any;
+use stepwell::contract::TenantId;
+use stepwell::{Engine, Error};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -16,12 +18,17 @@ use utoipa::openapi::OpenApi;
 
 use crate::access::session::Sessions;
 use crate::access::{Access, identify};
-use crate::api;
+use crate::hub::Hub;
+use crate::lookout::Lookout;
+use crate::metrics::{self, Figures};
 use crate::options::{OptionsError, ServerOptions};
-use crate::problem::{Code, Problem};
-use crate::routes::Route;
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+use crate::problem::{self, Code, Problem, REQUEST_ID};
+use crate::reads::Reads;
+use crate::routes::{Route, Routes};
+use crate::ui::refusal;
+use crate::ui::run::Estimates;
+use crate::view::overview::Overview;
+use crate::{api, headers, limits, ui};
 
 /// The application. Clones are the same one.
 #[derive(Debug, Clone)]
@@ -32,7 +39,13 @@ struct Inner {
     engine: Engine,
     options: ServerOptions,
     sessions: Sessions,
+    estimates: Estimates,
     stopping: CancellationToken,
+    turns: Semaphore,
+    reads: Reads,
+    hub: Hub,
+    lookout: Lookout,
+    figures: Figures,
 }
 
 /// The router of an engine, to be served or merged into another one. It serves until [`App::stop`]; a program that has its own
@@ -51,25 +64,37 @@ impl App {
     /// [`OptionsError`]: correct the settings.
     pub fn new(engine: &Engine, options: ServerOptions) -> Result<Self, OptionsError> {
         options.check()?;
+        let requests_max = options.requests_max.clamp(1, Semaphore::MAX_PERMITS);
         let inner = Inner {
             engine: engine.clone(),
             options,
             sessions: Sessions::default(),
+            estimates: Estimates::default(),
             stopping: CancellationToken::new(),
+            turns: Semaphore::new(requests_max),
+            reads: Reads::new(),
+            hub: Hub::default(),
+            lookout: Lookout::default(),
+            figures: Figures::new(),
         };
         Ok(Self(Arc::new(inner)))
     }
 
     /// Its router, under its prefix.
     pub fn router(&self) -> Router {
-        let routes = api::routes();
+        let routes = routes();
         let (router, _) = routes.router.split_for_parts();
         let inside = ServiceBuilder::new()
             .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+            .layer(map_response(problem::name_request))
             .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+            .layer(map_response(headers::secure))
+            .layer(from_fn_with_state(self.clone(), metrics::note))
+            .layer(from_fn_with_state(self.clone(), refusal::in_words))
             .layer(CatchPanicLayer::custom(panicked))
             .layer(DefaultBodyLimit::max(self.0.options.body_bytes_max))
-            .layer(from_fn_with_state(self.clone(), identify::identify));
+            .layer(from_fn_with_state(self.clone(), identify::identify))
+            .layer(from_fn_with_state(self.clone(), limits::limit));
         let router = router
             .method_not_allowed_fallback(no_method)
             .fallback(no_path)
@@ -77,7 +102,10 @@ impl App {
             .with_state(self.clone());
         match self.0.options.prefix.as_str() {
             "" => router,
-            prefix => Router::new().nest(prefix, router),
+            prefix => {
+                let home = Redirect::permanent(prefix);
+                Router::new().nest(prefix, router).route(&format!("{prefix}/"), any(async move || home))
+            }
         }
     }
 
@@ -90,13 +118,13 @@ impl App {
     /// Every operation and page, with the role it needs.
     #[must_use]
     pub fn table() -> Vec<Route> {
-        api::routes().table
+        routes().table
     }
 
     /// What the REST API is, as OpenAPI 3.1.
     #[must_use]
     pub fn openapi() -> OpenApi {
-        let (_, mut document) = api::routes().router.split_for_parts();
+        let (_, mut document) = routes().router.split_for_parts();
         api::describe(&mut document);
         document
     }
@@ -118,9 +146,46 @@ impl App {
         &self.0.sessions
     }
 
+    pub(crate) fn estimates(&self) -> &Estimates {
+        &self.0.estimates
+    }
+
+    /// What the overview shows: at most some seconds old, and made of bounded reading.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn overview(&self, tenant: Option<&TenantId>) -> Result<Arc<Overview>, Error> {
+        self.0.lookout.overview(self, tenant).await
+    }
+
+    pub(crate) fn reads(&self) -> &Reads {
+        &self.0.reads
+    }
+
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
+    pub(crate) fn figures(&self) -> &Figures {
+        &self.0.figures
+    }
+
+    pub(crate) fn lookout(&self) -> &Lookout {
+        &self.0.lookout
+    }
+
+    /// One for each request that may be answered at once.
+    pub(crate) fn turns(&self) -> &Semaphore {
+        &self.0.turns
+    }
+
     pub(crate) fn stopping(&self) -> &CancellationToken {
         &self.0.stopping
     }
+}
+
+fn routes() -> Routes {
+    api::routes().and(ui::routes())
 }
 
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {

@@ -100,6 +100,40 @@ impl Filter {
         }
     }
 
+    /// The query without what it says of statuses, as it would be typed.
+    #[must_use]
+    pub fn without_statuses(&self) -> String {
+        let other = self.terms.iter().filter(|term| !term.starts_with("status:") && !term.starts_with("is:"));
+        other.map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether the counts by workflow, queue and status tell how many runs fit, whatever the statuses.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        let Self {
+            statuses: _,
+            workflow: _,
+            queue: _,
+            tags,
+            step,
+            code,
+            class,
+            group,
+            worker,
+            id,
+            since,
+            until,
+            words,
+            terms: _,
+        } = self;
+        tags.is_empty()
+            && words.is_empty()
+            && [step.is_none(), code.is_none(), class.is_none(), group.is_none(), worker.is_none()]
+                .into_iter()
+                .chain([id.is_none(), since.is_none(), until.is_none()])
+                .all(|is_free| is_free)
+    }
+
     /// Whether the index alone decides, so that every run it finds fits.
     #[must_use]
     pub fn is_all_in_the_index(&self) -> bool {

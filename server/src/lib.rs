@@ -18,6 +18,7 @@
 //! * [`view`]: what is shown of runs and of the rest, as JSON with a stable form.
 //! * [`problem`]: how a request is refused: `application/problem+json` with a code and what to do.
 //! * `api`: the operations, one file for each thing operated on.
+//! * `ui`: the dashboard, one file for each page.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -25,12 +26,24 @@ pub mod access;
 mod api;
 mod app;
 pub mod filter;
+mod headers;
+mod hub;
+mod limits;
 mod listing;
+mod lookout;
+mod memo;
+mod metrics;
 mod options;
 pub mod problem;
+mod reads;
 mod request;
 mod routes;
+mod serve;
+mod ui;
 pub mod view;
+mod window;
 
 pub use app::{App, router};
 pub use options::{OptionsError, ServerOptions};
+pub use routes::Route;
+pub use serve::ServeError;

@@ -19,6 +19,12 @@ pub struct ServerOptions {
     pub body_bytes_max: usize,
     /// Longest time a request may take, in milliseconds; streams of events are not requests in that sense.
     pub request_timeout_ms: u64,
+    /// Most requests answered at once; more are told to come again.
+    pub requests_max: usize,
+    /// Most streams of events open at once.
+    pub streams_max: usize,
+    /// How long requests may go on after the server was told to stop, in milliseconds.
+    pub shutdown_grace_ms: u64,
     /// Whether the cookie of the dashboard is sent over TLS only.
     pub secure_cookies: bool,
 }
@@ -31,6 +37,9 @@ impl Default for ServerOptions {
             prefix: String::new(),
             body_bytes_max: 2 << 20,
             request_timeout_ms: 30_000,
+            requests_max: 512,
+            streams_max: 1_000,
+            shutdown_grace_ms: 10_000,
             secure_cookies: false,
         }
     }

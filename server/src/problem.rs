@@ -3,9 +3,10 @@
 use std::fmt;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use stepwell::Error;
@@ -14,6 +15,9 @@ use stepwell::run::request::Verb;
 use utoipa::ToSchema;
 
 use crate::access::origin::Foreign;
+
+/// The header that names a request.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The media type of a [`Problem`].
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -178,17 +182,35 @@ impl std::error::Error for Problem {}
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        if status.is_server_error() {
-            tracing::warn!(code = self.code, detail = self.detail, "a request failed");
-        }
         let is_passing = matches!(status.as_u16(), 429 | 503);
-        let mut response = (status, Json(self)).into_response();
+        let mut response = (status, Json(&self)).into_response();
+        response.extensions_mut().insert(self);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if is_passing {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
+    }
+}
+
+/// Names the request in a refusal, and in what the log says of a fault: here it has its name.
+pub(crate) async fn name_request(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let Some(mut problem) = parts.extensions.remove::<Problem>() else {
+        return Response::from_parts(parts, body);
+    };
+    problem.request_id = parts.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
+    if parts.status.is_server_error() {
+        let Problem { code, detail, request_id, .. } = &problem;
+        tracing::warn!(code, detail, request_id, "a request failed");
+    }
+    match serde_json::to_vec(&problem) {
+        Ok(text) => {
+            parts.headers.remove(CONTENT_LENGTH);
+            Response::from_parts(parts, Body::from(text))
+        }
+        Err(_) => Response::from_parts(parts, body),
     }
 }
 
@@ -202,9 +224,11 @@ impl From<Error> for Problem {
             Error::Store(source) => Self::store(&source, detail),
             Error::Journal { .. } => Self::new(Code::Unreadable, detail),
             Error::ShuttingDown => Self::new(Code::Stopping, detail),
-            Error::UnknownWorkflow { .. } | Error::Id(_) | Error::Payload(_) | Error::Options(_) => {
-                Self::new(Code::Unprocessable, detail)
-            }
+            Error::UnknownWorkflow { .. }
+            | Error::Unpostable { .. }
+            | Error::Id(_)
+            | Error::Payload(_)
+            | Error::Options(_) => Self::new(Code::Unprocessable, detail),
             _ => Self::new(Code::Internal, detail),
         }
     }

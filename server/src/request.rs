@@ -5,7 +5,10 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::{CONTENT_TYPE, IF_MATCH};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Deserializer};
+use serde_json::value::RawValue;
 use stepwell::contract::{Head, RunId, RunKey, TenantId};
+use stepwell::run::place::Place;
 
 use crate::access::Access;
 use crate::access::identify::Caller;
@@ -37,6 +40,37 @@ impl FromRequestParts<App> for Who {
     }
 }
 
+impl Who {
+    /// Lets nobody through who sees one tenant only: what they ask for is everyone's.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`].
+    pub(crate) fn needs_all(&self) -> Result<(), Problem> {
+        match &self.access.tenant {
+            None => Ok(()),
+            Some(own) => {
+                let name = &self.access.name;
+                let detail =
+                    format!("this is about the runs of all tenants; {name} sees those of {own} only");
+                Err(Problem::new(Code::Forbidden, detail))
+            }
+        }
+    }
+}
+
+/// The parts of the path, by their names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct At<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for At<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let Path(at) = Path::from_request_parts(parts, app).await.map_err(Problem::bad)?;
+        Ok(Self(at))
+    }
+}
+
 /// The run that the path names, of the tenant that the caller or the request names.
 #[derive(Debug, Clone)]
 pub(crate) struct RunAt(pub(crate) RunKey);
@@ -51,9 +85,27 @@ impl FromRequestParts<App> for RunAt {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let who = Who::from_request_parts(parts, app).await?;
-        let Path(RunPart { run }) = Path::from_request_parts(parts, app).await.map_err(Problem::bad)?;
+        let At(RunPart { run }) = At::from_request_parts(parts, app).await?;
         let run = RunId::new(run).map_err(Problem::bad)?;
         Ok(Self(RunKey::new(who.tenant.unwrap_or_default(), run)))
+    }
+}
+
+/// The step that the path names, as in `pack` or `pack[2]`.
+#[derive(Debug, Clone)]
+pub(crate) struct StepAt(pub(crate) Place);
+
+#[derive(Debug, serde::Deserialize)]
+struct StepPart {
+    step: String,
+}
+
+impl FromRequestParts<App> for StepAt {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let At(StepPart { step }) = At::from_request_parts(parts, app).await?;
+        Ok(Self(step.parse().map_err(Problem::bad)?))
     }
 }
 
@@ -96,25 +148,47 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        let media =
-            request.headers().get(CONTENT_TYPE).map(|media| media.to_str().unwrap_or_default().to_owned());
-        let bytes = Bytes::from_request(request, app).await?;
-        match media.as_deref().map(|media| media.split(';').next().unwrap_or_default().trim()) {
-            Some(media) if media.eq_ignore_ascii_case("application/json") => {}
-            // A verb without reason and options needs no body.
-            None if bytes.is_empty() => return read(b"{}"),
-            Some(media) => {
-                let detail = format!("the body is said to be {media:?}");
-                return Err(Problem::new(Code::MediaType, detail));
-            }
-            None => return Err(Problem::new(Code::MediaType, "the request does not say what its body is")),
-        }
-        read(if bytes.is_empty() { b"{}" } else { &bytes })
+        body(request, app, &["application/json"]).await.map(Self)
     }
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<Body<T>, Problem> {
-    serde_json::from_slice(bytes).map(Body).map_err(|error| Problem::bad(format!("the body: {error}")))
+/// A JSON merge patch (RFC 7396).
+#[derive(Debug)]
+pub(crate) struct Patch(pub(crate) Box<RawValue>);
+
+impl FromRequest<App> for Patch {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        body(request, app, &["application/merge-patch+json", "application/json"]).await.map(Self)
+    }
+}
+
+async fn body<T: DeserializeOwned>(request: Request, app: &App, media: &[&str]) -> Result<T, Problem> {
+    let said = request.headers().get(CONTENT_TYPE);
+    let said = said.map(|said| said.to_str().unwrap_or_default().to_owned());
+    let bytes = Bytes::from_request(request, app).await?;
+    let name = said.as_deref().map(|said| said.split(';').next().unwrap_or_default().trim());
+    match name {
+        Some(name) if media.iter().any(|media| media.eq_ignore_ascii_case(name)) => {}
+        // A verb without reason and options needs no body.
+        None if bytes.is_empty() => {}
+        Some(_) => {
+            let detail = format!("the body is said to be {:?}", said.unwrap_or_default());
+            return Err(Problem::new(Code::MediaType, detail));
+        }
+        None => return Err(Problem::new(Code::MediaType, "the request does not say what its body is")),
+    }
+    let json: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+    serde_json::from_slice(json).map_err(|error| Problem::bad(format!("the body: {error}")))
+}
+
+/// Reads a value that is there: `null` is a value, and not the same as none.
+///
+/// # Errors
+/// It is not JSON.
+pub(crate) fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(from).map(Some)
 }
 
 /// What a change was computed from: the ETag that `If-Match` names.

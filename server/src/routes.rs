@@ -52,7 +52,16 @@ impl Routes {
     }
 
     /// Mounts operations of the REST API for whoever has the role.
-    pub(crate) fn at(mut self, role: Role, operations: UtoipaMethodRouter<App>) -> Self {
+    pub(crate) fn at(self, role: Role, operations: UtoipaMethodRouter<App>) -> Self {
+        self.mount(Some(role), operations)
+    }
+
+    /// Mounts operations of the REST API for everybody: they tell nothing of any run.
+    pub(crate) fn open(self, operations: UtoipaMethodRouter<App>) -> Self {
+        self.mount(None, operations)
+    }
+
+    fn mount(mut self, role: Option<Role>, operations: UtoipaMethodRouter<App>) -> Self {
         let (schemas, mut paths, methods) = operations;
         for (path, item) in &mut paths.paths {
             let found = [
@@ -64,18 +73,22 @@ impl Routes {
             ];
             for (method, operation) in found {
                 let Some(operation) = operation else { continue };
-                self.table.push(Route { method, path: path.clone(), role: Some(role) });
-                operation
-                    .extensions
-                    .get_or_insert_default()
-                    .insert("x-role".to_owned(), role.as_str().into());
+                self.table.push(Route { method, path: path.clone(), role });
+                match role {
+                    Some(role) => {
+                        let extensions = operation.extensions.get_or_insert_default();
+                        extensions.insert("x-role".to_owned(), role.as_str().into());
+                    }
+                    // Over the document's own: no token is needed.
+                    None => operation.security = Some(Vec::new()),
+                }
                 for code in COMMON {
                     let answers = &mut operation.responses.responses;
                     answers.entry(code.status().as_u16().to_string()).or_insert_with(|| problem(code).into());
                 }
             }
         }
-        let methods = methods.route_layer(from_fn_with_state(role, identify::require));
+        let methods = guarded(role, methods);
         self.router = self.router.routes((schemas, paths, methods));
         self
     }
@@ -88,10 +101,7 @@ impl Routes {
         path: &str,
         page: MethodRouter<App>,
     ) -> Self {
-        let page = match role {
-            Some(role) => page.route_layer(from_fn_with_state(role, identify::require)),
-            None => page,
-        };
+        let page = guarded(role, page);
         self.table.push(Route { method, path: path.to_owned(), role });
         self.router = self.router.route(path, page);
         self
@@ -102,6 +112,13 @@ impl Routes {
         self.router = self.router.merge(other.router);
         self.table.extend(other.table);
         self
+    }
+}
+
+fn guarded(role: Option<Role>, methods: MethodRouter<App>) -> MethodRouter<App> {
+    match role {
+        Some(role) => methods.route_layer(from_fn_with_state(role, identify::require)),
+        None => methods,
     }
 }
 

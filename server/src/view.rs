@@ -2,8 +2,28 @@
 //!
 //! Times are RFC 3339 in UTC, spans are milliseconds, and values of runs are passed through as they are stored.
 
+pub mod attempt;
+pub mod diagnosis;
+pub mod entry;
+pub mod explanation;
+pub mod graph;
+pub mod group;
+pub mod issue;
+pub mod outside;
+pub mod overview;
 pub mod preview;
+pub mod progress;
+pub mod queue;
+pub mod record;
 pub mod run;
+pub mod schedule;
+pub mod selection;
+pub mod stats;
+pub mod step;
+pub mod store;
+pub mod unfinished;
+pub mod worker;
+pub mod workflow;
 
 use std::fmt;
 
@@ -53,6 +73,11 @@ pub struct Listed<T> {
 #[must_use]
 pub fn time(at: Timestamp) -> Time {
     Time(DateTime::from_timestamp_millis(at.0.clamp(FIRST_MS, LAST_MS)).unwrap_or_default())
+}
+
+/// A number of things, as it is shown.
+pub(crate) fn count(things: usize) -> u64 {
+    u64::try_from(things).unwrap_or(u64::MAX)
 }
 
 /// The word that something serializes as.

@@ -39,7 +39,13 @@ pub(crate) async fn identify(State(app): State<App>, mut request: Request, next:
             Err(problem) => return problem.into_response(),
         };
     }
-    next.run(request).await
+    let caller = request.extensions().get::<Caller>().cloned();
+    let mut response = next.run(request).await;
+    // What is wrapped around this wants to know too.
+    if let Some(caller) = caller {
+        response.extensions_mut().insert(caller);
+    }
+    response
 }
 
 fn known(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {

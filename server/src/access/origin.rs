@@ -86,7 +86,8 @@ mod tests {
     fn a_request_that_a_foreign_page_caused_is_told_apart() {
         let host = |host: &str| Err(Foreign::Host(host.to_owned()));
         let origin = |origin: &str| Err(Foreign::Origin(origin.to_owned()));
-        let rows: &[(Method, &[(&'static str, &str)], Result<(), Foreign>)] = &[
+        type Row = (Method, &'static [(&'static str, &'static str)], Result<(), Foreign>);
+        let rows: &[Row] = &[
             (Method::GET, &[("host", "localhost:8080")], Ok(())),
             (Method::GET, &[("host", "127.0.0.1:8080")], Ok(())),
             (Method::GET, &[("host", "[::1]:8080")], Ok(())),

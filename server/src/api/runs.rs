@@ -52,7 +52,7 @@ impl Tagged<Run> {
 }
 
 /// The head of a run.
-pub(super) async fn head(app: &App, key: &RunKey) -> Result<Head, Problem> {
+pub(crate) async fn head(app: &App, key: &RunKey) -> Result<Head, Problem> {
     app.engine().get(key).await?.ok_or_else(|| Error::NoSuchRun(key.clone()).into())
 }
 

@@ -1,7 +1,7 @@
 //! What people ask of a run: one operation for all verbs, each with a dry run.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -16,9 +16,9 @@ use crate::access::{Access, Role};
 use crate::api::runs::{Tagged, head};
 use crate::app::App;
 use crate::problem::{Code, Problem};
-use crate::request::{Body, IfMatch, Params, RunAt, Who};
+use crate::request::{At, Body, IfMatch, Params, RunAt, Who, present};
 use crate::routes::Routes;
-use crate::view::preview::Preview;
+use crate::view::preview::{Preview, RunOrPreview};
 use crate::view::run::Run;
 
 pub(super) fn routes() -> Routes {
@@ -70,6 +70,7 @@ pub(crate) struct Asking {
     /// The step, as in `pack` or `pack[2]`: for `skip`, `set-output` and `restart`.
     pub(crate) step: Option<String>,
     /// The output for `set-output` and `skip`, the input for `edit-input` and `restart`.
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub(crate) value: Option<Box<RawValue>>,
 }
@@ -91,26 +92,22 @@ struct VerbPart {
 /// Asks something of a run, and answers with it once that was done. `202` when its worker has not answered yet: the request
 /// stays in the run's inbox. With `If-Match` nothing is asked of a run that has changed since.
 #[utoipa::path(post, path = "/api/v1/runs/{run}/{verb}", tag = "runs", operation_id = "askRun", request_body = Asking,
-    params(AskParams, ("run" = String, Path, description = "Its id."), ("verb" = VerbName, Path, description = "What is asked."),
+    params(AskParams, ("run" = String, Path, description = "Its id."), ("verb" = inline(VerbName), Path, description = "What is asked."),
         ("tenant" = Option<String>, Query, description = "Whose run it is."),
         ("If-Match" = Option<String>, Header, description = "The ETag of the run that the decision rests on.")),
-    responses((status = 200, description = "The run, after it was done; or, for a dry run, what it would do.", body = Run),
+    responses((status = 200, description = "The run, after it was done; or, for a dry run, what it would do.", body = RunOrPreview),
         (status = 202, description = "The request waits in the run's inbox.", body = Run)))]
 async fn ask(
     State(app): State<App>,
     who: Who,
     RunAt(key): RunAt,
-    Path(VerbPart { verb }): Path<VerbPart>,
+    At(VerbPart { verb }): At<VerbPart>,
     Params(AskParams { dry_run }): Params<AskParams>,
     if_match: IfMatch,
     Body(asking): Body<Asking>,
 ) -> Result<Response, Problem> {
     if_match.check(&head(&app, &key).await?)?;
-    match carry_out(&app, &who.access, &key, verb.into(), asking, dry_run).await? {
-        Outcome::Previewed(preview) => Ok(Json(preview).into_response()),
-        Outcome::Done(head) => Ok(Tagged::run(&head).into_response()),
-        Outcome::Waits(head) => Ok((StatusCode::ACCEPTED, Tagged::run(&head)).into_response()),
-    }
+    Ok(carry_out(&app, &who.access, &key, verb.into(), asking, dry_run).await?.into_response())
 }
 
 /// What became of a request.
@@ -122,6 +119,16 @@ pub(crate) enum Outcome {
     Done(Box<Head>),
     /// Its worker has not answered: the request stays in the run's inbox.
     Waits(Box<Head>),
+}
+
+impl IntoResponse for Outcome {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Previewed(preview) => Json(preview).into_response(),
+            Self::Done(head) => Tagged::run(&head).into_response(),
+            Self::Waits(head) => (StatusCode::ACCEPTED, Tagged::run(&head)).into_response(),
+        }
+    }
 }
 
 /// Asks it of the run, or says what that would do: the same for every surface.
@@ -137,10 +144,21 @@ pub(crate) async fn carry_out(
     if dry_run {
         return Ok(Outcome::Previewed(Preview::of(app.engine().dry_run(key, &ask).await?)));
     }
-    match app.engine().send(key, ask).await {
-        Ok(head) => Ok(Outcome::Done(Box::new(head))),
-        Err(Error::NoAnswerYet { .. }) => Ok(Outcome::Waits(Box::new(head(app, key).await?))),
-        Err(error) => Err(error.into()),
+    let answer = app.engine().send(key, ask).await;
+    Outcome::of(app, key, answer).await
+}
+
+impl Outcome {
+    /// What an answer of the engine means.
+    ///
+    /// # Errors
+    /// The request was refused or could not be sent.
+    pub(crate) async fn of(app: &App, key: &RunKey, answer: Result<Head, Error>) -> Result<Self, Problem> {
+        match answer {
+            Ok(head) => Ok(Self::Done(Box::new(head))),
+            Err(Error::NoAnswerYet { .. }) => Ok(Self::Waits(Box::new(head(app, key).await?))),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -150,13 +168,25 @@ impl Asking {
     /// # Errors
     /// [`Code::BadRequest`] without the step that the verb is about; [`Code::Unprocessable`] for a value with no stored form.
     pub(crate) fn ask(self, verb: Verb, access: &Access) -> Result<Ask, Problem> {
+        self.ask_of(None, verb, access)
+    }
+
+    /// The same to runs of a failure group: those that have gone on or met with something else refuse. A verb about a step is then
+    /// about the one that failed, unless another is named.
+    ///
+    /// # Errors
+    /// As for [`ask`](Self::ask), but that no step has to be named.
+    pub(crate) fn ask_of(self, group: Option<String>, verb: Verb, access: &Access) -> Result<Ask, Problem> {
         let mut ask = Ask::new(verb, access.actor(), self.reason);
         match self.step {
             Some(step) => ask = ask.at(step.parse::<Place>().map_err(Problem::bad)?),
-            None if verb.is_about_a_step() => {
+            None if verb.is_about_a_step() && group.is_none() => {
                 return Err(Problem::bad(format!("`{}` needs a `step`", verb.as_str())));
             }
             None => {}
+        }
+        if let Some(group) = group {
+            ask = ask.of_group(group);
         }
         if let Some(value) = self.value {
             let value = Payload::encode(&value);

@@ -2,12 +2,12 @@
 
 use std::str::FromStr;
 
-use chrono::DateTime;
 use serde::de::DeserializeOwned;
 use stepwell::ErrorClass;
 use stepwell::contract::{Name, Status, Timestamp, WorkerId};
 
 use crate::filter::{Filter, TagTerm};
+use crate::window;
 
 /// The keys that terms have.
 pub const KEYS: [&str; 13] = [
@@ -188,12 +188,7 @@ fn class(term: &Term) -> Result<ErrorClass, FilterError> {
 
 /// A span that counts back from now, or a point in time.
 fn time(term: &Term, now: Timestamp) -> Result<Timestamp, FilterError> {
-    if let Ok(span) = humantime::parse_duration(&term.value) {
-        let ms = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-        return Ok(Timestamp(now.0.saturating_sub(ms)));
-    }
-    let read = DateTime::parse_from_rfc3339(&term.value).map(|time| Timestamp(time.timestamp_millis()));
-    read.map_err(|_| {
+    window::time_of(&term.value, now).ok_or_else(|| {
         term.wrong("a span like `2h` or `7d`, or a time like `2026-01-31T12:00:00Z`, is expected")
     })
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use stepwell::run::preview::RunsAgain;
 use utoipa::ToSchema;
 
-use crate::view::run::RunStatus;
+use crate::view::run::{Run, RunStatus};
 use crate::view::word;
 
 /// What a verb would do.
@@ -25,6 +25,16 @@ pub struct Preview {
     pub runs_again: Vec<StepAgain>,
     /// Steps that run and would be stopped.
     pub stopped: Vec<StepAgain>,
+}
+
+/// What a request is answered with that can be tried dry.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum RunOrPreview {
+    /// The run, after it was done.
+    Run(Box<Run>),
+    /// What it would do.
+    Preview(Preview),
 }
 
 /// A step that a verb would run again or stop.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use stepwell::contract::{Head, Status};
-use stepwell::run::said::OWN_TAGS;
+use stepwell::run::said::{OWN_TAGS, Said};
 use stepwell::run::summary::{Summary, Trouble};
 use utoipa::ToSchema;
 
-use crate::view::{Time, time, word};
+use crate::view::{Time, count, time, word};
 
 /// Where a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -180,6 +180,18 @@ impl RunTrouble {
     }
 }
 
+impl RunSaid {
+    pub(crate) fn of(said: Said) -> Self {
+        Self {
+            code: said.code,
+            summary: said.summary,
+            group: said.fingerprint,
+            step: said.place.as_ref().map(ToString::to_string),
+            at: time(said.at),
+        }
+    }
+}
+
 impl Run {
     /// The view of a head.
     #[must_use]
@@ -187,7 +199,6 @@ impl Run {
         let summary: Summary = head.summary.decode().unwrap_or_default();
         let own = |name: &str| name.starts_with(OWN_TAGS);
         let tags = head.tags.iter().filter(|(name, _)| !own(name.as_str()));
-        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         Self {
             run: head.key.run.to_string(),
             tenant: head.key.tenant.to_string(),
@@ -216,13 +227,7 @@ impl Run {
                 note: at.progress.note,
             }),
             trouble: summary.trouble.map(RunTrouble::of),
-            said: summary.said.map(|said| RunSaid {
-                code: said.code,
-                summary: said.summary,
-                group: said.fingerprint,
-                step: said.place.as_ref().map(ToString::to_string),
-                at: time(said.at),
-            }),
+            said: summary.said.map(RunSaid::of),
             etag: crate::request::etag(head),
         }
     }

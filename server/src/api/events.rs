@@ -1,0 +1,290 @@
+//! What happens, as it happens: server-sent events.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures_util::{Stream, StreamExt as _, stream};
+use serde::Deserialize;
+use stepwell::contract::{RunId, RunKey, Seq, Version};
+use utoipa::IntoParams;
+use utoipa_axum::routes;
+
+use crate::access::Role;
+use crate::api::runs::head;
+use crate::app::App;
+use crate::filter::Filter;
+use crate::hub::{Counts, CountsAsked, Hub, List, ListAsked, Open, RunSeen, SeenRecord, Watcher};
+use crate::problem::Problem;
+use crate::request::{Params, Who};
+use crate::routes::Routes;
+use crate::view::group::RunName;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// A line is sent after so long without an event, so that whoever is between does not take the stream for dead.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// After so long a browser that lost the stream asks again.
+const RETRY: Duration = Duration::from_secs(2);
+
+pub(super) fn routes() -> Routes {
+    Routes::new().at(Role::Viewer, routes!(events)).page(Some(Role::Viewer), "GET", "/events", get(events))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct EventParams {
+    /// The run to be watched.
+    run: Option<String>,
+    /// With `run`: the first record to be told, if there is no `Last-Event-ID`; all of them when missing.
+    #[param(minimum = 1)]
+    from: Option<u64>,
+    /// The list to be watched, in the query language of lists; empty for all runs.
+    q: Option<String>,
+}
+
+/// What happens, as it happens.
+///
+/// With `run`, `record` tells what was added to its history, with the place in the journal as id, and `run` what it is now, each
+/// time that has changed; `end` comes last, once it has ended. With `q`, `run` tells of each run on the first page of that list
+/// that has changed, `list` which runs that page has, the newest first, each time that has changed, and `tally` how many runs are
+/// in each status. With neither, `tally` alone. Events have JSON as data. The stream ends when the server stops: ask again with
+/// `Last-Event-ID`. A record with several entries has its id at the last of them.
+#[utoipa::path(get, path = "/api/v1/events", tag = "events", operation_id = "watch",
+    params(EventParams, ("tenant" = Option<String>, Query, description = "Whose runs; a token of one tenant sees only its own."),
+        ("Last-Event-ID" = Option<u64>, Header, description = "With `run`: the last record that was told.")),
+    responses((status = 200, description = "A stream of events.", body = String, content_type = "text/event-stream")))]
+async fn events(
+    State(app): State<App>,
+    who: Who,
+    Params(params): Params<EventParams>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let open = app.hub().open(app.options().streams_max)?;
+    match (params.run, params.q) {
+        (Some(_), Some(_)) => Err(Problem::bad("`run` and `q` are for two streams")),
+        (Some(run), None) => {
+            let run = RunId::new(run).map_err(Problem::bad)?;
+            let key = RunKey::new(who.tenant.unwrap_or_default(), run);
+            head(&app, &key).await?;
+            let from = match headers.get(LAST_EVENT_ID) {
+                Some(last) => last_seq(last.to_str().unwrap_or_default())?.saturating_add(1),
+                None => params.from.unwrap_or(Seq::FIRST.0),
+            };
+            let watcher = Hub::watch(&app, &key)?;
+            Ok(answer(RunStream { app, key, watcher, from, told: None, has_ended: false, _open: open }))
+        }
+        (None, _) if params.from.is_some() => Err(Problem::bad("`from` is for the records of a `run`")),
+        (None, query) => {
+            let list = match query {
+                None => None,
+                Some(query) => {
+                    Filter::parse(&query, app.engine().now()).map_err(Problem::bad)?;
+                    Some(Hub::watch(&app, &ListAsked { tenant: who.tenant.clone(), query })?)
+                }
+            };
+            let counts = Hub::watch(&app, &CountsAsked(who.tenant))?;
+            Ok(answer(ListStream { app, list, counts, told: None, _open: open }))
+        }
+    }
+}
+
+fn last_seq(text: &str) -> Result<u64, Problem> {
+    text.trim().parse().map_err(|_| Problem::bad(format!("`Last-Event-ID` is {text:?}; it is a number")))
+}
+
+/// What is told one batch after the other.
+trait Told: Send + 'static {
+    /// The next events, as soon as there are some; `None` when the stream is over.
+    fn next(&mut self) -> impl Future<Output = Option<Vec<Event>>> + Send;
+}
+
+fn answer<T: Told>(told: T) -> Response {
+    let first = stream::iter([Event::default().retry(RETRY).comment("stepwell")]);
+    let rest = stream::unfold(told, async |mut told| told.next().await.map(|batch| (batch, told)));
+    let events = first.chain(rest.flat_map(stream::iter));
+    Sse::new(infallible(events)).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response()
+}
+
+fn infallible(events: impl Stream<Item = Event>) -> impl Stream<Item = Result<Event, Infallible>> {
+    events.map(Ok)
+}
+
+fn event(name: &str, data: &str) -> Event {
+    Event::default().event(name).data(data)
+}
+
+/// A run that is watched.
+struct RunStream {
+    app: App,
+    key: RunKey,
+    watcher: Watcher<RunSeen>,
+    /// The first record that was not told.
+    from: u64,
+    /// The head that was told last.
+    told: Option<Version>,
+    has_ended: bool,
+    _open: Open,
+}
+
+impl RunStream {
+    /// What is to be told of what was seen.
+    async fn of(&mut self, seen: &RunSeen) -> Vec<Event> {
+        let mut batch = Vec::new();
+        if self.from < seen.tail_from() {
+            // Older than what is kept for all: read for this one, and then the rest at the next call.
+            match SeenRecord::read(&self.app, &self.key, self.from).await {
+                Ok(records) => {
+                    self.from = records.last().map_or(seen.tail_from(), |last| last.seq + 1);
+                    records.iter().for_each(|record| tell(record, &mut batch));
+                }
+                Err(error) => {
+                    // The stream ends where it is, and goes on from there when it is asked for again.
+                    tracing::debug!(%error, "a stream of events ends: the store does not answer");
+                    self.has_ended = true;
+                }
+            }
+            return batch;
+        }
+        seen.tail.iter().filter(|record| record.seq >= self.from).for_each(|record| tell(record, &mut batch));
+        self.from = self.from.max(seen.next_seq);
+        if self.told != Some(seen.version) {
+            batch.push(event("run", &seen.run));
+            self.told = Some(seen.version);
+        }
+        if seen.is_finished {
+            batch.push(event("end", "{}"));
+            self.has_ended = true;
+        }
+        batch
+    }
+}
+
+fn tell(record: &SeenRecord, batch: &mut Vec<Event>) {
+    for (nth, entry) in (1..).zip(&record.entries) {
+        let told = event("record", entry);
+        // Who has seen half of a record gets the whole of it again.
+        let is_last = nth == record.entries.len();
+        batch.push(if is_last { told.id(record.seq.to_string()) } else { told });
+    }
+}
+
+impl Told for RunStream {
+    async fn next(&mut self) -> Option<Vec<Event>> {
+        loop {
+            if self.has_ended {
+                return None;
+            }
+            let seen = self.watcher.borrow_and_update().clone();
+            if let Some(seen) = seen {
+                loop {
+                    let is_behind = self.from < seen.tail_from();
+                    let batch = self.of(&seen).await;
+                    if !batch.is_empty() {
+                        return Some(batch);
+                    }
+                    if !is_behind || self.has_ended {
+                        break;
+                    }
+                }
+            }
+            if !self.has_ended && !self.more().await {
+                return None;
+            }
+        }
+    }
+}
+
+impl RunStream {
+    async fn more(&mut self) -> bool {
+        tokio::select! {
+            () = self.app.stopping().cancelled() => false,
+            changed = self.watcher.changed() => changed.is_ok(),
+        }
+    }
+}
+
+/// A list that is watched, or the counts alone.
+struct ListStream {
+    app: App,
+    list: Option<Watcher<List>>,
+    counts: Watcher<Counts>,
+    /// The runs that were told last, in their order.
+    told: Option<Vec<(RunKey, Version)>>,
+    _open: Open,
+}
+
+impl ListStream {
+    fn of_list(&mut self, seen: &List) -> Vec<Event> {
+        let told: HashMap<&RunKey, Version> =
+            self.told.iter().flatten().map(|(key, version)| (key, *version)).collect();
+        let mut batch: Vec<Event> = seen
+            .runs
+            .iter()
+            .filter(|listed| told.get(&listed.key) != Some(&listed.version))
+            .map(|listed| event("run", &listed.run))
+            .collect();
+        let now: Vec<_> = seen.runs.iter().map(|listed| (listed.key.clone(), listed.version)).collect();
+        let is_same_page = self.told.as_ref().is_some_and(|told| {
+            told.len() == now.len() && told.iter().zip(&now).all(|(before, now)| before.0 == now.0)
+        });
+        if !is_same_page {
+            let runs: Vec<RunName> = now.iter().map(|(key, _)| RunName::of(key)).collect();
+            let data = serde_json::json!({ "runs": runs }).to_string();
+            batch.push(event("list", &data));
+        }
+        self.told = Some(now);
+        batch
+    }
+
+    /// What there is to tell now, of what was not looked at yet.
+    fn news(&mut self) -> Vec<Event> {
+        let changed = |watcher: &Watcher<List>| watcher.has_changed().unwrap_or(false);
+        let list = self.list.as_mut().filter(|list| changed(list));
+        let list = list.and_then(|list| list.borrow_and_update().clone());
+        let mut batch = list.map_or_else(Vec::new, |seen: Arc<List>| self.of_list(&seen));
+        if self.counts.has_changed().unwrap_or(false)
+            && let Some(counts) = self.counts.borrow_and_update().clone()
+        {
+            batch.push(event("tally", &counts.0));
+        }
+        batch
+    }
+
+    async fn more(&mut self) -> bool {
+        let list = async {
+            match &mut self.list {
+                Some(list) => list.changed().await.map(|()| list.mark_changed()),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.app.stopping().cancelled() => false,
+            changed = list => changed.is_ok(),
+            changed = self.counts.changed() => {
+                self.counts.mark_changed();
+                changed.is_ok()
+            }
+        }
+    }
+}
+
+impl Told for ListStream {
+    async fn next(&mut self) -> Option<Vec<Event>> {
+        loop {
+            let batch = self.news();
+            if !batch.is_empty() {
+                return Some(batch);
+            }
+            if !self.more().await {
+                return None;
+            }
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Schedules: runs by the clock.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
+use stepwell::Schedule as Spec;
+use stepwell::contract::{Cursor, Name, Timestamp};
+use stepwell::schedule::{Overlap, ScheduleError, Schedules};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::access::Role;
+use crate::api::values::SecretsParams;
+use crate::app::App;
+use crate::listing::{self, cursor_of, cursor_text};
+use crate::problem::{Code, Problem};
+use crate::request::{At, Body, NoParams, Params, Who};
+use crate::routes::Routes;
+use crate::view::group::RunName;
+use crate::view::schedule::{Backfilled, Plan, Schedule};
+use crate::view::{Listed, Time};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .at(Role::Viewer, routes!(list))
+        .at(Role::Viewer, routes!(show))
+        .at(Role::Operator, routes!(put))
+        .at(Role::Operator, routes!(delete))
+        .at(Role::Operator, routes!(pause))
+        .at(Role::Operator, routes!(resume))
+        .at(Role::Operator, routes!(trigger))
+        .at(Role::Operator, routes!(backfill))
+}
+
+impl From<ScheduleError> for Problem {
+    fn from(error: ScheduleError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ScheduleError::Engine(error) => error.into(),
+            ScheduleError::NoSuchSchedule { .. } => Self::new(Code::NotFound, detail),
+            ScheduleError::Conflict { .. } => Self::new(Code::Conflict, detail),
+            _ => Self::new(Code::Unprocessable, detail),
+        }
+    }
+}
+
+/// The schedules that a request is about: of one tenant, the default one where none is named.
+fn schedules(app: &App, who: &Who) -> Schedules {
+    app.engine().schedules().of(who.tenant.clone().unwrap_or_default()).by(who.access.actor())
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct SchedulePart {
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageParams {
+    /// How many at most, from 1 to 200; 50 when missing.
+    #[param(minimum = 1, maximum = 200)]
+    pub(crate) limit: Option<usize>,
+    /// Where the page begins: the `next_cursor` of the one before.
+    pub(crate) cursor: Option<String>,
+}
+
+/// Why.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Why {
+    /// Why, for the records.
+    #[serde(default)]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct WhyParams {
+    /// Why, for the records.
+    #[serde(default)]
+    reason: String,
+}
+
+/// The schedules of a tenant.
+#[utoipa::path(get, path = "/api/v1/schedules", tag = "schedules", operation_id = "listSchedules",
+    params(PageParams, ("tenant" = Option<String>, Query, description = "Whose; that of the token, or `default`.")),
+    responses((status = 200, description = "A page of schedules.", body = Listed<Schedule>)))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    who: Who,
+    Params(params): Params<PageParams>,
+) -> Result<Json<Listed<Schedule>>, Problem> {
+    let after = params.cursor.as_deref().map(cursor_of::<Cursor>).transpose()?;
+    let page = schedules(&app, &who).list(after, listing::limit(params.limit)?).await?;
+    Ok(Json(Listed {
+        items: page.items.into_iter().map(|view| Schedule::of(view, false)).collect(),
+        next_cursor: page.next.as_ref().map(cursor_text),
+    }))
+}
+
+/// One schedule.
+#[utoipa::path(get, path = "/api/v1/schedules/{name}", tag = "schedules", operation_id = "getSchedule",
+    params(SecretsParams, ("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
+    responses((status = 200, description = "The schedule.", body = Schedule)))]
+async fn show(
+    State(app): State<App>,
+    who: Who,
+    At(SchedulePart { name }): At<SchedulePart>,
+    Params(params): Params<SecretsParams>,
+) -> Result<Json<Schedule>, Problem> {
+    let with_secrets = params.check(&who)?;
+    Ok(Json(Schedule::of(schedules(&app, &who).get(&name).await?, with_secrets)))
+}
+
+impl Plan {
+    fn spec(self) -> Result<Spec, ScheduleError> {
+        let times = match (self.cron, self.every_ms) {
+            (Some(cron), _) => Spec::cron(cron),
+            (None, every_ms) => Spec::every(Duration::from_millis(every_ms.unwrap_or_default())),
+        };
+        let stored = |at: Time| Timestamp(at.0.timestamp_millis());
+        let times = self.timezone.into_iter().fold(times, |times, zone| times.timezone(zone));
+        let times = self.from.into_iter().fold(times, |times, at| times.from(stored(at)));
+        let times = self.until.into_iter().fold(times, |times, at| times.until(stored(at)));
+        let mut spec = times
+            .starts(&self.workflow, &self.input)?
+            .priority(self.priority)
+            .jitter(Duration::from_millis(self.jitter_ms));
+        if let Some(version) = self.version {
+            spec = spec.version(version);
+        }
+        for (name, value) in self.tags {
+            spec = spec.tag(&name, value)?;
+        }
+        if let Some(queue) = self.queue {
+            spec = spec.queue(Name::new(queue)?);
+        }
+        if let Some(window_ms) = self.catch_up_ms {
+            spec = spec.catch_up(Duration::from_millis(window_ms));
+        }
+        Ok(spec)
+    }
+
+    fn overlap(&self) -> Result<Option<Overlap>, Problem> {
+        let Some(word) = &self.overlap else { return Ok(None) };
+        let read = serde_json::from_value(serde_json::Value::from(word.as_str()));
+        read.map(Some).map_err(|error| Problem::bad(format!("`overlap`: {error}")))
+    }
+}
+
+/// Makes a schedule, or makes the one of that name another from now on.
+#[utoipa::path(put, path = "/api/v1/schedules/{name}", tag = "schedules", operation_id = "putSchedule", request_body = Plan,
+    params(WhyParams, ("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose; that of the token, or `default`.")),
+    responses((status = 201, description = "It was made.", body = Schedule), (status = 200, description = "It was there, and is like this now.", body = Schedule)))]
+async fn put(
+    State(app): State<App>,
+    who: Who,
+    At(SchedulePart { name }): At<SchedulePart>,
+    Params(WhyParams { reason }): Params<WhyParams>,
+    Body(plan): Body<Plan>,
+) -> Result<Response, Problem> {
+    if plan.cron.is_some() == plan.every_ms.is_some() {
+        return Err(Problem::new(Code::Unprocessable, "a schedule has either `cron` or `every_ms`"));
+    }
+    let overlap = plan.overlap()?;
+    let spec = plan.spec()?;
+    let spec = overlap.into_iter().fold(spec, Spec::overlap);
+    let schedules = schedules(&app, &who);
+    let is_new = match schedules.get(&name).await {
+        Ok(_) => false,
+        Err(ScheduleError::NoSuchSchedule { .. }) => true,
+        Err(error) => return Err(error.into()),
+    };
+    if is_new {
+        match schedules.create(&name, spec.clone()).await {
+            Ok(view) => {
+                let place = format!("{}/api/v1/schedules/{name}", app.options().prefix);
+                let body = Json(Schedule::of(view, false));
+                return Ok((StatusCode::CREATED, [(LOCATION, place)], body).into_response());
+            }
+            // Somebody else has made it meanwhile.
+            Err(ScheduleError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Json(Schedule::of(schedules.update(&name, spec, &reason).await?, false)).into_response())
+}
+
+/// Ends a schedule. Runs that were started go on.
+#[utoipa::path(delete, path = "/api/v1/schedules/{name}", tag = "schedules", operation_id = "deleteSchedule",
+    params(WhyParams, ("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
+    responses((status = 204, description = "It is gone.")))]
+async fn delete(
+    State(app): State<App>,
+    who: Who,
+    At(SchedulePart { name }): At<SchedulePart>,
+    Params(WhyParams { reason }): Params<WhyParams>,
+) -> Result<StatusCode, Problem> {
+    let schedules = schedules(&app, &who);
+    schedules.get(&name).await?;
+    schedules.delete(&name, &reason).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Starts nothing by the clock until it is resumed. Runs that were started go on.
+#[utoipa::path(post, path = "/api/v1/schedules/{name}/pause", tag = "schedules", operation_id = "pauseSchedule", request_body = Why,
+    params(("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
+    responses((status = 200, description = "The schedule, paused.", body = Schedule)))]
+pub(crate) async fn pause(
+    State(app): State<App>,
+    who: Who,
+    At(SchedulePart { name }): At<SchedulePart>,
+    Params(NoParams {}): Params<NoParams>,
+    Body(Why { reason }): Body<Why>,
+) -> Result<Json<Schedule>, Problem> {
+    Ok(Json(Schedule::of(schedules(&app, &who).pause(&name, &reason).await?, false)))
+}
+
+/// Starts runs by the clock again, from the next time on.
+#[utoipa::path(post, path = "/api/v1/schedules/{name}/resume", tag = "schedules", operation_id = "resumeSchedule", request_body = Why,
+    params(("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
+    responses((status = 200, description = "The schedule, not paused.", body = Schedule)))]
+pub(crate) async fn resume(
+    State(app): State<App>,
+    who: Who,
+    At(SchedulePart { name }): At<SchedulePart>,
+    Params(NoParams {}): Params<NoParams>,
+    Body(Why { reason }): Body<Why>,
+) -> Result<Json<Schedule>, Problem> {
+    Ok(Json(Schedule::of(schedules(&app, &who).resume(&name, &reason).await?, false)))
+}
+
+/// A run to be started now.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Trigger {
+    /// Names the request: the same one again has no effect. Drawn when missing.
+    pub(crate) id: Option<String>,
+    /// Why, for the records.
+    #[serde(default)]
+    pub(crate) reason: String,
+}
+
+/// Starts a run now, whatever else runs and even when the schedule is paused, and answers with its name.
+#[utoipa::path(post, path = "/api/v1/schedules/{name}/trigger", tag = "schedules", operation_id = "triggerSchedule", request_body = Trigger,
+    params(("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
+    responses((status = 202, description = "The run that is started in a moment.", body = RunName)))]
+pub(crate) async fn trigger(
+    State(app): State<App>,
+    who: Who,
+    At(SchedulePart { name }): At<SchedulePart>,
+    Params(NoParams {}): Params<NoParams>,
+    Body(Trigger { id, reason }): Body<Trigger>,
+) -> Result<(StatusCode, Json<RunName>), Problem> {
+    let id = id.unwrap_or_else(|| Uuid::now_v7().simple().to_string());
+    let key = schedules(&app, &who).trigger(&name, &id, &reason).await?;
+    Ok((StatusCode::ACCEPTED, Json(RunName::of(&key))))
+}
+
+/// Times gone by whose runs are to be started.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Backfill {
+    /// The first of them, or a time before it.
+    from: Time,
+    /// The last of them, or a time behind it.
+    to: Time,
+    /// Why, for the records.
+    #[serde(default)]
+    reason: String,
+}
+
+/// The times of a backfill.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+struct BackfillTimes {
+    /// Each with its run.
+    times: Vec<Backfilled>,
+    /// Whether this is only what it would do.
+    dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct DryParams {
+    /// `true`: says what it would do, and does nothing.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Starts the runs of all times in a span that have gone by, but those that were started.
+#[utoipa::path(post, path = "/api/v1/schedules/{name}/backfill", tag = "schedules", operation_id = "backfillSchedule", request_body = Backfill,
+    params(DryParams, ("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
+    responses((status = 200, description = "The times.", body = BackfillTimes)))]
+async fn backfill(
+    State(app): State<App>,
+    who: Who,
+    At(SchedulePart { name }): At<SchedulePart>,
+    Params(DryParams { dry_run }): Params<DryParams>,
+    Body(Backfill { from, to, reason }): Body<Backfill>,
+) -> Result<Json<BackfillTimes>, Problem> {
+    let schedules = schedules(&app, &who);
+    let stored = |at: Time| Timestamp(at.0.timestamp_millis());
+    let times = match dry_run {
+        true => schedules.dry_run_backfill(&name, stored(from), stored(to)).await?,
+        false => schedules.backfill(&name, stored(from), stored(to), &reason).await?,
+    };
+    Ok(Json(BackfillTimes { times: times.iter().map(Backfilled::of).collect(), dry_run }))
+}

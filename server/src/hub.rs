@@ -1,0 +1,198 @@
+//! What is watched: runs, lists and counts. However many watch the same thing, one poller looks at it, no longer than somebody
+//! watches and never more than a small part of the time. Watchers compare what they have told with what is so now, so that a
+//! slow one misses nothing but what has been overtaken.
+
+mod counts;
+mod list;
+mod run;
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use stepwell::Error;
+use stepwell::contract::RunKey;
+use tokio::sync::watch;
+
+use crate::app::App;
+use crate::problem::{Code, Problem};
+
+pub(crate) use counts::{Counts, CountsAsked};
+pub(crate) use list::{List, ListAsked};
+pub(crate) use run::{RunSeen, SeenRecord};
+
+/// Most things watched at once, each by a poller of its own.
+const TOPICS_MAX: usize = 1_000;
+/// A poller rests at least so many times as long as its look took.
+const RESTS: u32 = 20;
+/// The longest rest: what is watched is seen after that at the latest, as long as the store answers.
+const REST_MAX: Duration = Duration::from_secs(15);
+
+/// What is so now; nothing before the first look.
+type Seen<T> = Option<Arc<T>>;
+/// One who watches.
+pub(crate) type Watcher<T> = watch::Receiver<Seen<T>>;
+
+/// Something that can be watched.
+pub(crate) trait Topic: Eq + Hash + Clone + Send + Sync + 'static {
+    /// What is told of it.
+    type Seen: Send + Sync + 'static;
+    /// The shortest time between two looks.
+    const EVERY: Duration;
+
+    /// Those of this sort that are watched.
+    fn topics(hub: &Hub) -> &Topics<Self, Self::Seen>;
+
+    /// Looks at it, knowing what was seen before.
+    fn look(
+        &self,
+        app: &App,
+        before: Seen<Self::Seen>,
+    ) -> impl Future<Output = Result<Looked<Self::Seen>, Error>> + Send;
+}
+
+/// What a look came to.
+#[derive(Debug)]
+pub(crate) enum Looked<T> {
+    /// Something else than before.
+    New(T),
+    /// The same as before.
+    Same,
+    /// It is not there.
+    Gone,
+}
+
+/// All that is watched.
+#[derive(Debug, Default)]
+pub(crate) struct Hub {
+    runs: Topics<RunKey, RunSeen>,
+    lists: Topics<ListAsked, List>,
+    counts: Topics<CountsAsked, Counts>,
+    streams: Arc<AtomicUsize>,
+}
+
+/// What is watched of one sort.
+#[derive(Debug)]
+pub(crate) struct Topics<K, T>(Mutex<HashMap<K, watch::Sender<Seen<T>>>>);
+
+impl<K, T> Default for Topics<K, T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash + Clone, T> Topics<K, T> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, watch::Sender<Seen<T>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Watches something; the second says whether nobody looks at it yet.
+    fn join(&self, key: &K) -> Result<(Watcher<T>, bool), Problem> {
+        let mut topics = self.lock();
+        if let Some(topic) = topics.get(key) {
+            let mut watcher = topic.subscribe();
+            // What is known already is new to this one.
+            watcher.mark_changed();
+            return Ok((watcher, false));
+        }
+        if topics.len() >= TOPICS_MAX {
+            let detail = format!("{TOPICS_MAX} different things are being watched");
+            return Err(Problem::new(Code::TooMany, detail));
+        }
+        let (topic, watcher) = watch::channel(None);
+        topics.insert(key.clone(), topic);
+        Ok((watcher, true))
+    }
+
+    /// Tells those who watch. Returns whether there are any: when there are none, it is watched no longer.
+    fn tell(&self, key: &K, seen: Seen<T>) -> bool {
+        let mut topics = self.lock();
+        let Some(topic) = topics.get(key) else { return false };
+        if topic.receiver_count() == 0 {
+            topics.remove(key);
+            return false;
+        }
+        if seen.is_some() {
+            topic.send_replace(seen);
+        }
+        true
+    }
+
+    /// Ends it for all who watch.
+    fn end(&self, key: &K) {
+        self.lock().remove(key);
+    }
+}
+
+/// A stream of events that is open: counted as long as this is kept.
+#[derive(Debug)]
+pub(crate) struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Hub {
+    /// How many streams are open.
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.load(Ordering::Acquire)
+    }
+
+    /// How many different things are watched.
+    pub(crate) fn topics(&self) -> usize {
+        self.runs.lock().len() + self.lists.lock().len() + self.counts.lock().len()
+    }
+
+    /// Counts one more stream, unless there are too many.
+    pub(crate) fn open(&self, most: usize) -> Result<Open, Problem> {
+        let before = self.streams.fetch_add(1, Ordering::AcqRel);
+        let open = Open(Arc::clone(&self.streams));
+        if before < most {
+            return Ok(open);
+        }
+        Err(Problem::new(Code::TooMany, format!("{most} streams of events are open")))
+    }
+
+    /// Watches something, by the poller that it has already, or else by one of its own.
+    pub(crate) fn watch<T: Topic>(app: &App, topic: &T) -> Result<Watcher<T::Seen>, Problem> {
+        let (watcher, is_first) = T::topics(app.hub()).join(topic)?;
+        if is_first {
+            tokio::spawn(poll(app.clone(), topic.clone()));
+        }
+        Ok(watcher)
+    }
+}
+
+/// Looks again and again, as long as somebody watches.
+async fn poll<T: Topic>(app: App, topic: T) {
+    let topics = T::topics(app.hub());
+    let mut before: Seen<T::Seen> = None;
+    loop {
+        let since = Instant::now();
+        let new = match topic.look(&app, before.clone()).await {
+            Ok(Looked::New(seen)) => Some(Arc::new(seen)),
+            Ok(Looked::Same) => None,
+            Ok(Looked::Gone) => return topics.end(&topic),
+            Err(error) => {
+                // Those who watch wait: the store may answer the next time.
+                tracing::debug!(%error, "what is watched could not be read");
+                None
+            }
+        };
+        if new.is_some() {
+            before.clone_from(&new);
+        }
+        if !topics.tell(&topic, new) {
+            return;
+        }
+        let rest = (since.elapsed() * RESTS).clamp(T::EVERY, REST_MAX);
+        tokio::select! {
+            () = app.stopping().cancelled() => return topics.end(&topic),
+            () = tokio::time::sleep(rest) => {}
+        }
+    }
+}

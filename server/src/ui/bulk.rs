@@ -1,0 +1,216 @@
+//! Asking the same of many runs. Which ones is settled first: the page that asks for confirmation carries the list, and asks
+//! those and no others.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::post;
+use futures_util::FutureExt as _;
+use stepwell::contract::{Cursor, MessageId, Order, RunId, RunKey, TenantId};
+use stepwell::{Ask, Asked, Selection};
+use uuid::Uuid;
+
+use crate::access::{Access, Role};
+use crate::app::App;
+use crate::filter::Filter;
+use crate::listing::{self, PAGE_MAX};
+use crate::problem::{Code, Problem};
+use crate::routes::Routes;
+use crate::ui::forms::Form;
+use crate::ui::page::{Notice, Page};
+use crate::ui::spoken::command;
+use crate::ui::verbs::{self, Deed};
+use crate::ui::words::fill;
+use crate::ui::words::runs::Runs;
+use crate::view::group::RunName;
+use crate::view::preview::Preview;
+
+/// Most runs asked at once.
+pub(crate) const RUNS_MAX: u64 = 10_000;
+/// So many are looked at one by one before anything is done.
+const SAMPLE: usize = 10;
+/// So many refusals are listed.
+const REFUSED_MAX: usize = 100;
+/// Pages of a list that are read for a selection, at most: a query that fits little ends there.
+const PAGES_MAX: usize = 400;
+
+pub(super) fn routes() -> Routes {
+    Routes::new().page(Some(Role::Operator), "POST", "/bulk", post(confirm)).page(
+        Some(Role::Operator),
+        "POST",
+        "/bulk/ask",
+        post(ask),
+    )
+}
+
+#[derive(Template)]
+#[template(path = "bulk.html")]
+struct Confirm<'a> {
+    p: &'a Page,
+    t: &'static Runs,
+    deed: &'static Deed,
+    selection: &'a Selection,
+    runs: String,
+    q: &'a str,
+    group: &'a str,
+    back: &'a str,
+    sample: Vec<(RunName, Preview)>,
+    command: String,
+    api: String,
+}
+
+impl Confirm<'_> {
+    fn count(&self) -> u64 {
+        u64::try_from(self.selection.runs.len()).unwrap_or(u64::MAX)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "bulk_result.html")]
+struct Outcome<'a> {
+    p: &'a Page,
+    t: &'static Runs,
+    title: String,
+    refused: Vec<(RunName, String)>,
+    more_refused: usize,
+    back: &'a str,
+}
+
+fn access(p: &Page) -> Result<&Access, Problem> {
+    p.access.as_ref().ok_or_else(|| Problem::new(Code::Unauthorized, "nobody is known to ask"))
+}
+
+fn deed(form: &Form) -> Result<&'static Deed, Problem> {
+    let found = verbs::named(form.text("verb")).filter(|deed| deed.is_for_many());
+    found.ok_or_else(|| Problem::bad(format!("many runs are not asked to {:?}", form.text("verb"))))
+}
+
+async fn confirm(State(app): State<App>, p: Page, form: Form) -> Result<Response, Problem> {
+    let (t, deed) = (Runs::of(p.language), deed(&form)?);
+    let (q, group, back) = (form.text("q"), form.text("group"), form.text("back"));
+    let selection = match form.text("scope") {
+        "all" if !group.is_empty() => select_group(&app, &p, group).await?,
+        "all" => select_query(&app, &p, q).await?,
+        _ => {
+            let runs = named(access(&p)?, form.all("run"))?;
+            if runs.is_empty() {
+                return Ok(p.go(back, Some(Notice::bad(t.nothing_selected))));
+            }
+            Selection { id: new_id()?, runs, is_complete: true }
+        }
+    };
+    let request = asking(access(&p)?, deed, "", group);
+    let preview = app.engine().dry_run_all(&selection, &request, SAMPLE).await?;
+    let sample = preview.sample.into_iter().map(|(key, preview)| (RunName::of(&key), Preview::of(preview)));
+    let verb = format!("runs {}", deed.name);
+    p.show(&Confirm {
+        p: &p,
+        t,
+        deed,
+        runs: lines(&selection.runs),
+        selection: &selection,
+        q,
+        group,
+        back,
+        sample: sample.collect(),
+        command: match group {
+            "" => command(&verb, &[("query", q), ("tenant", p.tenant_text()), ("reason", "…")]),
+            group => command(&verb, &[("group", group), ("tenant", p.tenant_text()), ("reason", "…")]),
+        },
+        api: p.api("/selections", &[]),
+    })
+}
+
+async fn ask(State(app): State<App>, p: Page, form: Form) -> Result<Response, Problem> {
+    let (t, deed) = (Runs::of(p.language), deed(&form)?);
+    let access = access(&p)?;
+    let runs = named(access, form.text("runs").lines())?;
+    if u64::try_from(runs.len()).is_ok_and(|runs| runs > RUNS_MAX) {
+        return Err(Problem::new(Code::Unprocessable, format!("at most {RUNS_MAX} runs are asked at once")));
+    }
+    let id = MessageId::new(form.text("id")).map_err(Problem::bad)?;
+    let selection = Selection { id, runs, is_complete: true };
+    let request = asking(access, deed, form.text("reason"), form.text("group"));
+    let mut done: u64 = 0;
+    let mut refused = Vec::new();
+    // In a box: what it borrows need not be told from outside.
+    for Asked { run, outcome } in app.engine().ask_all(&selection, &request).boxed().await {
+        match outcome {
+            // One whose worker has not answered yet has the request in its inbox.
+            Ok(_) | Err(stepwell::Error::NoAnswerYet { .. }) => done += 1,
+            Err(error) => refused.push((RunName::of(&run), error.to_string())),
+        }
+    }
+    let title = fill(t.bulk_result, &[&deed.word(t), &done, &refused.len()]);
+    let back = form.text("back");
+    if refused.is_empty() {
+        return Ok(p.go(back, Some(Notice::good(title))));
+    }
+    let more_refused = refused.len().saturating_sub(REFUSED_MAX);
+    refused.truncate(REFUSED_MAX);
+    p.show_with(StatusCode::OK, &Outcome { p: &p, t, title, refused, more_refused, back })
+}
+
+fn asking(access: &Access, deed: &Deed, reason: &str, group: &str) -> Ask {
+    let ask = Ask::new(deed.verb, access.actor(), reason);
+    // A run that has gone on since, or met with something else, refuses it.
+    if group.is_empty() { ask } else { ask.of_group(group) }
+}
+
+fn new_id() -> Result<MessageId, Problem> {
+    MessageId::new(Uuid::now_v7().simple().to_string()).map_err(Problem::bad)
+}
+
+/// The runs that texts like `tenant/run` name, once each, as far as they are the caller's to see.
+fn named<'a>(access: &Access, texts: impl Iterator<Item = &'a str>) -> Result<Vec<RunKey>, Problem> {
+    let mut runs = Vec::new();
+    for text in texts.map(str::trim).filter(|text| !text.is_empty()) {
+        let read = text.split_once('/');
+        let (tenant, run) =
+            read.ok_or_else(|| Problem::bad(format!("{text:?} is not a tenant and a run")))?;
+        let tenant = TenantId::new(tenant).map_err(Problem::bad)?;
+        let key = RunKey::new(tenant, RunId::new(run).map_err(Problem::bad)?);
+        if !access.sees(&key) {
+            return Err(Problem::new(Code::NotFound, format!("there is no run {run}")));
+        }
+        runs.push(key);
+    }
+    runs.sort();
+    runs.dedup();
+    Ok(runs)
+}
+
+fn lines(runs: &[RunKey]) -> String {
+    let lines: Vec<_> = runs.iter().map(|key| format!("{}/{}", key.tenant, key.run)).collect();
+    lines.join("\n")
+}
+
+fn most() -> usize {
+    usize::try_from(RUNS_MAX).unwrap_or(usize::MAX)
+}
+
+async fn select_group(app: &App, p: &Page, group: &str) -> Result<Selection, Problem> {
+    Ok(app.engine().select_group(group, p.tenant.as_ref(), most()).await?)
+}
+
+/// What fits a query now, the newest first.
+async fn select_query(app: &App, p: &Page, q: &str) -> Result<Selection, Problem> {
+    let filter = Filter::parse(q, app.engine().now()).map_err(Problem::bad)?;
+    if filter.is_all_in_the_index() {
+        return Ok(app.engine().select(&filter.query(p.tenant.as_ref()), most()).await?);
+    }
+    let mut runs = Vec::new();
+    let mut after: Option<Cursor> = None;
+    for _ in 0..PAGES_MAX {
+        let limit = PAGE_MAX.min(most() - runs.len());
+        let page =
+            listing::page(app.engine(), p.tenant.as_ref(), &filter, Order::Newest, after, limit).await?;
+        runs.extend(page.items.into_iter().map(|head| head.key));
+        after = page.next;
+        if after.is_none() || runs.len() >= most() {
+            break;
+        }
+    }
+    Ok(Selection { id: new_id()?, runs, is_complete: after.is_none() })
+}

@@ -1,0 +1,120 @@
+//! Schedules: runs by the clock.
+
+use askama::Template;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use serde::Deserialize;
+
+use crate::access::Role;
+use crate::api;
+use crate::api::schedules::{PageParams, SchedulePart, Trigger, Why};
+use crate::app::App;
+use crate::problem::{Code, Problem};
+use crate::request::{At, Body, NoParams, Params};
+use crate::routes::Routes;
+use crate::ui::forms::Form;
+use crate::ui::page::{Notice, Page, part};
+use crate::ui::spoken::command;
+use crate::ui::words::fill;
+use crate::ui::words::places::Places;
+use crate::view::Listed;
+use crate::view::schedule::{Schedule, StartedRun};
+
+pub(super) fn routes() -> Routes {
+    Routes::new().page(Some(Role::Viewer), "GET", "/schedules", get(list)).page(
+        Some(Role::Operator),
+        "POST",
+        "/schedules/{name}/{verb}",
+        post(steer),
+    )
+}
+
+#[derive(Template)]
+#[template(path = "schedules.html")]
+struct Shown<'a> {
+    p: &'a Page,
+    t: &'static Places,
+    tenant: String,
+    schedules: Vec<Schedule>,
+    next: Option<String>,
+    command: String,
+    api: String,
+}
+
+impl Shown<'_> {
+    /// When it starts runs.
+    fn times(&self, schedule: &Schedule) -> String {
+        let plan = &schedule.plan;
+        let zone = plan.timezone.as_deref().map(|zone| format!(" · {zone}")).unwrap_or_default();
+        match (&plan.cron, plan.every_ms) {
+            (Some(cron), _) => format!("{cron}{zone}"),
+            (None, ms) => self.p.fill_one(self.t.every, self.p.span(ms.unwrap_or_default())),
+        }
+    }
+
+    /// The runs that it started last, the newest first.
+    fn latest<'a>(&self, schedule: &'a Schedule) -> impl Iterator<Item = &'a StartedRun> {
+        schedule.recent.iter().rev().take(3)
+    }
+
+    fn counts(&self, schedule: &Schedule) -> String {
+        let Schedule { started, skipped, missed, .. } = schedule;
+        fill(self.t.counts_line, &[started, skipped, missed])
+    }
+
+    fn steer_href(&self, schedule: &str, verb: &str) -> String {
+        self.p.href(&format!("/schedules/{}/{verb}", part(schedule)))
+    }
+}
+
+async fn list(State(app): State<App>, p: Page) -> Result<Response, Problem> {
+    let who = p.who()?;
+    let tenant = who.tenant.clone().unwrap_or_default().to_string();
+    let asked = PageParams { limit: None, cursor: p.asked_for("cursor") };
+    let Json(Listed { items, next_cursor }) = api::schedules::list(State(app), who, Params(asked)).await?;
+    p.show(&Shown {
+        p: &p,
+        t: Places::of(p.language),
+        tenant,
+        schedules: items,
+        next: next_cursor.map(|next| p.with("cursor", &next)),
+        command: command("schedules list", &[("tenant", p.tenant_text())]),
+        api: p.api("/schedules", &[]),
+    })
+}
+
+#[derive(Debug, Deserialize)]
+struct Asked {
+    name: String,
+    verb: String,
+}
+
+async fn steer(
+    State(app): State<App>,
+    Path(Asked { name, verb }): Path<Asked>,
+    p: Page,
+    form: Form,
+) -> Result<Response, Problem> {
+    let t = Places::of(p.language);
+    let (state, who, none) = (State(app), p.who()?, Params(NoParams {}));
+    let (at, reason) = (At(SchedulePart { name: name.clone() }), form.text("reason").to_owned());
+    let said = match verb.as_str() {
+        "pause" => {
+            let Json(_) = api::schedules::pause(state, who, at, none, Body(Why { reason })).await?;
+            fill(t.schedule_paused, &[&name])
+        }
+        "resume" => {
+            let Json(_) = api::schedules::resume(state, who, at, none, Body(Why { reason })).await?;
+            fill(t.schedule_resumed, &[&name])
+        }
+        "trigger" => {
+            let asked = Trigger { id: None, reason };
+            let (_, Json(run)) = api::schedules::trigger(state, who, at, none, Body(asked)).await?;
+            fill(t.schedule_triggered, &[&run.run])
+        }
+        other => return Err(Problem::new(Code::NotFound, format!("a schedule is not asked to {other:?}"))),
+    };
+    Ok(p.go(&p.below("/schedules", &[]), Some(Notice::good(said))))
+}

@@ -1,0 +1,292 @@
+//! The pages of the dashboard: each answers, in both languages, and shows what others wrote as text.
+
+mod markup;
+mod stage;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use stage::Stage;
+use stepwell::contract::TenantId;
+use stepwell::{Actor, Schedule, StartRun};
+use stepwell_server::ServerOptions;
+use stepwell_server::access::token::TokenRule;
+use stepwell_server::access::{Access, Role};
+use tower::ServiceExt as _;
+
+const PAGES: [&str; 15] = [
+    "/",
+    "/runs",
+    "/runs?q=status:failed+since:2h",
+    "/runs?q=is:stuck&order=oldest",
+    "/groups",
+    "/groups?in_trouble=false",
+    "/workers",
+    "/queues",
+    "/schedules",
+    "/audit",
+    "/audit?level=warn&category=error",
+    "/settings",
+    "/codes",
+    "/codes/SW1203",
+    "/codes/SW9504",
+];
+
+fn access(role: Role, name: &str) -> Access {
+    Access { name: name.to_owned(), role, tenant: None }
+}
+
+async fn look(router: &Router, path: &str, language: &str) -> (StatusCode, String) {
+    let request =
+        Request::builder().uri(path).header("host", "localhost").header("accept-language", language);
+    let request = request.body(Body::empty()).expect("a request");
+    let response = router.clone().oneshot(request).await.expect("an answer");
+    let status = response.status();
+    let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+    (status, String::from_utf8(bytes.to_vec()).expect("text"))
+}
+
+/// A form as browsers send it.
+fn form(fields: &[(&str, &str)]) -> String {
+    let encoded = |text: &str| {
+        percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+    };
+    fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect::<Vec<_>>().join("&")
+}
+
+/// Runs that have failed, are held and wait, a paused queue and a paused schedule, with these words wherever people write.
+async fn fill(stage: &Stage, words: &[String]) {
+    for (nth, word) in words.iter().enumerate() {
+        let failed = StartRun::new("check", &format!("failed-{nth}"), word).expect("a run");
+        let failed = failed.tag("region", word.chars().take(60).collect::<String>()).expect("a tag");
+        let run = stage.engine.start_with(failed).await.expect("started");
+        assert!(run.result::<Value>().await.is_err());
+    }
+    let first = words.first().map_or("a reason", String::as_str);
+    let held = stage.engine.start_run("wait", "held-1", &json!(first)).await.expect("started");
+    stage
+        .engine
+        .ask(held.key(), stepwell::Verb::Pause, Actor::Person(first.to_owned()), first)
+        .await
+        .expect("held");
+    let person = Actor::Person(first.to_owned());
+    stage.engine.pause_queue("slow", person.clone(), first).await.expect("a paused queue");
+    let often = Schedule::every(Duration::from_secs(60)).starts("greet", &first).expect("a schedule");
+    let schedules = stage.engine.schedules().by(person);
+    schedules.create("often", often).await.expect("a schedule");
+    schedules.pause("often", first).await.expect("a paused schedule");
+}
+
+#[tokio::test]
+async fn every_page_answers_in_both_languages_with_and_without_runs_to_each_role() {
+    let stage = Stage::new().await;
+    for is_filled in [false, true] {
+        if is_filled {
+            fill(&stage, &["plain words".to_owned()]).await;
+        }
+        for role in Role::ALL {
+            let router = stage.local(access(role, "ann"));
+            for path in PAGES {
+                for (language, word) in [("en", "Overview"), ("ja,en;q=0.5", "概要")] {
+                    let (status, page) = look(&router, path, language).await;
+                    assert_eq!(status, StatusCode::OK, "{path} as {role}: {page}");
+                    assert!(
+                        page.contains(word) && page.contains(&format!("<html lang=\"{}\"", &language[..2])),
+                        "{path}"
+                    );
+                    markup::check(&page, "", path);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_others_wrote_comes_out_as_text() {
+    let stage = Stage::new().await;
+    let words = markup::hostile();
+    assert!(words.len() >= 60, "{}", words.len());
+    fill(&stage, &words).await;
+    let groups = stage.call("GET", "/api/v1/groups", None).await.json();
+    let group = groups["items"][0]["group"].as_str().expect("a group").to_owned();
+    let router = stage.local(access(Role::Admin, &words[0]));
+    let mut paths: Vec<String> = PAGES.map(str::to_owned).to_vec();
+    paths.extend([
+        "/runs?order=oldest".to_owned(),
+        format!("/groups/{group}"),
+        "/runs/held-1/ask/resume".to_owned(),
+    ]);
+    let mut seen = String::new();
+    for path in &paths {
+        let (status, page) = look(&router, path, "en").await;
+        assert_eq!(status, StatusCode::OK, "{path}: {page}");
+        markup::check(&page, "", path);
+        seen.push_str(&page);
+    }
+    for word in &words {
+        let escaped: String = word.chars().take(20).collect();
+        let escaped = escaped.replace('&', "&#38;").replace('<', "&#60;").replace('>', "&#62;");
+        let shown = escaped.replace('"', "&#34;").replace('\'', "&#39;");
+        assert!(
+            seen.contains(&shown) || word.contains(['\r', '\t', '\\', '"']),
+            "{word:?} is not shown as {shown}"
+        );
+        let query = percent_encoding::utf8_percent_encode(word, percent_encoding::NON_ALPHANUMERIC);
+        for path in
+            ["/runs?q=", "/audit?text=", "/audit?run=", "/login?to=", "/codes/", "/runs?tenant=", "/no/such/"]
+        {
+            let path = format!("{path}{query}");
+            let (_, page) = look(&router, &path, "en").await;
+            markup::check(&page, "", &path);
+        }
+    }
+}
+
+#[tokio::test]
+async fn links_stay_under_the_prefix_and_keep_the_tenant() {
+    let stage = Stage::with(ServerOptions::default().prefix("/flows/one")).await;
+    fill(&stage, &["plain words".to_owned()]).await;
+    let router = stage.local(access(Role::Admin, "ann"));
+    for path in PAGES {
+        let path = if path == "/" { "" } else { path };
+        let (status, page) = look(&router, &format!("/flows/one{path}"), "en").await;
+        assert_eq!(status, StatusCode::OK, "{path}: {page}");
+        markup::check(&page, "/flows/one", path);
+    }
+    let (status, _) = look(&router, "/flows/one/", "en").await;
+    assert_eq!(status, StatusCode::PERMANENT_REDIRECT);
+    let (_, page) = look(&router, "/flows/one/runs?tenant=acme", "en").await;
+    assert!(page.contains("href=\"/flows/one/groups?tenant=acme\""), "{page}");
+}
+
+#[tokio::test]
+async fn whoever_is_not_known_is_sent_to_the_login_and_back() {
+    let (token, rule) = TokenRule::draw("ann", Role::Viewer, None).expect("random numbers");
+    let stage = Stage::with(ServerOptions::default().token(rule)).await;
+    let sent = stage.call("GET", "/runs?q=status:failed", None).await;
+    assert_eq!(sent.status, StatusCode::SEE_OTHER, "{}", sent.text);
+    assert_eq!(sent.headers["location"], "/login?to=%2Fruns%3Fq%3Dstatus%253Afailed");
+    let asked = stage.call("GET", "/login?to=%2Fruns", None).await;
+    assert!(asked.status == StatusCode::OK && asked.text.contains("value=\"/runs\""), "{}", asked.text);
+    let wrong = stage.send("POST", "/login", &[], Some(&form(&[("token", "swt_no"), ("to", "/runs")]))).await;
+    assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
+    let right = form(&[("token", &token), ("to", "/runs?q=status%3Afailed")]);
+    let right = stage.send("POST", "/login", &[], Some(&right)).await;
+    assert_eq!(right.status, StatusCode::SEE_OTHER, "{}", right.text);
+    assert_eq!(right.headers["location"], "/runs?q=status%3Afailed");
+    let cookie = right.headers["set-cookie"].to_str().expect("text");
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+    let session = cookie.split(';').next().expect("a pair");
+    let known = stage.send("GET", "/runs", &[("cookie", session)], None).await;
+    assert!(known.status == StatusCode::OK && known.text.contains("ann"), "{}", known.text);
+    let elsewhere = form(&[("token", &token), ("to", "//harm.example")]);
+    let elsewhere = stage.send("POST", "/login", &[], Some(&elsewhere)).await;
+    assert_eq!(elsewhere.headers["location"], "/");
+    let out = stage.send("POST", "/logout", &[("cookie", session)], None).await;
+    assert_eq!(out.headers["location"], "/login");
+    let after = stage.send("GET", "/runs", &[("cookie", session)], None).await;
+    assert_eq!(after.status, StatusCode::SEE_OTHER);
+    let program = stage.call("GET", "/api/v1/runs", None).await;
+    assert_eq!((program.status, program.json()["code"].as_str()), (StatusCode::UNAUTHORIZED, Some("SW9502")));
+}
+
+#[tokio::test]
+async fn refusals_of_pages_are_pages_and_those_of_the_api_are_problems() {
+    let stage = Stage::new().await;
+    let missing = stage.call("GET", "/no/such/page", None).await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
+    assert!(
+        missing.text.starts_with("<!doctype html>") && missing.text.contains("SW9504"),
+        "{}",
+        missing.text
+    );
+    let program = stage.call("GET", "/api/v1/nothing", None).await;
+    assert_eq!(program.json()["code"], "SW9504");
+    let router = stage.local(access(Role::Viewer, "eve"));
+    let request = Request::builder().method("POST").uri("/bulk").header("host", "localhost");
+    let answer = router.oneshot(request.body(Body::empty()).expect("a request")).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    let bytes = answer.into_body().collect().await.expect("a body").to_bytes();
+    assert!(String::from_utf8_lossy(&bytes).contains("You may not do this"));
+}
+
+#[tokio::test]
+async fn a_query_that_is_not_understood_is_told_beside_the_box_and_lists_nothing() {
+    let stage = Stage::new().await;
+    fill(&stage, &["plain words".to_owned()]).await;
+    let page = stage.call("GET", "/runs?q=stauts:failed", None).await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(
+        page.text.contains("did you mean `status`?") && page.text.contains("value=\"stauts:failed\""),
+        "{}",
+        page.text
+    );
+    assert!(!page.text.contains("data-row id="), "{}", page.text);
+}
+
+#[tokio::test]
+async fn a_verb_says_what_it_would_do_and_is_done_with_its_reason() {
+    let stage = Stage::new().await;
+    fill(&stage, &["plain words".to_owned()]).await;
+    let preview = stage.call("GET", "/runs/held-1/ask/resume", None).await;
+    assert!(preview.status == StatusCode::OK && preview.text.contains("The run becomes"), "{}", preview.text);
+    let refused = stage.call("GET", "/runs/failed-0/ask/pause", None).await;
+    assert!(refused.text.contains("it has failed") && refused.text.contains("disabled"), "{}", refused.text);
+    let said = form(&[("reason", "it is <b>safe</b> now"), ("back", "/runs/held-1")]);
+    let done = stage.send("POST", "/runs/held-1/ask/resume", &[], Some(&said)).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
+    assert_eq!(done.headers["location"], "/runs/held-1");
+    let audit = stage.call("GET", "/audit?text=safe", None).await;
+    assert!(audit.text.contains("it is &#60;b&#62;safe&#60;/b&#62; now"), "{}", audit.text);
+    let elsewhere = form(&[("reason", ""), ("back", "https://harm.example/")]);
+    let done = stage.send("POST", "/runs/held-1/ask/pause", &[], Some(&elsewhere)).await;
+    assert_eq!(done.headers["location"], "/");
+}
+
+/// The value of a hidden field.
+fn field(page: &str, name: &str) -> String {
+    let tag = markup::tags(page)
+        .into_iter()
+        .find(|tag| tag.attributes.contains(&("name".to_owned(), name.to_owned())));
+    let value = tag.and_then(|tag| tag.attributes.into_iter().find(|(name, _)| name == "value"));
+    value.map(|(_, value)| value).unwrap_or_else(|| panic!("no field {name}: {page}"))
+}
+
+#[tokio::test]
+async fn many_runs_are_asked_as_they_were_listed_and_no_others() {
+    let stage = Stage::new().await;
+    for nth in 0..3 {
+        stage.engine.start_run("wait", &format!("wait-{nth}"), &json!(1)).await.expect("started");
+    }
+    let other = StartRun::new("wait", "other-1", &json!(1)).expect("a run");
+    let acme = TenantId::new("acme").expect("a tenant");
+    stage.engine.start_with(other.tenant(acme)).await.expect("started");
+    let all =
+        form(&[("verb", "pause"), ("scope", "all"), ("q", "workflow:wait id:wait-"), ("back", "/runs")]);
+    let preview = stage.send("POST", "/bulk", &[], Some(&all)).await;
+    assert!(preview.text.contains("3 runs: Pause"), "{}", preview.text);
+    stage.engine.start_run("wait", "wait-9", &json!(1)).await.expect("started");
+    let listed = preview.text.split("<textarea name=\"runs\" hidden>").nth(1).expect("the list");
+    let listed = listed.split('<').next().expect("the list").to_owned();
+    let asked = form(&[
+        ("verb", "pause"),
+        ("id", &field(&preview.text, "id")),
+        ("runs", &listed),
+        ("reason", "maintenance"),
+        ("back", "/runs"),
+    ]);
+    let done = stage.send("POST", "/bulk/ask", &[], Some(&asked)).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
+    for (run, held) in [("wait-0", true), ("wait-1", true), ("wait-2", true), ("wait-9", false)] {
+        let run = stage.call("GET", &format!("/api/v1/runs/{run}"), None).await.json();
+        assert_eq!(run["status"] == "paused", held, "{run}");
+    }
+    let none = form(&[("verb", "pause"), ("scope", "selected"), ("back", "/runs")]);
+    let none = stage.send("POST", "/bulk", &[], Some(&none)).await;
+    assert_eq!(none.status, StatusCode::SEE_OTHER);
+    assert_eq!(none.headers["location"], "/runs");
+}

@@ -11,7 +11,7 @@ use crate::url::{StoreUrl, UrlError};
 
 /// The environment variable that names the store.
 pub const STORE_VARIABLE: &str = "STEPWELL_STORE";
-/// The file, in the working directory, that may name the store as `store = "…"`.
+/// The file, in the working directory, that may name the store as `store = "…"`. Its table `[server]` is for `stepwell serve`.
 pub const FILE_NAME: &str = "stepwell.toml";
 /// The store when nothing else names one.
 pub const DEFAULT_STORE: &str = "file:./data";
@@ -88,6 +88,9 @@ pub enum SettingsError {
 #[serde(deny_unknown_fields)]
 struct Settings {
     store: Option<String>,
+    /// Of `stepwell serve`, which reads it as strictly.
+    #[serde(rename = "server")]
+    _server: Option<serde::de::IgnoredAny>,
 }
 
 /// Chooses the store. The settings file is checked also when it is not what decides.
@@ -148,6 +151,13 @@ mod tests {
             (None, Some("file:./e"), Some(file), "file:./e", Origin::Environment),
             (None, Some(""), Some(file), "sled:./s", in_file()),
             (None, None, Some(file), "sled:./s", in_file()),
+            (
+                None,
+                None,
+                Some("store = \"sled:./s\"\n[server]\nbind = \"[::1]:80\"\n"),
+                "sled:./s",
+                in_file(),
+            ),
             (None, None, Some(""), "file:./data", Origin::Default),
             (None, None, None, "file:./data", Origin::Default),
         ];

@@ -1,7 +1,7 @@
 //! The grammar of store URLs.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// The schemes a URL can have.
@@ -99,6 +99,15 @@ impl StoreUrl {
     #[must_use]
     pub fn scheme(&self) -> &str {
         self.text.split(':').next().unwrap_or_default()
+    }
+
+    /// The folder that it is in, for a store of this machine's disk.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File { path, .. } | Place::Sled { path, .. } => Some(path),
+            Place::Memory | Place::Redis { .. } => None,
+        }
     }
 }
 

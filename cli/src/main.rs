@@ -1,4 +1,8 @@
-//! Stepwell on the command line.
+//! The program `stepwell`.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stepwell_cli::main().into()
+}

@@ -1,0 +1,317 @@
+//! The operations, asked of a server over HTTP or of the same router in this process.
+
+mod events;
+mod remote;
+
+use std::fmt;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use stepwell::contract::FaultKind;
+use stepwell::{Engine, EngineOptions};
+use stepwell_backends::{OpenError, StoreUrl};
+use stepwell_server::access::Access;
+use stepwell_server::problem::Problem;
+use stepwell_server::{App, ServerOptions};
+use tower::ServiceExt as _;
+
+use crate::failure::{Failure, chain};
+use crate::target::{Target, variable};
+
+pub(crate) use events::{Event, Events};
+use remote::Remote;
+
+/// Where the API is, from the root of the server.
+const API: &str = "/api/v1";
+/// The parameter that names whose runs.
+pub(crate) const TENANT: &str = "tenant";
+/// How long an operation of this process may take, in milliseconds: whoever waits at the terminal can interrupt it.
+const PATIENCE_MS: u64 = 3_600_000;
+/// Most items of a page.
+const PAGE_MAX: usize = 200;
+
+/// Whoever answers.
+pub(crate) struct Client {
+    way: Way,
+    tenant: Option<String>,
+}
+
+enum Way {
+    Remote(Remote),
+    Local { router: Router, engine: Engine },
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("tenant", &self.tenant).finish_non_exhaustive()
+    }
+}
+
+/// A request.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    method: Method,
+    path: String,
+    query: Vec<(&'static str, String)>,
+    headers: Vec<(HeaderName, String)>,
+    body: Option<String>,
+}
+
+impl Call {
+    fn new(method: Method, parts: &[&str]) -> Self {
+        let path =
+            parts.iter().fold(API.to_owned(), |path, part| format!("{path}/{}", urlencoding::encode(part)));
+        Self { method, path, query: Vec::new(), headers: Vec::new(), body: None }
+    }
+
+    /// Reads what is at a path.
+    pub(crate) fn get(parts: &[&str]) -> Self {
+        Self::new(Method::GET, parts)
+    }
+
+    /// Asks for something to be done.
+    pub(crate) fn post(parts: &[&str]) -> Self {
+        Self::new(Method::POST, parts)
+    }
+
+    /// Adds to the query.
+    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.query.push((name, value.to_string()));
+        self
+    }
+
+    /// Adds to the query what is given.
+    pub(crate) fn maybe(self, name: &'static str, value: Option<impl ToString>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    /// Adds a header when there is a value.
+    pub(crate) fn header(mut self, name: HeaderName, value: Option<&str>) -> Self {
+        self.headers.extend(value.map(|value| (name, value.to_owned())));
+        self
+    }
+
+    /// Sends a body.
+    pub(crate) fn body(mut self, body: &impl serde::Serialize) -> Result<Self, Failure> {
+        self.body = Some(serde_json::to_string(body).map_err(Failure::other)?);
+        Ok(self)
+    }
+
+    fn target(&self) -> String {
+        let pairs = self.query.iter().map(|(name, value)| format!("{name}={}", urlencoding::encode(value)));
+        let query: Vec<_> = pairs.collect();
+        if query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, query.join("&")) }
+    }
+}
+
+/// An answer that is no refusal.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// The body, as it was sent.
+    pub(crate) text: String,
+}
+
+impl Answer {
+    /// The body, read.
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        let read = serde_json::from_str(&self.text);
+        read.map_err(|error| Failure::Foreign(format!("the answer is not understood: {error}")))
+    }
+}
+
+/// Items of a list, each as it was sent.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Items {
+    pub(crate) items: Vec<Box<RawValue>>,
+    #[serde(default)]
+    pub(crate) next_cursor: Option<String>,
+}
+
+impl Client {
+    /// Opens the store, or prepares to call the server.
+    ///
+    /// # Errors
+    /// [`Failure::Unreachable`] when the store does not open; says so when another process has it.
+    pub(crate) async fn open(target: &Target, tenant: Option<String>) -> Result<Self, Failure> {
+        let way = match target {
+            Target::Server { url, token, .. } => Way::Remote(Remote::new(url.clone(), token.clone())?),
+            Target::Store { url, .. } => {
+                let engine = engine(url).await?;
+                let mut options = ServerOptions::default();
+                options.request_timeout_ms = PATIENCE_MS;
+                let app = App::new(&engine, options).map_err(Failure::other)?;
+                Way::Local { router: app.local(Access::local(user())), engine }
+            }
+        };
+        Ok(Self { way, tenant })
+    }
+
+    /// The engine, when the store is open in this process.
+    pub(crate) fn engine(&self) -> Option<&Engine> {
+        match &self.way {
+            Way::Local { engine, .. } => Some(engine),
+            Way::Remote(_) => None,
+        }
+    }
+
+    /// Asks, and returns what is answered.
+    ///
+    /// # Errors
+    /// [`Failure::Problem`] for a refusal, [`Failure::Unreachable`] when nobody answers.
+    pub(crate) async fn call(&self, call: Call) -> Result<Answer, Failure> {
+        let (status, mut stream) = self.send(call).await?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            bytes.extend_from_slice(&chunk?);
+        }
+        let text = String::from_utf8(bytes);
+        let text = text.map_err(|_| Failure::Foreign("the answer is not text".to_owned()))?;
+        if status.is_success() {
+            return Ok(Answer { status, text });
+        }
+        match serde_json::from_str::<Problem>(&text) {
+            Ok(problem) => Err(problem.into()),
+            Err(_) => Err(Failure::Foreign(format!("whoever answers is no stepwell server: {status}"))),
+        }
+    }
+
+    /// Items of a list, page by page, until there are enough.
+    pub(crate) async fn list(
+        &self,
+        call: Call,
+        limit: Option<usize>,
+        cursor: Option<String>,
+    ) -> Result<Items, Failure> {
+        let mut found = Items { items: Vec::new(), next_cursor: cursor };
+        loop {
+            let left = limit.map_or(PAGE_MAX, |limit| limit - found.items.len()).min(PAGE_MAX);
+            let page = call.clone().with("limit", left).maybe("cursor", found.next_cursor.take());
+            let page: Items = self.call(page).await?.json()?;
+            found.items.extend(page.items);
+            found.next_cursor = page.next_cursor;
+            if found.next_cursor.is_none() || limit.is_some_and(|limit| found.items.len() >= limit) {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// All items of a list, in the pages that it has by itself.
+    pub(crate) async fn pages(&self, call: Call) -> Result<Items, Failure> {
+        let mut found = Items::default();
+        let mut cursor = None;
+        loop {
+            let page = self.items(call.clone().maybe("cursor", cursor)).await?;
+            found.items.extend(page.items);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// All items of a list that has no pages.
+    pub(crate) async fn items(&self, call: Call) -> Result<Items, Failure> {
+        let answer = self.call(call).await?;
+        if answer.text.trim_start().starts_with('[') {
+            return Ok(Items { items: answer.json()?, next_cursor: None });
+        }
+        answer.json()
+    }
+
+    /// Follows what happens.
+    pub(crate) async fn events(&self, call: Call, last: Option<&str>) -> Result<Events, Failure> {
+        let call = call
+            .header(header::ACCEPT, Some("text/event-stream"))
+            .header(HeaderName::from_static("last-event-id"), last);
+        let (status, mut stream) = self.send(call).await?;
+        if status.is_success() {
+            return Ok(Events::of(stream));
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            bytes.extend_from_slice(&chunk?);
+        }
+        match serde_json::from_slice::<Problem>(&bytes) {
+            Ok(problem) => Err(problem.into()),
+            Err(_) => Err(Failure::Foreign(format!("whoever answers is no stepwell server: {status}"))),
+        }
+    }
+
+    async fn send(
+        &self,
+        mut call: Call,
+    ) -> Result<(StatusCode, BoxStream<'static, Result<Bytes, Failure>>), Failure> {
+        // A call about someone's run names whose it is.
+        if let (Some(tenant), false) = (&self.tenant, call.query.iter().any(|(name, _)| *name == TENANT)) {
+            call = call.with(TENANT, tenant);
+        }
+        match &self.way {
+            Way::Remote(remote) => remote.send(&call).await,
+            Way::Local { router, .. } => {
+                let response = router.clone().oneshot(request(&call)?).await;
+                let response = response.unwrap_or_else(|never| match never {});
+                let (parts, body) = response.into_parts();
+                let stream = body.into_data_stream();
+                Ok((parts.status, stream.map(|chunk| chunk.map_err(Failure::other)).boxed()))
+            }
+        }
+    }
+
+    /// Lets the store go.
+    pub(crate) async fn close(self) {
+        if let Way::Local { engine, .. } = self.way {
+            engine.shutdown().await;
+        }
+    }
+}
+
+fn request(call: &Call) -> Result<Request<Body>, Failure> {
+    let mut request = Request::builder().method(call.method.clone()).uri(call.target());
+    for (name, value) in &call.headers {
+        request = request.header(name, HeaderValue::from_str(value).map_err(Failure::usage)?);
+    }
+    if call.body.is_some() {
+        request = request.header(header::CONTENT_TYPE, "application/json");
+    }
+    request.body(Body::from(call.body.clone().unwrap_or_default())).map_err(Failure::usage)
+}
+
+/// An engine on the store that takes no runs: it shows and steers them.
+async fn engine(url: &StoreUrl) -> Result<Engine, Failure> {
+    let backend = stepwell_backends::open_url(url).await.map_err(|error| not_open(url, &error))?;
+    let options = EngineOptions { heartbeat_ms: 0, ..EngineOptions::default() };
+    let engine = Engine::builder(backend).options(options).build().await;
+    engine.map_err(|error| Failure::Unreachable {
+        what: format!("the store {url} does not answer: {}", chain(&error)),
+        fix: format!("`stepwell doctor --store {url}` says more"),
+    })
+}
+
+/// A store that did not open, and what to do.
+pub(crate) fn not_open(url: &StoreUrl, error: &OpenError) -> Failure {
+    let fix = match error {
+        OpenError::Url(_) | OpenError::NotBuilt { .. } => return Failure::usage(error),
+        OpenError::Store { source, .. } if source.kind() == FaultKind::Locked => {
+            "one process at a time owns such a store: ask that one, with --server and the address that it serves at; \
+             or end it"
+                .to_owned()
+        }
+        OpenError::Store { .. } => format!("`stepwell doctor --store {url}` says more"),
+    };
+    Failure::Unreachable { what: chain(error), fix }
+}
+
+/// As whom is recorded what is done to a store directly.
+pub(crate) fn user() -> String {
+    variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "local".to_owned())
+}

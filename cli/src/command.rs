@@ -1,0 +1,119 @@
+//! What is done for each command.
+
+mod audit;
+mod check;
+mod config;
+mod doctor;
+mod explain;
+mod follow;
+mod groups;
+mod logging;
+mod queues;
+mod runs;
+mod schedules;
+mod selection;
+mod serve;
+mod shell;
+mod system;
+mod token;
+mod value;
+mod verbs;
+mod wait;
+
+use clap::FromArgMatches as _;
+
+use crate::args::{AskCommand, Cli, Command, Place, grammar};
+use crate::client::Client;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{Output, note};
+use crate::settings::Settings;
+use crate::target::Target;
+
+/// What every command that asks something has at hand.
+pub(crate) struct Desk {
+    pub(crate) client: Client,
+    pub(crate) output: Output,
+}
+
+/// Does what the arguments of the process say, and returns how it ended.
+#[must_use]
+pub fn main() -> Exit {
+    let parsed = grammar().try_get_matches().and_then(|found| Cli::from_arg_matches(&found));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            let is_wrong = error.use_stderr();
+            // Where there is nobody to read it there is nobody to tell.
+            let _ = error.print();
+            return if is_wrong { Exit::Usage } else { Exit::Ok };
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(interruptible(cli)),
+        Err(error) => Err(Failure::other(error)),
+    };
+    done.unwrap_or_else(|failure| {
+        let text = failure.text();
+        if !text.is_empty() {
+            note(text.trim_end());
+        }
+        failure.exit()
+    })
+}
+
+async fn interruptible(cli: Cli) -> Result<Exit, Failure> {
+    // A server has its own way to stop.
+    if matches!(cli.command, Command::Serve(_)) {
+        return run(cli).await;
+    }
+    tokio::select! {
+        done = run(cli) => done,
+        _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+    }
+}
+
+async fn run(cli: Cli) -> Result<Exit, Failure> {
+    let Cli { place, shown, command } = cli;
+    let output = Output::new(&shown);
+    let reader = match &command {
+        Command::Serve(args) => logging::Reader::Operator(args.log),
+        _ => logging::Reader::Caller,
+    };
+    logging::start(shown.verbose, reader)?;
+    let settings = || Settings::read(place.config.as_deref());
+    match command {
+        Command::Ask(command) => ask(&place, &settings()?, output, command).await,
+        Command::Doctor(args) => doctor::doctor(&args, &place, &settings(), output).await,
+        Command::Explain(args) => explain::explain(&args, output),
+        Command::Config(command) => config::config(&command, &place, &settings()?, output),
+        Command::Serve(args) => serve::serve(&args, &place, &settings()?).await,
+        Command::Token(command) => token::token(&command, &place, output),
+        Command::Completions(args) => shell::completions(&args, output),
+        Command::Man(args) => shell::man(&args, output),
+    }
+}
+
+async fn ask(
+    place: &Place,
+    settings: &Settings,
+    output: Output,
+    command: AskCommand,
+) -> Result<Exit, Failure> {
+    let target = Target::choose(place, settings)?;
+    let client = Client::open(&target, place.tenant.clone()).await?;
+    let desk = Desk { client, output };
+    let done = match command {
+        AskCommand::Runs(command) => runs::runs(&desk, command).await,
+        AskCommand::Groups(command) => groups::groups(&desk, command).await,
+        AskCommand::Workers(args) => system::workers(&desk, &args).await,
+        AskCommand::Queues(command) => queues::queues(&desk, command).await,
+        AskCommand::Schedules(command) => schedules::schedules(&desk, command).await,
+        AskCommand::Stats(args) => system::stats(&desk, &args).await,
+        AskCommand::Audit(args) => audit::audit(&desk, args).await,
+        AskCommand::Check(args) => check::check(&desk, &args).await,
+    };
+    desk.client.close().await;
+    done
+}

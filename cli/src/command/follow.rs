@@ -1,0 +1,200 @@
+//! Follows a run as things happen to it: what it logs, or all of it.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use stepwell_server::view::run::{Run, RunStatus};
+use tokio::time::Instant;
+
+use crate::args::Form;
+use crate::args::runs::{Level, LogsArgs, Until, WatchArgs};
+use crate::client::{Call, Event};
+use crate::command::Desk;
+use crate::command::runs::{ENTRIES, level};
+use crate::command::wait::is_over;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::progress::Progress;
+use crate::output::words::{safe, style};
+use crate::output::{Output, note};
+
+/// How often a stream that broke is asked for again, one after the other.
+const TRIES_MAX: u32 = 5;
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// What of an entry decides whether and how it is shown.
+#[derive(Debug, Deserialize)]
+struct Entry {
+    at: String,
+    kind: String,
+    level: String,
+    step: Option<String>,
+    attempt: Option<u32>,
+    text: String,
+}
+
+/// The kind of an entry that a step logged.
+const LOGGED: &str = "logged";
+
+/// What is done after an event.
+enum Then {
+    GoOn,
+    Stop(Exit),
+}
+
+pub(super) async fn logs(desk: &Desk, args: &LogsArgs) -> Result<Exit, Failure> {
+    if !args.follow {
+        let call = Call::get(&["runs", &args.run, "logs"])
+            .maybe("step", args.step.as_ref())
+            .maybe("attempt", args.attempt)
+            .maybe("level", args.level.map(level));
+        let found = desk.client.pages(call).await?;
+        if desk.output.is_for_people() {
+            for item in &found.items {
+                line(desk.output, item.get())?;
+            }
+            if found.items.is_empty() {
+                note("nothing was logged");
+            }
+            return Ok(Exit::Ok);
+        }
+        let columns: Vec<_> = ENTRIES.iter().filter(|column| column.head != "RUN").copied().collect();
+        desk.output.list(&columns, &found, "")?;
+        return Ok(Exit::Ok);
+    }
+    follow(desk, &args.run, |event| {
+        match event.kind.as_str() {
+            "record" if is_wanted(args, &read::<Entry>(&event.data)?) => line(desk.output, &event.data)?,
+            "end" => return Ok(Then::Stop(Exit::Ok)),
+            _ => {}
+        }
+        Ok(Then::GoOn)
+    })
+    .await
+}
+
+fn is_wanted(args: &LogsArgs, entry: &Entry) -> bool {
+    let is_bad_enough = args.level.is_none_or(|least| severity(&entry.level) >= least);
+    entry.kind == LOGGED
+        && is_bad_enough
+        && args.step.as_ref().is_none_or(|step| entry.step.as_ref() == Some(step))
+        && args.attempt.is_none_or(|attempt| entry.attempt == Some(attempt))
+}
+
+fn severity(word: &str) -> Level {
+    match word {
+        "error" => Level::Error,
+        "warn" => Level::Warn,
+        "info" => Level::Info,
+        _ => Level::Debug,
+    }
+}
+
+pub(super) async fn watch(desk: &Desk, args: &WatchArgs) -> Result<Exit, Failure> {
+    let mut progress = Progress::begin(false);
+    let watching = follow(desk, &args.run, |event| {
+        match event.kind.as_str() {
+            "record" => progress.aside(|| line(desk.output, &event.data))?,
+            "run" => {
+                let run: Run = read(&event.data)?;
+                if is_over(run.status, Until::Rest) {
+                    return Ok(Then::Stop(if run.status == RunStatus::Succeeded {
+                        Exit::Ok
+                    } else {
+                        Exit::Failed
+                    }));
+                }
+                let share = (run.of > 0).then(|| run.done as f64 / run.of as f64 * 100.0);
+                let at = run.at.map(|at| format!(" {} {}", at.step, safe(&at.note))).unwrap_or_default();
+                progress.say(format!("{} {}/{}{at}", run.run, run.done, run.of), share);
+            }
+            "end" => return Ok(Then::Stop(Exit::Ok)),
+            _ => {}
+        }
+        Ok(Then::GoOn)
+    });
+    let exit = match args.timeout {
+        None => watching.await?,
+        Some(timeout) => match tokio::time::timeout_at(Instant::now() + timeout, watching).await {
+            Ok(exit) => exit?,
+            Err(_) => Exit::TimedOut,
+        },
+    };
+    drop(progress);
+    match exit {
+        Exit::TimedOut => note("the time is over; the run is still on its way"),
+        Exit::Failed => note(&format!("why, and what to do: stepwell runs explain {}", args.run)),
+        _ => {}
+    }
+    Ok(exit)
+}
+
+/// Follows a run from its first record on, across breaks, until `tell` stops it.
+async fn follow(
+    desk: &Desk,
+    run: &str,
+    mut tell: impl FnMut(&Event) -> Result<Then, Failure>,
+) -> Result<Exit, Failure> {
+    let (mut last, mut tries) = (None::<String>, 0);
+    loop {
+        let opened = desk.client.events(Call::get(&["events"]).with("run", run), last.as_deref()).await;
+        let broke = match opened {
+            Ok(mut events) => loop {
+                match events.next().await {
+                    Ok(Some(event)) => {
+                        tries = 0;
+                        if let Then::Stop(exit) = tell(&event)? {
+                            return Ok(exit);
+                        }
+                        last = event.id.or(last);
+                    }
+                    Ok(None) => break None,
+                    Err(failure) => break Some(failure),
+                }
+            },
+            Err(failure @ Failure::Unreachable { .. }) if last.is_some() => Some(failure),
+            Err(failure) => return Err(failure),
+        };
+        tries += 1;
+        if tries > TRIES_MAX {
+            let ended = || Failure::Unreachable {
+                what: "the stream of events ends again and again".to_owned(),
+                fix: "look at the server's log".to_owned(),
+            };
+            return Err(broke.unwrap_or_else(ended));
+        }
+        tokio::time::sleep(TRY_AGAIN_AFTER).await;
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(data: &str) -> Result<T, Failure> {
+    serde_json::from_str(data)
+        .map_err(|error| Failure::Foreign(format!("an event is not understood: {error}")))
+}
+
+/// Prints an entry on a line of its own.
+fn line(output: Output, data: &str) -> Result<(), Failure> {
+    if output.form != Form::Table {
+        return output.text(&crate::output::json::on_one_line(data));
+    }
+    let entry: Entry = read(data)?;
+    let words = output.words;
+    let level = words.styled(&format!("{:<5}", entry.level), style(&entry.level));
+    let attempt = entry.attempt.map(|attempt| format!("#{attempt}")).unwrap_or_default();
+    let step = entry.step.map(|step| format!("{step}{attempt} ")).unwrap_or_default();
+    let kind = if entry.kind == LOGGED { String::new() } else { format!("{} ", entry.kind) };
+    let at = time_of_day(output, &entry.at);
+    output.text(&format!("{at} {level} {step}{kind}{}", safe(&entry.text)))
+}
+
+/// Lines come in order, so that a time from now would say less than a time.
+fn time_of_day(output: Output, at: &str) -> String {
+    match output.words.times {
+        crate::args::Times::Iso => at.to_owned(),
+        crate::args::Times::Human => {
+            let local =
+                at.parse::<chrono::DateTime<chrono::Utc>>().map(|at| at.with_timezone(&chrono::Local));
+            local.map_or_else(|_| at.to_owned(), |at| at.format("%H:%M:%S%.3f").to_string())
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Tables and lists of fields, from what the API answers: each column says where in an item its value is, and what it is.
+
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, presets};
+use serde_json::Value;
+
+use crate::output::Words;
+use crate::output::words::{color, plain, span, style};
+
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum As {
+    /// A word or a name: never broken.
+    Word,
+    /// Words for people, which may be broken into lines.
+    Text,
+    /// A word with a colour: a status, a level, a verdict.
+    Mark,
+    /// A point in time.
+    Time,
+    /// Milliseconds.
+    Span,
+    /// A share from 0 to 1.
+    Share,
+    /// How many there are in a list.
+    Count,
+    /// How many there are of each; what there is none of is left out.
+    Tally,
+    /// The value at the first pointer of that at the second.
+    Of,
+}
+
+/// A column of a table, or a field of a list of fields.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Column {
+    /// Its name.
+    pub(crate) head: &'static str,
+    /// Where its value is: JSON pointers, of which the first that leads to a value counts.
+    pub(crate) at: &'static [&'static str],
+    /// What its value is.
+    pub(crate) is: As,
+}
+
+/// A column.
+pub(crate) const fn column(head: &'static str, at: &'static [&'static str], is: As) -> Column {
+    Column { head, at, is }
+}
+
+impl Column {
+    fn value(&self, item: &Value, words: Words) -> String {
+        if self.is == As::Of {
+            let parts: Vec<_> = self.at.iter().filter_map(|at| item.pointer(at)).map(plain).collect();
+            return if parts.iter().any(|part| part != "0") { parts.join("/") } else { String::new() };
+        }
+        let found = self.at.iter().filter_map(|at| item.pointer(at)).find(|value| !value.is_null());
+        let Some(value) = found else { return String::new() };
+        match self.is {
+            As::Word | As::Text | As::Mark | As::Of => plain(value),
+            As::Tally => {
+                let mut counts = value.clone();
+                if let Some(counts) = counts.as_object_mut() {
+                    counts.retain(|_, count| count.as_u64() != Some(0));
+                }
+                plain(&counts)
+            }
+            As::Time => value.as_str().map_or_else(|| plain(value), |text| words.time(text)),
+            As::Span => value.as_f64().map_or_else(String::new, |ms| span(ms.max(0.0) as u64)),
+            As::Share => value.as_f64().map_or_else(String::new, |share| format!("{:.0}%", share * 100.0)),
+            As::Count => value.as_array().map_or_else(|| plain(value), |items| items.len().to_string()),
+        }
+    }
+}
+
+/// A table. A column without any value is left out, unless it is the first.
+pub(crate) fn table(columns: &[Column], rows: &[Value], words: Words) -> String {
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| columns.iter().map(|column| one_line(&column.value(row, words), column.is)).collect())
+        .collect();
+    let kept: Vec<usize> =
+        (0..columns.len()).filter(|nth| *nth == 0 || cells.iter().any(|row| !row[*nth].is_empty())).collect();
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if words.is_coloured {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    // Only words for people are broken, and only on a terminal: what is piped has one line for each item.
+    let is_wide = std::io::IsTerminal::is_terminal(&std::io::stdout());
+    table.set_content_arrangement(if is_wide {
+        ContentArrangement::Dynamic
+    } else {
+        ContentArrangement::Disabled
+    });
+    let bold = |text: &str| Cell::new(text).add_attribute(Attribute::Bold);
+    table.set_header(kept.iter().map(|nth| bold(columns[*nth].head)));
+    for row in &cells {
+        table.add_row(kept.iter().map(|nth| {
+            let cell = Cell::new(&row[*nth]);
+            match color(&row[*nth]).filter(|_| columns[*nth].is == As::Mark) {
+                Some(color) => cell.fg(shade(color)),
+                None => cell,
+            }
+        }));
+    }
+    for (shown, nth) in kept.iter().enumerate() {
+        if let Some(column) = table.column_mut(shown) {
+            column.set_padding((0, 2));
+            if columns[*nth].is != As::Text {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
+    }
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+fn one_line(text: &str, is: As) -> String {
+    if is == As::Text { text.split_whitespace().collect::<Vec<_>>().join(" ") } else { text.to_owned() }
+}
+
+fn shade(color: anstyle::AnsiColor) -> Color {
+    match color {
+        anstyle::AnsiColor::Green => Color::DarkGreen,
+        anstyle::AnsiColor::Red => Color::DarkRed,
+        anstyle::AnsiColor::Yellow => Color::DarkYellow,
+        anstyle::AnsiColor::Blue => Color::DarkBlue,
+        anstyle::AnsiColor::Cyan => Color::DarkCyan,
+        _ => Color::DarkGrey,
+    }
+}
+
+/// Fields one below the other, those without a value left out.
+pub(crate) fn fields(fields: &[Column], item: &Value, words: Words) -> String {
+    let told: Vec<_> = fields.iter().map(|field| (field, field.value(item, words))).collect();
+    let width = told.iter().filter(|(_, value)| !value.is_empty()).map(|(field, _)| field.head.len()).max();
+    let mut text = String::new();
+    for (field, value) in told.iter().filter(|(_, value)| !value.is_empty()) {
+        let value = match field.is {
+            As::Mark => words.styled(value, style(value)),
+            _ => value.replace('\n', &format!("\n{}", " ".repeat(width.unwrap_or(0) + 2))),
+        };
+        text.push_str(&format!("{:<width$}  {value}\n", field.head, width = width.unwrap_or(0)));
+    }
+    text
+}

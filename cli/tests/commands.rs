@@ -1,0 +1,227 @@
+//! The commands on a store: what they print, and how they end.
+
+mod stage;
+
+use serde_json::Value;
+use snapbox::str;
+use stage::{Stage, err, out};
+
+#[test]
+fn runs_are_shown_as_tables_and_as_the_api_answers() {
+    let stage = Stage::new();
+    let list = stage.stepwell(&["runs", "list", "--oldest", "--time-format", "iso"]).assert().success();
+    list.stdout_eq(str![[r#"
+RUN    WORKFLOW  STATUS     DONE  CREATED                   CHANGED                   STEP   CODE    WHAT
+good   greet     succeeded  1/1   [..]
+bad    check     failed     0/1   [..]  check  SW1101  Step check refuses its input.
+held   check     paused     0/1   [..]  check  SW9001  check failed, and what was seen does not tell why.
+waits  wait      waiting    1/2   [..]
+
+"#]])
+        .stderr_eq("");
+    let show = stage.stepwell(&["runs", "show", "held"]).assert().success();
+    show.stdout_eq(str![[r#"
+run       held
+tenant    default
+workflow  check
+version   1
+status    paused
+done      0/1
+queue     default
+priority  0
+created   [..]
+changed   [..]
+held for  exhausted
+step      check
+class     unavailable
+error     check failed 2 times (max_attempts is used up), last: unavailable: the gateway is down. Mend the cause, then `retry`
+code      SW9001
+cause     check failed, and what was seen does not tell why.
+group     SW9001-[..]
+etag      [..]
+
+"#]])
+        .stderr_eq("why, and what to do: stepwell runs explain held\n");
+    let good = stage.json(&["runs", "show", "good"]);
+    assert_eq!((&good["status"], &good["done"]), (&Value::from("succeeded"), &Value::from(1)), "{good}");
+    let lines = stage.says(0, &["runs", "list", "status:failed,succeeded", "-o", "jsonl"]);
+    let runs: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(runs.iter().map(|run| &run["run"]).collect::<Vec<_>>(), ["bad", "good"]);
+    let page = stage.json(&["runs", "list", "--limit", "3"]);
+    let cursor = page["next_cursor"].as_str().expect("another page");
+    let rest = stage.json(&["runs", "list", "--cursor", cursor]);
+    assert_eq!(rest["items"][0]["run"], "good", "{rest}");
+    assert_eq!(stage.json(&["runs", "list", "--all"])["items"].as_array().map(Vec::len), Some(4));
+}
+
+#[test]
+fn the_system_is_shown_as_tables_and_json() {
+    let stage = Stage::new();
+    let rows: [(&[&str], &[&str]); 7] = [
+        (&["groups", "list"], &["FINGERPRINT", "SW1101-", "Step check refuses its input."]),
+        (&["workers"], &["WORKER", "w-", "no"]),
+        (&["queues", "list"], &["QUEUE    RUNNING", "paused=1 waiting=1"]),
+        (&["stats"], &["by status       failed=1 paused=1", "P95"]),
+        (&["audit", "-n", "5"], &["KIND", "wait_started", "go waits for signal go"]),
+        (&["explain", "SW1203"], &["stepwell runs resume <run>"]),
+        (&["explain", "9506", "-o", "json"], &["\"code\": \"SW9506\""]),
+    ];
+    for (args, holds) in rows {
+        let shown = stage.says(0, args);
+        for text in holds {
+            assert!(shown.contains(text), "{args:?}: {text}: {shown}");
+        }
+    }
+    assert!(stage.says(0, &["explain", "SW1203", "--language", "ja"]).contains('。'));
+    let group = stage.json(&["groups", "list", "--code", "SW1101"])["items"][0]["group"].clone();
+    let shown = stage.says(0, &["groups", "show", group.as_str().expect("a group")]);
+    assert!(shown.contains("STANDING") && shown.contains("bad"), "{shown}");
+    assert_eq!(stage.json(&["schedules", "list"])["items"].as_array().map(Vec::len), Some(0));
+    assert_eq!(stage.json(&["stats"])["runs"], 4);
+    assert_eq!(stage.json(&["queues", "pause", "default", "--reason", "a deploy"])["paused"]["by"], "ann");
+    assert!(stage.says(0, &["queues", "history", "default"]).contains("a deploy"));
+    assert!(stage.says(0, &["queues", "resume", "default"]).contains("queue"));
+}
+
+#[test]
+fn verbs_are_tried_dry_confirmed_and_refused() {
+    let stage = Stage::new();
+    let dry = stage.stepwell(&["runs", "cancel", "waits", "--dry-run"]).assert().success();
+    dry.stdout_eq("waits: waiting -> cancelled\n");
+    let refused = stage.complains(4, &["runs", "cancel", "waits"]);
+    assert!(refused.contains("no terminal") && refused.contains("--yes"), "{refused}");
+    assert_eq!(stage.json(&["runs", "show", "waits"])["status"], "waiting");
+    let etag = stage.json(&["runs", "show", "waits"])["etag"].as_str().expect("a tag").to_owned();
+    stage.says(
+        0,
+        &["runs", "cancel", "waits", "--yes", "--reason", "a test", "--if-match", etag.trim_matches('"')],
+    );
+    assert_eq!(stage.json(&["runs", "show", "waits"])["status"], "cancelled");
+    assert!(stage.says(0, &["audit", "--actor", "ann"]).contains("a test"));
+    assert!(stage.complains(4, &["runs", "retry", "waits", "--if-match", &etag]).contains("SW95"));
+    let both = stage.stepwell(&["runs", "retry", "good", "bad"]).assert().code(4);
+    both.stdout_eq(str![[r#"
+RUN   STATUS   WHAT
+good  refused  cannot retry run default/good: it has succeeded
+bad   queued
+
+"#]]);
+    stage.write("input.json", " \"good\"\n");
+    let edited = stage.json(&["runs", "edit-input", "held", "@input.json"]);
+    assert_eq!(edited["run"], "held", "{edited}");
+    assert!(
+        stage.complains(2, &["runs", "edit-input", "held", "good"]).contains("a string needs its quotes")
+    );
+}
+
+#[test]
+fn every_way_to_end_has_its_exit_code() {
+    let stage = Stage::new();
+    let rows: [(i32, &[&str], &str); 12] = [
+        (0, &["runs", "wait", "good"], ""),
+        (1, &["runs", "wait", "bad"], ""),
+        (1, &["runs", "wait", "good", "held"], ""),
+        (124, &["runs", "wait", "waits", "--timeout", "20ms"], "still on their way"),
+        (2, &["runs", "list", "stauts:failed"], "did you mean `status`"),
+        (2, &["--store", "./data", "workers"], "--store: `./data` names no kind of store"),
+        (2, &["--store", "memory:", "--server", "http://h", "workers"], "cannot be used with"),
+        (3, &["runs", "show", "none"], "there is no run default/none"),
+        (3, &["--tenant", "acme", "runs", "show", "good"], "acme/good"),
+        (4, &["runs", "pause", "bad"], "allowed now: "),
+        (4, &["runs", "start", "greet", "1"], "--server"),
+        (5, &["--server", "http://127.0.0.1:1", "workers"], "no server answers at http://127.0.0.1:1"),
+    ];
+    for (code, args, said) in rows {
+        let complaint = stage.complains(code, args);
+        assert!(complaint.contains(said), "{args:?}: {complaint}");
+    }
+    stage.write("stepwell.toml", "stroe = \"memory:\"\n");
+    let complaint = stage.complains(2, &["runs", "list"]);
+    assert!(
+        complaint.contains("stepwell.toml:1") && complaint.contains("did you mean `store`?"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn the_doctor_examines_what_there_is_and_says_what_to_do() {
+    let stage = Stage::new();
+    let checks = stage.json(&["doctor"])["items"].as_array().expect("checks").clone();
+    let verdict = |name: &str| {
+        let check = checks.iter().find(|check| check["check"] == name);
+        check.unwrap_or_else(|| panic!("{name}: {checks:?}"))["verdict"].clone()
+    };
+    for name in ["settings", "store", "durability", "clock", "write", "journals"] {
+        assert_eq!(verdict(name), "ok", "{name}: {checks:?}");
+    }
+    for name in ["workers", "stuck runs"] {
+        assert_eq!(verdict(name), "warn", "{name}");
+    }
+    assert!(checks.iter().all(|check| check["verdict"] == "ok" || check["fix"].is_string()), "{checks:?}");
+    assert_eq!(
+        stage.json(&["runs", "list", "--all"])["items"].as_array().map(Vec::len),
+        Some(4),
+        "no trace is left"
+    );
+    assert!(stage.complains(0, &["check"]).contains("nothing is wrong"));
+    let out_of_reach = stage.says(5, &["--store", "redis://u:hunter2@127.0.0.1:1/0", "doctor", "-o", "json"]);
+    assert!(out_of_reach.contains("\"fail\"") && !out_of_reach.contains("hunter2"), "{out_of_reach}");
+    stage.write("stepwell.toml", "[server]\nbnd = 1\n");
+    assert!(stage.says(6, &["doctor"]).contains("did you mean `bind`?"));
+}
+
+#[test]
+fn settings_are_shown_with_their_origins_and_without_secrets() {
+    let stage = Stage::empty();
+    let token =
+        stage.stepwell(&["token", "new", "ci", "--role", "operator", "--tenant", "acme"]).assert().success();
+    let (secret, lines) = (out(&token), err(&token));
+    let lines = &lines[lines.find("[[server.tokens]]").expect("lines to paste")..];
+    stage.write("stepwell.toml", &format!("store = \"redis://u:hunter2@h/0\"\n{lines}"));
+    let shown = stage.says(0, &["config", "show", "--origins"]);
+    for text in ["redis://u:***@h/0", "stepwell.toml", "ci is operator of tenant acme", "the default"] {
+        assert!(shown.contains(text), "{text}: {shown}");
+    }
+    let hash =
+        lines.lines().find_map(|line| line.strip_prefix("sha256 = ")).expect("a hash").trim_matches('"');
+    for hidden in ["hunter2", secret.trim(), hash] {
+        assert!(!shown.contains(hidden), "{hidden}: {shown}");
+    }
+    let from = |args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = stage.stepwell(args);
+        for (name, value) in variables {
+            command = command.env(name, value);
+        }
+        out(&command.assert().success())
+    };
+    let show = ["config", "show", "--origins"];
+    let by_variable = from(&show, &[("STEPWELL_STORE", "memory:")]);
+    assert!(by_variable.contains("memory:") && by_variable.contains("STEPWELL_STORE"), "{by_variable}");
+    let server = [("STEPWELL_SERVER", "http://h:1"), ("STEPWELL_TOKEN", "swt_secret")];
+    let by_server = from(&show, &server);
+    assert!(by_server.contains("STEPWELL_SERVER") && by_server.contains("STEPWELL_TOKEN"), "{by_server}");
+    assert!(!by_server.contains("swt_secret"), "{by_server}");
+}
+
+#[test]
+fn colours_follow_the_flag_and_the_environment() {
+    let stage = Stage::new();
+    let has_colour = |args: &[&str], variable: Option<&str>| {
+        let mut command = stage.stepwell(args);
+        if let Some(name) = variable {
+            command = command.env(name, "1");
+        }
+        out(&command.assert().success()).contains('\u{1b}')
+    };
+    let list = ["runs", "list", "--color"];
+    let with = |when: &'static str| list.iter().copied().chain([when]).collect::<Vec<_>>();
+    assert!(!has_colour(&with("auto"), None), "a pipe is no terminal");
+    assert!(has_colour(&with("always"), None));
+    assert!(has_colour(&with("auto"), Some("CLICOLOR_FORCE")));
+    assert!(!has_colour(&with("auto"), Some("NO_COLOR")));
+    assert!(!has_colour(&with("never"), Some("CLICOLOR_FORCE")));
+    assert!(
+        !has_colour(&["runs", "show", "bad", "--color", "always", "-o", "json"], None),
+        "data has no colours"
+    );
+}

@@ -128,7 +128,7 @@ fn every_way_to_end_has_its_exit_code() {
         (3, &["runs", "show", "none"], "there is no run default/none"),
         (3, &["--tenant", "acme", "runs", "show", "good"], "acme/good"),
         (4, &["runs", "pause", "bad"], "allowed now: "),
-        (4, &["runs", "start", "greet", "1"], "--server"),
+        (4, &["runs", "start", "gret", "1"], "greet"),
         (5, &["--server", "http://127.0.0.1:1", "workers"], "no server answers at http://127.0.0.1:1"),
     ];
     for (code, args, said) in rows {

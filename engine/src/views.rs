@@ -218,9 +218,11 @@ impl Engine {
         Checks { engine: self, page: Vec::new().into_iter(), next: Some(None) }
     }
 
-    /// What the steps of the same workflow took in its latest runs.
+    /// What the steps of the same workflow took in its tenant's latest runs.
     async fn past(&self, head: &Head) -> Result<Past, Error> {
         let query = Query {
+            // How long it takes others is theirs to know.
+            tenant: Some(head.key.tenant.clone()),
             workflow: Some(head.workflow.clone()),
             statuses: vec![Status::Succeeded],
             ..Query::default()

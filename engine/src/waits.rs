@@ -20,7 +20,8 @@ impl Engine {
     /// Why a run waits for a worker or for room in its queue, where something is wrong with that.
     pub(crate) async fn why_it_waits(&self, key: &RunKey) -> Result<Option<Diagnosis>, Error> {
         let cause = match self.cause(key).await {
-            Ok(Some(cause)) => cause,
+            // Runs of others are none of this one's business.
+            Ok(Some(cause)) => cause.for_tenant(&key.tenant),
             Ok(None) | Err(Error::Journal { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };

@@ -43,6 +43,10 @@ impl Access {
     /// [`Code::NotFound`] for the tenant of someone else, as for one that does not exist.
     pub fn tenant(&self, asked: Option<TenantId>) -> Result<Option<TenantId>, Problem> {
         match (&self.tenant, asked) {
+            // What the engine keeps for itself is none of its users'.
+            (_, Some(asked)) if asked.as_str().starts_with("stepwell.") => {
+                Err(Problem::new(Code::NotFound, format!("there is no tenant {asked}")))
+            }
             (Some(own), Some(asked)) if *own != asked => {
                 Err(Problem::new(Code::NotFound, format!("there is no tenant {asked}")))
             }

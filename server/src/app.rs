@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{from_fn_with_state, map_request, map_response};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::any;
 use stepwell::contract::TenantId;
@@ -42,6 +42,7 @@ struct Inner {
     estimates: Estimates,
     stopping: CancellationToken,
     turns: Semaphore,
+    strangers: Semaphore,
     reads: Reads,
     hub: Hub,
     lookout: Lookout,
@@ -72,6 +73,7 @@ impl App {
             estimates: Estimates::default(),
             stopping: CancellationToken::new(),
             turns: Semaphore::new(requests_max),
+            strangers: Semaphore::new(limits::STRANGERS_MAX),
             reads: Reads::new(),
             hub: Hub::default(),
             lookout: Lookout::default(),
@@ -85,6 +87,7 @@ impl App {
         let routes = routes();
         let (router, _) = routes.router.split_for_parts();
         let inside = ServiceBuilder::new()
+            .layer(map_request(plain_id))
             .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
             .layer(map_response(problem::name_request))
             .layer(PropagateRequestIdLayer::new(REQUEST_ID))
@@ -179,6 +182,10 @@ impl App {
         &self.0.turns
     }
 
+    pub(crate) fn strangers(&self) -> &Semaphore {
+        &self.0.strangers
+    }
+
     pub(crate) fn stopping(&self) -> &CancellationToken {
         &self.0.stopping
     }
@@ -186,6 +193,16 @@ impl App {
 
 fn routes() -> Routes {
     api::routes().and(ui::routes())
+}
+
+/// An id that a caller gives is kept where it is one: it stands in the log.
+async fn plain_id(mut request: Request) -> Request {
+    let is_plain =
+        |id: &[u8]| id.len() <= 64 && id.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b));
+    if request.headers().get(&REQUEST_ID).is_some_and(|id| !is_plain(id.as_bytes())) {
+        request.headers_mut().remove(&REQUEST_ID);
+    }
+    request
 }
 
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {

@@ -1,7 +1,7 @@
 //! The query language of lists: `status:failed step:charge tag:eu since:2h`. The command line, the REST API and the dashboard
 //! read the same.
 //!
-//! A query is a list of terms; a run is listed when all of them fit. `key:value` names what has to fit, several values with
+//! A query is a list of terms; a run is listed when all of them fit. `key:value` names what has to fit, several statuses with
 //! commas mean any of them, quotes hold spaces together, and a word without a key is looked for in the run's id, its
 //! workflow and what is wrong with it.
 //!
@@ -154,6 +154,8 @@ impl Filter {
         let in_time = self.since.is_none_or(|since| head.created_at >= since)
             && self.until.is_none_or(|until| head.created_at < until);
         let plain = in_time
+            // What the engine keeps runs for itself, such as schedules, is listed for whoever names it.
+            && (self.workflow.is_some() || !is_own(&head.workflow))
             && self.id.as_ref().is_none_or(|id| head.key.run.as_str().starts_with(id.as_str()))
             && self.tags.iter().all(|tag| tag.fits(head))
             && self.group.as_ref().is_none_or(|group| head.tags.get(&*FAILURE_TAG) == Some(group));
@@ -192,6 +194,12 @@ impl Filter {
             && self.class.is_none_or(|class| trouble.and_then(|trouble| trouble.class) == Some(class))
             && self.words.iter().all(holds)
     }
+}
+
+/// Whether a workflow is one of the engine's own.
+#[must_use]
+pub(crate) fn is_own(workflow: &Name) -> bool {
+    workflow.as_str().starts_with("stepwell.")
 }
 
 impl TagTerm {

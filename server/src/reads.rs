@@ -8,6 +8,7 @@ use std::time::Duration;
 use stepwell::contract::{Status, Tally, TenantId};
 use stepwell::{Engine, Error, QueueView, WorkerView};
 
+use crate::filter::is_own;
 use crate::memo::Memo;
 use crate::view::run::RunStatus;
 
@@ -30,7 +31,12 @@ impl Reads {
 
     /// How many runs there are of each sort.
     pub(crate) async fn tally(&self, engine: &Engine) -> Result<Arc<Vec<Tally>>, Error> {
-        self.tally.get(engine.tally()).await
+        // As lists leave out what the engine keeps runs for itself, so do counts.
+        let counted = async {
+            let tally = engine.tally().await?;
+            Ok(tally.into_iter().filter(|counted| !is_own(&counted.workflow)).collect())
+        };
+        self.tally.get(counted).await
     }
 
     /// The workers of the store.

@@ -126,6 +126,8 @@ impl Town {
     ) -> Answer {
         // Named, so that two answers are the same where they say the same.
         let mut request = Request::builder().method(route.method).uri(path).header("x-request-id", "asked");
+        // Refusals of pages are compared by their codes.
+        request = request.header("accept", "application/json");
         if !headers.iter().any(|(name, _)| *name == "host") {
             request = request.header("host", HOST);
         }
@@ -174,7 +176,7 @@ fn body_of(path: &str, whose: &str) -> Value {
         }
         "/api/v1/integrity/repair" => json!({ "run": run, "issue": "0" }),
         "/api/v1/runs/{run}/signals" => json!({ "name": "go", "value": 1 }),
-        "/api/v1/selections" => json!({ "q": "" }),
+        "/api/v1/selections" => json!({ "q": "since:1h" }),
         "/api/v1/selections/ask" => {
             json!({ "id": "asked", "verb": "pause", "runs": [{ "tenant": whose, "run": run }] })
         }

@@ -197,7 +197,8 @@ async fn whoever_is_not_known_is_sent_to_the_login_and_back() {
 #[tokio::test]
 async fn refusals_of_pages_are_pages_and_those_of_the_api_are_problems() {
     let stage = Stage::new().await;
-    let missing = stage.call("GET", "/no/such/page", None).await;
+    let browser = [("accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8")];
+    let missing = stage.send("GET", "/no/such/page", &browser, None).await;
     assert_eq!(missing.status, StatusCode::NOT_FOUND);
     assert!(
         missing.text.starts_with("<!doctype html>") && missing.text.contains("SW9504"),

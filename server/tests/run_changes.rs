@@ -188,7 +188,7 @@ async fn nothing_of_another_tenant_is_changed_or_told() {
         assert!(!foreign.text.contains("\"done\":1"), "{}", foreign.text);
     }
     for (method, path, body) in [
-        ("POST", "/api/v1/selections", Some(r#"{"q":""}"#)),
+        ("POST", "/api/v1/selections", Some(r#"{"q":"since:1h"}"#)),
         ("GET", "/api/v1/unfinished", None),
         ("GET", "/api/v1/outside", None),
     ] {

@@ -190,14 +190,13 @@ async fn a_run_is_told_and_forked_from_its_pages_and_wrong_json_changes_nothing(
 }
 
 #[tokio::test]
-async fn a_run_whose_workflow_is_not_here_shows_what_its_journal_tells() {
+async fn a_run_whose_workflow_is_not_here_has_all_its_pages() {
     let theatre = Theatre::new().await;
     theatre.run("plain", "foreign", &json!({})).await;
     let elsewhere = theatre.elsewhere().await;
     for tab in TABS {
         let shown = send(&elsewhere, "GET", &format!("/runs/foreign{tab}"), None).await;
         assert_eq!(shown.status, StatusCode::OK, "{tab}: {}", shown.text);
-        assert!(shown.text.contains("is not registered with this engine"), "{tab}");
     }
     let steps = send(&elsewhere, "GET", "/runs/foreign/graph", None).await.text;
     assert!(steps.contains(">work</a>"), "the steps that the journal knows are there");

@@ -77,7 +77,8 @@ Examples:
   stepwell runs list is:stuck -o jsonl | jq -r .run";
 
 const START_HELP: &str = "\
-The input is JSON, `@FILE`, or `-` for stdin. A run is started by a program that has its workflow: name its server.
+The input is JSON, `@FILE`, or `-` for stdin. Workflows are known that programs on the store
+have registered; whichever has it goes on with the run.
 
 Examples:
   stepwell runs start order '{\"total\": 12}' --id order-1042 --wait

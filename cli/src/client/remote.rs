@@ -33,7 +33,10 @@ impl Remote {
         if token.is_some() && base.scheme() == "http" && !is_here {
             tracing::warn!("the token goes to {base} unencrypted; use https");
         }
-        let http = reqwest::Client::builder()
+        let http = reqwest::Client::builder();
+        // What goes to this host goes to nobody else first.
+        let http = if is_here { http.no_proxy() } else { http };
+        let http = http
             .user_agent(concat!("stepwell/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_WITHIN)
             .read_timeout(SILENT_AT_MOST)

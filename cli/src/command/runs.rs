@@ -127,11 +127,7 @@ async fn list(desk: &Desk, args: ListArgs) -> Result<Exit, Failure> {
     let limit = usize::try_from(args.limit).map_err(Failure::usage)?;
     let found = desk.client.list(call, (!args.all).then_some(limit), args.cursor).await?;
     let is_of_many = found.items.iter().any(|item| !item.get().contains("\"tenant\":\"default\""));
-    desk.output.list(
-        &columns(is_of_many),
-        &found,
-        "no runs; `stepwell runs start` starts one where its workflow is",
-    )?;
+    desk.output.list(&columns(is_of_many), &found, "no runs that fit")?;
     Ok(Exit::Ok)
 }
 
@@ -180,7 +176,7 @@ async fn start(desk: &Desk, args: StartArgs) -> Result<Exit, Failure> {
     };
     let key = HeaderName::from_static("idempotency-key");
     let call = Call::post(&["runs"]).header(key, args.idempotency_key.as_deref()).body(&new)?;
-    let answer = desk.client.call(call).await.map_err(|failure| unknown_here(desk, failure))?;
+    let answer = desk.client.call(call).await?;
     let run: Run = answer.json()?;
     if answer.status.as_u16() == 200 {
         note(&format!("run {} was there already", run.run));
@@ -190,18 +186,6 @@ async fn start(desk: &Desk, args: StartArgs) -> Result<Exit, Failure> {
     }
     desk.output.one(RUN, &answer)?;
     Ok(Exit::Ok)
-}
-
-/// A store alone has no workflows: whoever asked it for one is told whom to ask.
-fn unknown_here(desk: &Desk, failure: Failure) -> Failure {
-    match failure {
-        Failure::Problem(mut problem) if problem.code == "SW9511" && desk.client.engine().is_some() => {
-            problem.fix = "a run is started by a program that has its workflow: let it serve, and name it with --server"
-                .to_owned();
-            Failure::Problem(problem)
-        }
-        failure => failure,
-    }
 }
 
 async fn history(desk: &Desk, args: &HistoryArgs) -> Result<Exit, Failure> {

@@ -95,7 +95,7 @@ async fn named(
         }
         return previews(desk, &answers);
     }
-    if TAKES_AWAY.contains(&verb) {
+    if TAKES_AWAY.contains(&verb) || runs.len() > 1 {
         let what = if let [run] = runs { run.clone() } else { format!("{} runs", runs.len()) };
         confirm(&format!("{verb} {what}?"), runs.len(), care.yes)?;
     }

@@ -22,7 +22,7 @@ fn put(text: &mut String, value: &Value, depth: usize, words: Words) {
             let width = fields.iter().filter(|(_, value)| is_plain(value) && !is_empty(value));
             let width = width.map(|(name, _)| name.chars().count()).max().unwrap_or(0);
             for (name, value) in fields {
-                let shown = name.replace('_', " ");
+                let shown = safe(&name.replace('_', " "));
                 if is_empty(value) {
                     continue;
                 } else if is_deep(value) {
@@ -111,5 +111,9 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
         assert!(!text.contains("paused"), "{text}");
+        // What has only the form of a time is text of others, as names are.
+        let hostile =
+            serde_json::json!({ "a": "\u{1b}]52;c;Y3VTbCBldmlsLnNoIHwgc2g=\u{7}Z", "\u{1b}[2J": "b" });
+        assert!(!outline(&hostile, words).contains('\u{1b}'));
     }
 }

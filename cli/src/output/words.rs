@@ -11,7 +11,7 @@ impl Words {
     /// A point in time.
     pub(crate) fn time(&self, text: &str) -> String {
         match (self.times, text.parse::<DateTime<Utc>>()) {
-            (_, Err(_)) => text.to_owned(),
+            (_, Err(_)) => safe(text),
             (Times::Iso, Ok(at)) => at.to_rfc3339_opts(SecondsFormat::Millis, true),
             (Times::Human, Ok(at)) => {
                 let past_ms = (self.now - at).num_milliseconds();
@@ -84,7 +84,7 @@ pub(crate) fn plain(value: &Value) -> String {
         },
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
         Value::Object(fields) => {
-            let pairs = fields.iter().map(|(name, value)| format!("{name}={}", plain(value)));
+            let pairs = fields.iter().map(|(name, value)| format!("{}={}", safe(name), plain(value)));
             pairs.collect::<Vec<_>>().join(" ")
         }
     }
@@ -100,6 +100,8 @@ mod tests {
         let shown = plain(&hostile);
         assert!(!shown.chars().any(|char| char.is_control() && char != '\n'), "{shown:?}");
         assert!(shown.contains("red") && shown.ends_with("\nnext"), "{shown:?}");
+        let key = plain(&serde_json::json!({ "\u{1b}[2J": 1 }));
+        assert!(!key.contains('\u{1b}'), "{key:?}");
     }
 
     #[test]

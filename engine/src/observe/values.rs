@@ -54,17 +54,20 @@ fn clean(name: Option<&str>, value: &RawValue, to: &mut String, depth: usize) ->
             Ok(Fields(fields)) if depth < DEPTH_MAX => {
                 let mut had_any = false;
                 to.push('{');
+                // What stands below the name of a secret is one.
+                let above = name.filter(|name| hidden(Some(name), "x").is_some());
                 for (nth, (name, part)) in fields.into_iter().enumerate() {
                     to.push_str(if nth == 0 { "" } else { "," });
                     to.push_str(&quoted(&name));
                     to.push(':');
-                    had_any |= clean(Some(&name), part, to, depth + 1);
+                    had_any |= clean(Some(above.unwrap_or(&name)), part, to, depth + 1);
                 }
                 to.push('}');
                 had_any
             }
             _ => hide(REDACTED, to),
         },
+        Some(b'-' | b'0'..=b'9') if hidden(name, text).is_some() => hide(REDACTED, to),
         _ => {
             to.push_str(text);
             false

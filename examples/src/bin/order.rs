@@ -22,6 +22,7 @@ use stepwell_examples::exit::{self, Trouble};
 use stepwell_examples::{
     logging,
     progress::Progress,
+    serve::ServeFlag,
     signals::Stop,
     store::{StoreFlag, wait_for_lease},
 };
@@ -244,6 +245,8 @@ struct Flags {
     ledger: PathBuf,
     #[command(flatten)]
     store: StoreFlag,
+    #[command(flatten)]
+    serve: ServeFlag,
 }
 
 #[tokio::main]
@@ -272,6 +275,7 @@ async fn run(flags: Flags) -> Result<ExitCode, Trouble> {
 
     // From here on it takes runs: first of all those that a dead process left behind.
     engine.work();
+    let dashboard = flags.serve.start(&engine, &stop).await?;
 
     // Starting is idempotent: the same id and input give the run that is there.
     let order = Order { item: "stepwell mug".to_owned(), pieces: 3, price_cents: 1990 };
@@ -280,11 +284,16 @@ async fn run(flags: Flags) -> Result<ExitCode, Trouble> {
         println!("given up for now; the same command goes on");
         return Ok(ExitCode::from(exit::INTERRUPTED));
     };
+    let told = tell(result, &flags.ledger, handle.key());
+    if let Some(dashboard) = dashboard {
+        // What is wrong is told before, since this goes on until someone ends it.
+        if let Err(trouble) = &told {
+            eprintln!("{trouble}");
+        }
+        dashboard.stays().await?;
+    }
     engine.shutdown().await;
-    let shipment = result.map_err(|error| stuck(&error))?;
-    println!("done: {} is on its way as {}", run, shipment.tracking);
-    tell_charges(&flags.ledger, handle.key())?;
-    Ok(ExitCode::SUCCESS)
+    told.map(|()| ExitCode::SUCCESS)
 }
 
 /// Shows what the journal has of the run before anything is done.
@@ -309,6 +318,13 @@ async fn tell_what_is_there(engine: &Engine, key: &RunKey, store: &str) -> Resul
         );
     }
     Ok(())
+}
+
+/// Tells how the order ended.
+fn tell(result: Result<Shipment, RunError>, ledger: &Path, key: &RunKey) -> Result<(), Trouble> {
+    let shipment = result.map_err(|error| stuck(&error))?;
+    println!("done: {} is on its way as {}", key.run, shipment.tracking);
+    tell_charges(ledger, key)
 }
 
 fn tell_charges(ledger: &Path, key: &RunKey) -> Result<(), Trouble> {

@@ -1,7 +1,6 @@
 //! What happened to a run, entry by entry, and what its steps logged.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 
 use axum::extract::State;
 use serde::Deserialize;
@@ -27,7 +26,9 @@ use crate::view::record::{HistoryEntry, RawRecord};
 /// The kind of the records of log lines.
 const LOGGED: Kind = Kind::of("logged");
 /// Records read at once.
-const RECORDS_AT_ONCE: usize = 250;
+const RECORDS_AT_ONCE: usize = 25;
+/// Most bytes of records on a page: the entries behind them come without theirs.
+const RAW_BYTES_MAX: usize = 8 << 20;
 
 pub(super) fn routes() -> Routes {
     Routes::new().at(Role::Viewer, routes!(history)).at(Role::Viewer, routes!(logs))
@@ -112,10 +113,7 @@ async fn history(
     };
     let (tag, page) = page(&app, key.clone(), filter, params.limit, params.cursor.as_deref()).await?;
     let seqs: BTreeSet<Seq> = page.items.iter().map(|found| found.entry.seq).collect();
-    let mut records = match (params.raw, seqs.first(), seqs.last()) {
-        (true, Some(first), Some(last)) => records(&app, &key, *first..=*last).await?,
-        _ => Vec::new(),
-    };
+    let mut records = if params.raw { records(&app, &key, &seqs).await? } else { Vec::new() };
     let items = page.items.into_iter().map(|found| {
         let at = records.binary_search_by_key(&found.entry.seq, |record| record.seq);
         let record = at.ok().map(|at| records.remove(at));
@@ -192,16 +190,22 @@ async fn page(
     Ok((tag, app.engine().search(&filter, after, limit).await?))
 }
 
-/// The records of a part of a journal, in order.
-async fn records(app: &App, key: &RunKey, part: RangeInclusive<Seq>) -> Result<Vec<Record>, Problem> {
-    let (mut from, last) = part.into_inner();
-    let mut found = Vec::new();
-    while from <= last {
+/// The records of these numbers, in order, as many as a page has room for: what is between them is not kept.
+async fn records(app: &App, key: &RunKey, seqs: &BTreeSet<Seq>) -> Result<Vec<Record>, Problem> {
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    let mut wanted = seqs.iter().copied().peekable();
+    while let Some(from) = wanted.peek().copied() {
         let read = app.engine().backend().journal(key, from, RECORDS_AT_ONCE).await;
         let page = read.map_err(stepwell::Error::from)?;
-        let Some(end) = page.last() else { break };
-        from = end.seq.plus(1);
-        found.extend(page.into_iter().filter(|record| record.seq <= last));
+        let Some(end) = page.last().map(|record| record.seq) else { break };
+        for record in page.into_iter().filter(|record| seqs.contains(&record.seq)) {
+            bytes += record.payload.text().len();
+            if bytes > RAW_BYTES_MAX {
+                return Ok(found);
+            }
+            found.push(record);
+        }
+        while wanted.next_if(|seq| *seq <= end).is_some() {}
     }
     Ok(found)
 }

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use crate::access::Role;
 use crate::api::runs::head;
-use crate::api::verbs::Outcome;
+use crate::api::verbs::{Outcome, in_time};
 use crate::app::App;
 use crate::listing::{self, cursor_of, cursor_text};
 use crate::problem::{Code, Problem};
@@ -242,6 +242,7 @@ async fn tell(
         Some(attempt) => Token { run: key, place, attempt },
         None => app.engine().token_of(&key, &place).await?,
     };
-    let answer = app.engine().report(&token, report.by(who.access.actor())).await;
+    let told = app.engine().report(&token, report.by(who.access.actor()));
+    let answer = in_time(app, &token.run, told).await;
     Outcome::of(app, &token.run, answer).await
 }

@@ -75,6 +75,11 @@ async fn select(
 /// The runs that fit a query, listed once.
 pub(crate) async fn of_query(app: &App, who: &Who, q: &str, limit: usize) -> Result<Frozen, Problem> {
     let filter = Filter::parse(q, app.engine().now()).map_err(Problem::bad)?;
+    if q.trim().is_empty() {
+        return Err(Problem::bad(
+            "`q` is empty, which would select every run: say which, as in `is:unfinished`",
+        ));
+    }
     let id = MessageId::new(Uuid::now_v7().simple().to_string()).map_err(Problem::bad)?;
     let mut frozen = Frozen { id, runs: Vec::new(), is_complete: false };
     let (mut listed, mut after) = (std::collections::HashSet::new(), None);

@@ -144,8 +144,18 @@ pub(crate) async fn carry_out(
     if dry_run {
         return Ok(Outcome::Previewed(Preview::of(app.engine().dry_run(key, &ask).await?)));
     }
-    let answer = app.engine().send(key, ask).await;
+    let answer = in_time(app, key, app.engine().send(key, ask)).await;
     Outcome::of(app, key, answer).await
+}
+
+/// The engine's answer, if it comes while the request may still be answered: what was asked stays in the run's inbox.
+pub(crate) async fn in_time(
+    app: &App,
+    key: &RunKey,
+    asked: impl Future<Output = Result<Head, Error>>,
+) -> Result<Head, Error> {
+    let answered = tokio::time::timeout(app.options().request_timeout() / 2, asked).await;
+    answered.unwrap_or_else(|_| Err(Error::NoAnswerYet { key: key.clone() }))
 }
 
 impl Outcome {

@@ -130,31 +130,52 @@ fn add(filter: &mut Filter, term: &Term, now: Timestamp) -> Result<(), FilterErr
     };
     match key {
         "status" => {
-            for word in term.value.split(',') {
-                filter.statuses.push(status(term, word)?);
-            }
+            let named = term.value.split(',').map(|word| status(term, word));
+            narrow(filter, term, named.collect::<Result<_, _>>()?)?;
         }
-        "is" => filter.statuses.extend(statuses(term)?),
-        "workflow" => filter.workflow = Some(name(term)?),
-        "queue" => filter.queue = Some(name(term)?),
-        "step" => filter.step = Some(name(term)?),
+        "is" => narrow(filter, term, statuses(term)?)?,
+        "workflow" => once(term, &mut filter.workflow, name(term)?)?,
+        "queue" => once(term, &mut filter.queue, name(term)?)?,
+        "step" => once(term, &mut filter.step, name(term)?)?,
         "tag" => filter.tags.push(match term.value.split_once(['=', ':']) {
             Some((name, value)) => TagTerm::Is(Name::new(name).map_err(|e| term.wrong(e))?, value.to_owned()),
             None => TagTerm::Has(term.value.clone()),
         }),
-        "code" => filter.code = Some(term.value.clone()),
-        "class" => filter.class = Some(class(term)?),
-        "group" => filter.group = Some(term.value.clone()),
-        "worker" => filter.worker = Some(WorkerId::new(&term.value).map_err(|e| term.wrong(e))?),
-        "id" => filter.id = Some(term.value.clone()),
-        "since" => filter.since = Some(time(term, now)?),
-        "until" => filter.until = Some(time(term, now)?),
+        "code" => once(term, &mut filter.code, term.value.clone())?,
+        "class" => once(term, &mut filter.class, class(term)?)?,
+        "group" => once(term, &mut filter.group, term.value.clone())?,
+        "worker" => {
+            let worker = WorkerId::new(&term.value).map_err(|e| term.wrong(e))?;
+            once(term, &mut filter.worker, worker)?;
+        }
+        "id" => once(term, &mut filter.id, term.value.clone())?,
+        "since" => once(term, &mut filter.since, time(term, now)?)?,
+        "until" => once(term, &mut filter.until, time(term, now)?)?,
         key => {
             let hint = nearest(key, KEYS).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
             return Err(FilterError::Key { term: term.written(), key: key.to_owned(), hint });
         }
     }
     Ok(())
+}
+
+/// All terms have to fit: statuses that one names and another does not are out.
+fn narrow(filter: &mut Filter, term: &Term, named: Vec<Status>) -> Result<(), FilterError> {
+    let is_first = filter.statuses.is_empty();
+    let before = std::mem::take(&mut filter.statuses);
+    filter.statuses = named.into_iter().filter(|status| is_first || before.contains(status)).collect();
+    if filter.statuses.is_empty() {
+        return Err(term.wrong("no run fits this and a term before it: a run is in one status"));
+    }
+    Ok(())
+}
+
+/// A run has one of it: a second term could only contradict the first.
+fn once<T>(term: &Term, place: &mut Option<T>, value: T) -> Result<(), FilterError> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(term.wrong("its key is there twice, and a run has only one of it")),
+    }
 }
 
 fn name(term: &Term) -> Result<Name, FilterError> {
@@ -221,6 +242,8 @@ mod tests {
         assert_eq!(filter.words, ["two words", "late"]);
         assert_eq!(filter.to_string(), text);
         assert_eq!(Filter::parse(&filter.to_string(), NOW), Ok(filter));
+        let both = Filter::parse("is:unfinished status:paused,failed", NOW).expect("a query");
+        assert_eq!(both.statuses, [Status::Paused]);
     }
 
     #[test]
@@ -232,6 +255,8 @@ mod tests {
             ("since:yesterday", "a span like `2h`"),
             ("workflow:a/b", "only ASCII letters"),
             ("class:slow", "no such class"),
+            ("workflow:a workflow:b", "its key is there twice"),
+            ("is:unfinished status:succeeded", "no run fits this and a term before it"),
             ("\"open", "a quote is opened and not closed"),
         ];
         for (text, expected) in rows {

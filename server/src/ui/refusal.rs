@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
@@ -28,7 +28,8 @@ struct Refusal<'a> {
 
 /// Shows refusals of pages as pages, and sends those who are not known to the login.
 pub(crate) async fn in_words(State(app): State<App>, request: Request, next: Next) -> Response {
-    let is_page = wants_page(request.uri().path(), request.headers());
+    let has_route = request.extensions().get::<MatchedPath>().is_some();
+    let is_page = wants_page(request.uri().path(), request.headers(), has_route);
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     let (headers, uri) = (request.headers().clone(), request.uri().clone());
     let response = next.run(request).await;
@@ -47,10 +48,12 @@ pub(crate) async fn in_words(State(app): State<App>, request: Request, next: Nex
     }
 }
 
-fn wants_page(path: &str, headers: &HeaderMap) -> bool {
+/// Whether a refusal is read by people: where there is no such page, only a browser says so.
+fn wants_page(path: &str, headers: &HeaderMap, has_route: bool) -> bool {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let is_program = accept.contains("json") && !accept.contains("html");
-    !is_program && !FOR_PROGRAMS.iter().any(|start| path.starts_with(start))
+    let is_known = has_route || accept.contains("html");
+    is_known && !is_program && !FOR_PROGRAMS.iter().any(|start| path.starts_with(start))
 }
 
 async fn shown(page: &Page, response: Response) -> Response {

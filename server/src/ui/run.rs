@@ -67,7 +67,7 @@ async fn ready(app: &App, p: &Page, key: &RunKey, tab: Tab) -> Result<Ready, Pro
     let w = RunWords::of(p.language);
     let past = match sight.head.status.is_finished() {
         true => Default::default(),
-        false => app.estimates().past(app.engine(), &sight.head.workflow).await?,
+        false => app.estimates().past(app.engine(), &sight.head).await?,
     };
     let header = Header::of(p, w, &sight, tab, &past);
     Ok(Ready { sight, header, w })

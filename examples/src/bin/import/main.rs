@@ -31,6 +31,7 @@ use stepwell::{EngineOptions, RunError, StartRun};
 use stepwell_examples::exit::{self, Trouble};
 use stepwell_examples::logging;
 use stepwell_examples::progress::Progress;
+use stepwell_examples::serve::ServeFlag;
 use stepwell_examples::signals::Stop;
 use stepwell_examples::store::{StoreFlag, wait_for_lease};
 
@@ -87,6 +88,8 @@ struct Flags {
     ledger: Option<SocketAddr>,
     #[command(flatten)]
     store: StoreFlag,
+    #[command(flatten)]
+    serve: ServeFlag,
 }
 
 #[tokio::main]
@@ -138,6 +141,7 @@ async fn run(flags: Flags, started: Instant) -> Result<ExitCode, Trouble> {
     println!("importing {} into {} (session {session}, store {store})", input.folder, input.library);
     let resumed = tell_what_is_there(&engine, &session).await?;
     engine.work();
+    let dashboard = flags.serve.start(&engine, &stop).await?;
     let run = StartRun::new(SESSION, &session, &input)?;
     let run = run.tag(ORIGIN_TAG, naming::origin(&input))?.queue(queue);
     let handle = engine.start_with(run).await.map_err(|error| not_started(error, &session))?;
@@ -156,13 +160,16 @@ async fn run(flags: Flags, started: Instant) -> Result<ExitCode, Trouble> {
             (tally(&engine.runs(), &session).await?, exit::INTERRUPTED)
         }
     };
-    engine.shutdown().await;
     tell_failures(&tally);
     let elapsed = started.elapsed().as_secs_f64();
     let Tally { imported, duplicates, failed, .. } = tally;
     println!(
         "imported={imported} duplicates={duplicates} failed={failed} resumed={resumed} elapsed={elapsed:.2}s"
     );
+    if let Some(dashboard) = dashboard {
+        dashboard.stays().await?;
+    }
+    engine.shutdown().await;
     // Only now the session is over for people too: from here on the same command begins a new one.
     if code != exit::INTERRUPTED
         && let Err(fault) = library.remove_list(&session)

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use stepwell::contract::{Name, Query, Status};
+use stepwell::contract::{Head, Name, Query, Status, TenantId};
 use stepwell::observe::past::Past;
 use stepwell::{Engine, Error};
 
@@ -18,22 +18,23 @@ const KEPT: Duration = Duration::from_secs(30);
 /// Most workflows that something is kept of.
 const WORKFLOWS_MAX: usize = 200;
 
-/// What is known of the durations of steps, by workflow.
+/// What is known of the durations of steps, by tenant and workflow.
 #[derive(Debug, Default)]
-pub(crate) struct Estimates(Mutex<HashMap<Name, (Instant, Arc<Past>)>>);
+pub(crate) struct Estimates(Mutex<HashMap<(TenantId, Name), (Instant, Arc<Past>)>>);
 
 impl Estimates {
     /// What the steps of a workflow took in runs that have succeeded.
     ///
     /// # Errors
     /// The store's.
-    pub(crate) async fn past(&self, engine: &Engine, workflow: &Name) -> Result<Arc<Past>, Error> {
-        let known = self.lock().get(workflow).filter(|(since, _)| since.elapsed() < KEPT).cloned();
+    pub(crate) async fn past(&self, engine: &Engine, head: &Head) -> Result<Arc<Past>, Error> {
+        let of = (head.key.tenant.clone(), head.workflow.clone());
+        let known = self.lock().get(&of).filter(|(since, _)| since.elapsed() < KEPT).cloned();
         if let Some((_, past)) = known {
             return Ok(past);
         }
-        let (workflow, statuses) = (workflow.clone(), vec![Status::Succeeded]);
-        let query = Query { workflow: Some(workflow.clone()), statuses, ..Query::default() };
+        let (tenant, workflow, statuses) = (Some(of.0.clone()), Some(of.1.clone()), vec![Status::Succeeded]);
+        let query = Query { tenant, workflow, statuses, ..Query::default() };
         let mut past = Past::default();
         for run in engine.list(&query, None, RUNS).await?.items {
             if run.next_seq.0 <= RECORDS_MAX {
@@ -44,12 +45,12 @@ impl Estimates {
         let mut all = self.lock();
         all.retain(|_, (since, _)| since.elapsed() < KEPT);
         if all.len() < WORKFLOWS_MAX {
-            all.insert(workflow, (Instant::now(), Arc::clone(&past)));
+            all.insert(of, (Instant::now(), Arc::clone(&past)));
         }
         Ok(past)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Name, (Instant, Arc<Past>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(TenantId, Name), (Instant, Arc<Past>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,6 +11,7 @@ use stepwell::run::place::Place;
 use uuid::Uuid;
 
 use crate::access::Access;
+use crate::api::runs::head;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::request::RunAt;
@@ -88,6 +89,7 @@ impl Filled {
 }
 
 pub(super) async fn look(State(app): State<App>, RunAt(key): RunAt, p: Page) -> Result<Response, Problem> {
+    head(&app, &key).await?;
     let drawn = Uuid::now_v7().simple().to_string();
     let start: String = key.run.as_str().chars().take(ID_CHARS).collect();
     let filled = Filled {
@@ -104,6 +106,7 @@ pub(super) async fn fork(
     p: Page,
     form: Form,
 ) -> Result<Response, Problem> {
+    head(&app, &key).await?;
     let w = RunWords::of(p.language);
     let text = |name| form.text(name).to_owned();
     let filled = Filled { step: text("step"), id: text("id"), input: text("input"), reason: text("reason") };

@@ -46,13 +46,13 @@ words! {
         does_retry: "Steps that failed are tried again, with their attempts counted anew.", "失敗したステップを、試行回数を数え直して再度実行します。";
         does_pause: "The run is held after the step that runs now.", "現在のステップの終了後に実行を保留します。";
         does_interrupt: "The step that runs now is stopped, and the run is held.", "現在のステップを止め、実行を保留します。";
-        does_cancel: "The run ends: the step that runs is stopped, and what compensates for finished steps is done.", "実行を終了します。実行中のステップを止め、完了したステップの補償処理を行います。";
+        does_cancel: "The run ends as cancelled: the step that runs is told to stop. What was done stays done; Undo takes it back.", "実行をキャンセルして終了します。実行中のステップは停止し、完了した処理はそのまま残ります（取り消すには「取り消し」を使います）。";
         does_undo: "The run ends as failed, and what its steps did is undone by their compensations.", "実行を終了し、完了したステップを補償処理で取り消します。";
-        does_terminate: "The run ends at once, without any compensation. What was done outside stays.", "補償処理を行わずに直ちに終了します。外部への影響は残ります。";
+        does_terminate: "The run ends at once: no step is given time to stop in good order. What was done outside stays.", "ステップの停止を待たずに直ちに終了します。外部への影響は残ります。";
         does_skip: "The step is passed over. It gives the value below, or what would have flowed into it.", "ステップを飛ばします。下の値、または入力がそのまま出力になります。";
         does_set_output: "The step counts as done with the output below.", "下の出力でステップを完了扱いにします。";
         does_restart: "The step and all that came after it run again.", "このステップ以降をもう一度実行します。";
-        does_edit_input: "The run goes on with another input.", "入力を変更して実行を続けます。";
+        does_edit_input: "The run gets another input, and stays where it is: retry or resume it afterwards.", "入力を変更します。実行はそのままなので、続けて再試行または再開してください。";
         ask_title: "{}: {}", "{}: {}";
         step: "Step", "ステップ";
         value: "Value (JSON)", "値 (JSON)";

@@ -278,14 +278,14 @@ async fn what_others_wrote_is_shown_and_never_done() {
     let tell =
         "addEventListener('error', () => {}); window.hits ??= 0; window.hit = () => { window.hits += 1; }";
     let mut shown = 0;
-    for nth in 0..texts.len() {
+    for (nth, text) in texts.iter().enumerate() {
         for tab in ["", "/data", "/audit"] {
             window.go(&format!("/runs/bad-{nth}{tab}")).await;
             window.script(tell).await;
             shown += 1;
-            assert_eq!(window.script("return window.hits").await, 0, "{} on {tab}", texts[nth]);
+            assert_eq!(window.script("return window.hits").await, 0, "{text} on {tab}");
             let foreign = "return document.querySelectorAll('main script, main iframe, main math, main img, [onload], [onerror], [ontoggle], a[href^=\"javascript\"]').length";
-            assert_eq!(window.script(foreign).await, 0, "{} on {tab}", texts[nth]);
+            assert_eq!(window.script(foreign).await, 0, "{text} on {tab}");
         }
     }
     for page in ["/", "/runs", "/groups", "/audit", "/runs?q=%3Cscript%3Ehit()%3C/script%3E"] {

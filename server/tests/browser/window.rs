@@ -169,6 +169,8 @@ impl Drop for Window {
 }
 
 /// Starts a driver on a free port, and says which.
+// The window waits for it when it is closed or dropped.
+#[allow(clippy::zombie_processes)]
 fn drive() -> (Child, u16) {
     let mut driver = Command::new("chromedriver")
         .arg("--port=0")

@@ -20,7 +20,10 @@ const WORKFLOWS_MAX: usize = 200;
 
 /// What is known of the durations of steps, by tenant and workflow.
 #[derive(Debug, Default)]
-pub(crate) struct Estimates(Mutex<HashMap<(TenantId, Name), (Instant, Arc<Past>)>>);
+pub(crate) struct Estimates(Mutex<Known>);
+
+/// When it was found out, and what.
+type Known = HashMap<(TenantId, Name), (Instant, Arc<Past>)>;
 
 impl Estimates {
     /// What the steps of a workflow took in runs that have succeeded.
@@ -50,7 +53,7 @@ impl Estimates {
         Ok(past)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(TenantId, Name), (Instant, Arc<Past>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -99,7 +99,7 @@ fn verbs_are_tried_dry_confirmed_and_refused() {
     assert_eq!(stage.json(&["runs", "show", "waits"])["status"], "cancelled");
     assert!(stage.says(0, &["audit", "--actor", "ann"]).contains("a test"));
     assert!(stage.complains(4, &["runs", "retry", "waits", "--if-match", &etag]).contains("SW95"));
-    let both = stage.stepwell(&["runs", "retry", "good", "bad"]).assert().code(4);
+    let both = stage.stepwell(&["runs", "retry", "good", "bad", "--yes"]).assert().code(4);
     both.stdout_eq(str![[r#"
 RUN   STATUS   WHAT
 good  refused  cannot retry run default/good: it has succeeded

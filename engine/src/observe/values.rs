@@ -144,7 +144,7 @@ mod tests {
             ),
             (
                 r#"{"api_key":["a","b",1],"x":{"secret":"y"}}"#,
-                r#"{"api_key":["[redacted]","[redacted]",1],"x":{"secret":"[redacted]"}}"#,
+                r#"{"api_key":["[redacted]","[redacted]","[redacted]"],"x":{"secret":"[redacted]"}}"#,
             ),
             (r#"["http://ada:pw@db/"]"#, r#"["http://[redacted]@db/"]"#),
             (r#""AKIAIOSFODNN7EXAMPLE""#, r#""[redacted]""#),

@@ -33,7 +33,7 @@ pub(super) async fn serve(args: &ServeArgs, place: &Place, settings: &Settings) 
     };
     let (url, origin) = target::store(place, settings)?;
     let backend = stepwell_backends::open_url(&url).await.map_err(|error| not_open(&url, &error))?;
-    // It takes no runs, so it is no worker: it does not tell of itself as one.
+    // It has no code of steps to run, so it does not tell of itself as a worker; runs of posted workflows it moves on.
     let engine_options = EngineOptions { heartbeat_ms: 0, ..EngineOptions::default() };
     let engine = Engine::builder(backend).options(engine_options).start().await;
     let engine = engine.map_err(|error| Failure::Unreachable {

@@ -65,6 +65,10 @@ async fn select(
         return Err(Problem::bad(format!("`limit` is {limit}; it is from 1 to {SELECTED_MAX}")));
     }
     let frozen = match (&selecting.q, &selecting.group) {
+        (Some(q), None) if q.trim().is_empty() => {
+            let detail = "`q` is empty, which would select every run: say which, as in `is:unfinished`";
+            return Err(Problem::bad(detail));
+        }
         (Some(q), None) => of_query(&app, &who, q, limit).await?,
         (None, Some(group)) => app.engine().select_group(group, who.tenant.as_ref(), limit).await?,
         _ => return Err(Problem::bad("a selection has either `q` or `group`")),
@@ -72,18 +76,19 @@ async fn select(
     Ok(Json(Selection::of(&frozen.id, &frozen.runs, frozen.is_complete, selecting.group)))
 }
 
+/// Pages of a list that are read for a selection, at most: a query that fits little ends there, and says so.
+const PAGES_MAX: usize = 400;
+
 /// The runs that fit a query, listed once.
 pub(crate) async fn of_query(app: &App, who: &Who, q: &str, limit: usize) -> Result<Frozen, Problem> {
     let filter = Filter::parse(q, app.engine().now()).map_err(Problem::bad)?;
-    if q.trim().is_empty() {
-        return Err(Problem::bad(
-            "`q` is empty, which would select every run: say which, as in `is:unfinished`",
-        ));
-    }
     let id = MessageId::new(Uuid::now_v7().simple().to_string()).map_err(Problem::bad)?;
     let mut frozen = Frozen { id, runs: Vec::new(), is_complete: false };
     let (mut listed, mut after) = (std::collections::HashSet::new(), None);
-    while frozen.runs.len() < limit {
+    for _ in 0..PAGES_MAX {
+        if frozen.runs.len() >= limit {
+            break;
+        }
         let at_once = PAGE_MAX.min(limit - frozen.runs.len());
         let tenant = who.tenant.as_ref();
         let page = listing::page(app.engine(), tenant, &filter, Order::Newest, after.take(), at_once).await?;

@@ -7,14 +7,13 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
 use futures_util::FutureExt as _;
-use stepwell::contract::{Cursor, MessageId, Order, RunId, RunKey, TenantId};
+use stepwell::contract::{MessageId, RunId, RunKey, TenantId};
 use stepwell::{Ask, Asked, Selection};
 use uuid::Uuid;
 
 use crate::access::{Access, Role};
+use crate::api::selections::of_query;
 use crate::app::App;
-use crate::filter::Filter;
-use crate::listing::{self, PAGE_MAX};
 use crate::problem::{Code, Problem};
 use crate::routes::Routes;
 use crate::ui::forms::Form;
@@ -32,8 +31,6 @@ pub(crate) const RUNS_MAX: u64 = 10_000;
 const SAMPLE: usize = 10;
 /// So many refusals are listed.
 const REFUSED_MAX: usize = 100;
-/// Pages of a list that are read for a selection, at most: a query that fits little ends there.
-const PAGES_MAX: usize = 400;
 
 pub(super) fn routes() -> Routes {
     Routes::new().page(Some(Role::Operator), "POST", "/bulk", post(confirm)).page(
@@ -91,7 +88,7 @@ async fn confirm(State(app): State<App>, p: Page, form: Form) -> Result<Response
     let (q, group, back) = (form.text("q"), form.text("group"), form.text("back"));
     let selection = match form.text("scope") {
         "all" if !group.is_empty() => select_group(&app, &p, group).await?,
-        "all" => select_query(&app, &p, q).await?,
+        "all" => of_query(&app, &p.who()?, q, most()).await?,
         _ => {
             let runs = named(access(&p)?, form.all("run"))?;
             if runs.is_empty() {
@@ -192,25 +189,4 @@ fn most() -> usize {
 
 async fn select_group(app: &App, p: &Page, group: &str) -> Result<Selection, Problem> {
     Ok(app.engine().select_group(group, p.tenant.as_ref(), most()).await?)
-}
-
-/// What fits a query now, the newest first.
-async fn select_query(app: &App, p: &Page, q: &str) -> Result<Selection, Problem> {
-    let filter = Filter::parse(q, app.engine().now()).map_err(Problem::bad)?;
-    if filter.is_all_in_the_index() {
-        return Ok(app.engine().select(&filter.query(p.tenant.as_ref()), most()).await?);
-    }
-    let mut runs = Vec::new();
-    let mut after: Option<Cursor> = None;
-    for _ in 0..PAGES_MAX {
-        let limit = PAGE_MAX.min(most() - runs.len());
-        let page =
-            listing::page(app.engine(), p.tenant.as_ref(), &filter, Order::Newest, after, limit).await?;
-        runs.extend(page.items.into_iter().map(|head| head.key));
-        after = page.next;
-        if after.is_none() || runs.len() >= most() {
-            break;
-        }
-    }
-    Ok(Selection { id: new_id()?, runs, is_complete: after.is_none() })
 }

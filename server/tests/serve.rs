@@ -6,6 +6,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use axum::body::Body;
+use http_body_util::BodyExt as _;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use stage::Stage;
 use stepwell_server::access::Role;
 use stepwell_server::access::token::TokenRule;
@@ -54,8 +58,10 @@ async fn answer(mut socket: TcpStream) -> String {
     tokio::task::spawn_blocking(read).await.expect("no panic").expect("an answer within a minute")
 }
 
-async fn get(address: SocketAddr, path: &str) -> reqwest::Response {
-    reqwest::get(format!("http://{address}{path}")).await.expect("an answer")
+async fn get(address: SocketAddr, path: &str) -> http::Response<Body> {
+    let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
+    let uri = format!("http://{address}{path}").parse().expect("an address");
+    client.get(uri).await.expect("an answer").map(Body::new)
 }
 
 /// Asks until that many requests are being answered: one that has just been sent may not have been read.
@@ -89,7 +95,9 @@ async fn stopping_ends_streams_lets_requests_end_and_takes_no_new_ones() {
     // Once this is answered the one before it was accepted, too.
     assert_eq!(get(address, "/livez").await.status(), 200);
     stop.send(()).expect("it serves");
-    while events.chunk().await.expect("the stream ends and does not break").is_some() {}
+    while let Some(frame) = events.frame().await {
+        frame.expect("the stream ends and does not break");
+    }
     finish(&half);
     let text = answer(half).await;
     assert!(text.starts_with("HTTP/1.1 201"), "{text}");

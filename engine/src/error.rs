@@ -37,6 +37,14 @@ pub enum Error {
         /// What is there instead.
         hint: String,
     },
+    /// The input is none that the workflow takes. Nothing was made: correct it and start again.
+    #[error("workflow {workflow} does not take this input: {why}")]
+    Input {
+        /// The workflow.
+        workflow: String,
+        /// Which step reads it first, and what is wrong where.
+        why: String,
+    },
     /// The run's state does not allow what was asked.
     #[error("cannot {verb} run {key}: {why}")]
     Refused {

@@ -27,6 +27,7 @@ use crate::run::event::Event;
 use crate::run::place::Place;
 use crate::run::state::{FoldError, Request};
 use crate::workflow::definition::Definition;
+use crate::workflow::posted::is_own;
 
 /// How many heads a check reads at once.
 const CHECK_HEADS: usize = 100;
@@ -199,7 +200,8 @@ impl Engine {
 
     /// Looks how the workflows registered here stand to every run that has not ended: what a worker with them would do. It
     /// only reads, also while other workers go on: ask it of a new version of a program before that takes any run. Requests and
-    /// signals that wait in inboxes are not looked at.
+    /// signals that wait in inboxes are not looked at, nor are schedules and other runs of the engine itself, unless this engine keeps them.
+    /// Runs of other programs that share the store count as blocked: pass over them with [`checks`](Self::checks).
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -297,6 +299,7 @@ impl Engine {
         }
         let reference = WorkflowRef { name: head.workflow.clone(), version };
         let fitness = match self.core().definition_for(&reference) {
+            None if is_own(&reference.name) => return Ok(None),
             None => {
                 let nearest = self.core().nearest(reference.name.as_str(), Some(version));
                 Fitness::Blocked { block: Block::NoDefinition { nearest } }

@@ -28,6 +28,7 @@ use stepwell::ErrorClass;
 use stepwell::contract::{Head, Name, Query, Status, TenantId, Timestamp, WorkerId};
 use stepwell::run::said::FAILURE_TAG;
 use stepwell::run::summary::Summary;
+use stepwell::workflow::posted::is_own;
 
 pub use parse::{FilterError, KEYS};
 
@@ -194,12 +195,6 @@ impl Filter {
             && self.class.is_none_or(|class| trouble.and_then(|trouble| trouble.class) == Some(class))
             && self.words.iter().all(holds)
     }
-}
-
-/// Whether a workflow is one of the engine's own.
-#[must_use]
-pub(crate) fn is_own(workflow: &Name) -> bool {
-    workflow.as_str().starts_with("stepwell.")
 }
 
 impl TagTerm {

@@ -227,6 +227,7 @@ impl From<Error> for Problem {
             Error::UnknownWorkflow { .. }
             | Error::Unpostable { .. }
             | Error::Id(_)
+            | Error::Input { .. }
             | Error::Payload(_)
             | Error::Options(_) => Self::new(Code::Unprocessable, detail),
             _ => Self::new(Code::Internal, detail),

@@ -8,9 +8,9 @@ use std::time::Duration;
 use stepwell::contract::{Status, Tally, TenantId};
 use stepwell::{Engine, Error, QueueView, WorkerView};
 
-use crate::filter::is_own;
 use crate::memo::Memo;
 use crate::view::run::RunStatus;
+use stepwell::workflow::posted::is_own;
 
 /// What was read lately.
 #[derive(Debug)]

@@ -142,6 +142,26 @@ impl RunKey {
     pub fn new(tenant: TenantId, run: RunId) -> Self {
         Self { tenant, run }
     }
+
+    /// The key of a run of the default tenant, by its id.
+    ///
+    /// # Errors
+    /// [`IdError`]: the text is no id.
+    pub fn of(run: &str) -> Result<Self, IdError> {
+        Ok(Self::new(TenantId::default(), RunId::new(run)?))
+    }
+}
+
+/// As it is shown: `tenant/run`, or the id of a run of the default tenant.
+impl FromStr for RunKey {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        match text.split_once('/') {
+            Some((tenant, run)) => Ok(Self::new(TenantId::new(tenant)?, RunId::new(run)?)),
+            None => Self::of(text),
+        }
+    }
 }
 
 impl fmt::Display for RunKey {
@@ -170,6 +190,17 @@ mod tests {
         }
         assert!(RunId::new("a".repeat(128)).is_ok());
         assert!(RunId::new("order-1042_v1.0").is_ok());
+    }
+
+    #[test]
+    fn a_key_is_read_back_from_what_is_shown_and_checked() {
+        let key: RunKey = "acme/order-7".parse().expect("a key");
+        assert_eq!((key.tenant.as_str(), key.run.as_str()), ("acme", "order-7"));
+        assert_eq!(key.to_string().parse(), Ok(key));
+        assert_eq!("order-7".parse(), RunKey::of("order-7"));
+        for text in ["", "/order-7", "acme/", "a/b/c", "../order-7"] {
+            text.parse::<RunKey>().expect_err(text);
+        }
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl RedisBackend {
             ("location".to_owned(), self.link.address().to_string()),
             ("prefix".to_owned(), self.layout.prefix.clone()),
             ("shards".to_owned(), self.layout.shards.to_string()),
-            ("created_at".to_owned(), self.store.created_at.to_string()),
+            ("created_at".to_owned(), self.store.created_at.0.to_string()),
             ("redis_version".to_owned(), of_server("redis_version")),
             ("role".to_owned(), of_server("role")),
             ("maxmemory_policy".to_owned(), server.policy().map_or_else(unknown, str::to_owned)),

@@ -182,7 +182,7 @@ fn pack(batch: &Batch, into: &mut Arguments) -> Result<(), BackendError> {
                 None => into.push(NONE),
             };
             match head.wake_at {
-                Some(at) => into.push_number(at),
+                Some(at) => into.push_number(at.0),
                 None => into.push(NONE),
             };
             into.push(mark::place(head));

@@ -43,7 +43,7 @@ rules! {
     stale_owner => "SW6001";
     cascade => "SW8201" "SW8202" "SW8203";
     cancelled => "SW8001";
-    unread_value => "SW1203";
+    unread_value => "SW1104" "SW1203";
     queue => "SW6009" "SW6010";
     limit_key => "SW6011" "SW6012";
     // Where a worker went away, how it went.

@@ -109,7 +109,8 @@ impl EngineBuilder {
         self
     }
 
-    /// Adds a value that steps get with [`StepContext::resource`](crate::StepContext::resource), one of each type.
+    /// Adds a value that steps get with [`StepContext::resource`](crate::StepContext::resource), one of each type: a second of
+    /// the same type takes the place of the first, so two of one kind get types of their own (`struct Billing(PgPool)`).
     pub fn resource<T: Any + Send + Sync>(mut self, value: T) -> Self {
         self.resources.put(Arc::new(value));
         self

@@ -102,8 +102,8 @@ impl Engine {
     /// [`StartRun::new`] says.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the id was used with another workflow or input; [`Error::UnknownWorkflow`];
-    /// [`Error::Id`]; [`Error::Payload`]; [`Error::Store`], after which the run may have been started: call it again.
+    /// [`Error::Conflict`] when the id was used with another workflow or input; [`Error::UnknownWorkflow`]; [`Error::Input`] when the
+    /// workflow is registered here and its first steps cannot read the input; [`Error::Id`]; [`Error::Payload`]; [`Error::Store`], after which the run may have been started: call it again.
     ///
     /// # Cancellation
     /// Dropping the future leaves the run started or not: call it again.

@@ -23,6 +23,7 @@ use crate::exec::runner::{Left, Runner};
 use crate::exec::slot::{Slot, WriteError};
 use crate::exec::{outlines, posted, requests};
 use crate::run::actor::Actor;
+use crate::run::change::{Holdup, look_ahead};
 use crate::run::event::{Event, RunCreated};
 use crate::run::said::{OWN_TAGS, OWN_TAGS_MAX};
 use crate::run::state::State;
@@ -255,6 +256,9 @@ pub(crate) async fn start(core: &Arc<Core>, start: StartRun) -> Result<RunHandle
         limit_key: start.limit_key.clone(),
         not_before,
     };
+    if is_registered {
+        takes(&registered.definition, &created, now)?;
+    }
     let head = first_head(&registered, key.clone(), &start, now);
     if let Some(once) = &start.once {
         let (found, made) = start_once(core, once, head, created, now).await?;
@@ -312,6 +316,17 @@ fn first_head(registered: &Registered, key: RunKey, start: &StartRun, now: Times
         finished_at: None,
         tags: Arc::new(start.tags.clone()),
         summary: Payload::null(),
+    }
+}
+
+/// Whether the first steps read the input; nothing of them runs but how it is decoded.
+fn takes(definition: &Definition, created: &RunCreated, now: Timestamp) -> Result<(), Error> {
+    let mut state = State::new(created.clone(), now);
+    match look_ahead(definition, &mut state) {
+        Err(Holdup::Unread(unread)) => {
+            Err(Error::Input { workflow: definition.name().to_string(), why: unread.to_string() })
+        }
+        Ok(_) | Err(Holdup::Refused { .. } | Holdup::Misfit(_)) => Ok(()),
     }
 }
 

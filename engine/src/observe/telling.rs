@@ -1,7 +1,6 @@
 //! What happened, in a sentence for each event: for people who search, and for the documents of runs. Values that steps and
 //! workflows take and give are never told, only how large they are.
 
-use chrono::{DateTime, SecondsFormat};
 use stepwell_contract::{Payload, Timestamp};
 
 use crate::redact::redact;
@@ -22,15 +21,6 @@ pub(super) fn bounded(text: String) -> String {
     within(redact(text), TEXT_BYTES_MAX)
 }
 
-/// A time for people: UTC, to the millisecond.
-#[must_use]
-pub fn clock(at: Timestamp) -> String {
-    match DateTime::from_timestamp_millis(at.0) {
-        Some(at) => at.to_rfc3339_opts(SecondsFormat::Millis, true),
-        None => format!("{} ms", at.0),
-    }
-}
-
 /// What happened.
 #[must_use]
 pub(super) fn told(event: &Event) -> String {
@@ -42,7 +32,7 @@ pub(super) fn told(event: &Event) -> String {
             made.actor,
             size(&made.input),
             made.parent.as_ref().map(|parent| format!(", for run {}", parent.run)).unwrap_or_default(),
-            made.deadline_at.map(|at| format!(", to end before {}", clock(at))).unwrap_or_default(),
+            made.deadline_at.map(|at| format!(", to end before {}", at)).unwrap_or_default(),
         ),
         Event::RunForked(forked) => {
             format!(
@@ -206,7 +196,7 @@ pub(super) fn told(event: &Event) -> String {
             )
         }
         Event::StartMoved(moved) => {
-            format!("{} moved the beginning of the run to {}", moved.actor, clock(moved.not_before))
+            format!("{} moved the beginning of the run to {}", moved.actor, moved.not_before)
         }
         Event::Logged(logged) => format!("{} logged {} lines", logged.place, logged.lines.len()),
         Event::RunPaused(paused) => {
@@ -294,7 +284,7 @@ fn why(failure: &Failure) -> String {
 
 fn then(then: &Then) -> String {
     match then {
-        Then::RetryAt(at) => format!("it is tried again at {}", clock(*at)),
+        Then::RetryAt(at) => format!("it is tried again at {}", at),
         Then::Exhausted(limit) => format!("it is not tried again: {limit} is used up"),
         Then::Never => "trying again cannot help".to_owned(),
         Then::Stopped => "it was stopped on request".to_owned(),
@@ -305,7 +295,7 @@ fn waits(waiting: &Waiting) -> String {
     let mut parts: Vec<String> = waiting.signals.iter().map(|signal| format!("signal {signal}")).collect();
     parts.extend(waiting.children.iter().map(|child| format!("its child {child:?}")));
     parts.extend(waiting.outside.then(|| "a report from outside".to_owned()));
-    parts.extend(waiting.until.map(|at| format!("the time {}", clock(at))));
+    parts.extend(waiting.until.map(|at| format!("the time {}", at)));
     if parts.is_empty() { "nothing that ends".to_owned() } else { parts.join(" or ") }
 }
 
@@ -316,7 +306,7 @@ fn far(progress: Option<&Progress>) -> String {
 }
 
 fn upto(at: Option<Timestamp>) -> String {
-    at.map(|at| format!(", until {}", clock(at))).unwrap_or_default()
+    at.map(|at| format!(", until {}", at)).unwrap_or_default()
 }
 
 fn said(message: &str) -> String {

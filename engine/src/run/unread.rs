@@ -62,7 +62,9 @@ impl fmt::Display for Unread {
             Some(place) => write!(f, "{place} cannot read {}", self.value)?,
             None => write!(f, "the result cannot be made of {}", self.value)?,
         }
-        if let (Some(stored), Some(wanted)) = (self.stored, self.wanted) {
+        if let (Some(stored), Some(wanted)) = (self.stored, self.wanted)
+            && stored != wanted
+        {
             write!(f, ", stored in version {stored} where this code has version {wanted}")?;
         }
         write!(f, ": {}", self.why)

@@ -20,6 +20,12 @@ pub const TIMEOUT_MS_MAX: u64 = 10 * 365 * 24 * 3_600_000;
 /// The names of the engine's own workflows begin with this.
 const OWN: &str = "stepwell.";
 
+/// Whether a workflow is one of the engine's own, by its name.
+#[must_use]
+pub fn is_own(workflow: &Name) -> bool {
+    workflow.as_str().starts_with(OWN)
+}
+
 /// A workflow whose steps run outside. Each hands its input, the output of the one before it, to whoever asks, and ends by what they
 /// [report](crate::Engine::report). As JSON, a field that it does not have is an error:
 ///
@@ -247,7 +253,7 @@ impl PostedWorkflow {
 
     /// The workflow that it describes.
     pub(crate) fn definition(&self) -> Result<Definition, PostedError> {
-        if self.name.as_str().starts_with(OWN) {
+        if is_own(&self.name) {
             return Err(PostedError::OwnName);
         }
         if self.version == 0 {

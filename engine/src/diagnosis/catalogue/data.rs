@@ -25,7 +25,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "SW1101",
         params: &[],
-        actions: &["edit_input", "show"],
+        actions: &["edit_input", "restart_source", "retry", "show"],
         english: Texts {
             title: "The input is not acceptable",
             summary: "Step {step} refuses its input.",
@@ -44,7 +44,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "SW1102",
         params: &["where"],
-        actions: &["edit_input", "show"],
+        actions: &["edit_input", "restart_source", "retry", "show"],
         english: Texts {
             title: "Data cannot be read at a known place",
             summary: "Step {step} cannot read its data at {where}.",
@@ -77,6 +77,25 @@ pub(super) const ENTRIES: &[Entry] = &[
             cause: "受け手が同じ名前またはキーのものを持っています。以前の試行か、ほかの誰かが作ったものです。",
             confirm: "受け手の側で、それを誰がいつ作ったかを調べ、このステップの試行と照らし合わせてください。",
             fix: "以前の試行が作ったものなら、それをステップの出力として設定してください。そうでなければ削除か改名をしてください。受け手が繰り返しと分かるように冪等キーを使ってください。",
+        },
+    },
+    Entry {
+        code: "SW1104",
+        params: &["what"],
+        actions: &["edit_input", "resume", "deploy_reader"],
+        english: Texts {
+            title: "The input of the run is not what its first step takes",
+            summary: "The run cannot begin with its input: {what}.",
+            cause: "Whoever started the run gave an input of another form than the first step takes, or the step has changed since.",
+            confirm: "Compare `stepwell runs input` with the type that the step takes, at the place that is named.",
+            fix: "Correct the input, then resume; and mend whoever starts such runs. If it is the step that has changed, deploy a worker that reads the old form.",
+        },
+        japanese: Texts {
+            title: "実行の入力が最初のステップの受け取る形ではありません",
+            summary: "実行はこの入力では始められません: {what}",
+            cause: "実行を開始した側が最初のステップと異なる形の入力を渡したか、そのあとでステップが変わりました。",
+            confirm: "示された箇所で、`stepwell runs input` の内容とステップの受け取る型を見比べてください。",
+            fix: "入力を正してから再開し、そのような実行を開始する側も直してください。ステップの側が変わったのなら、古い形を読めるワーカーをデプロイしてください。",
         },
     },
     Entry {
@@ -125,14 +144,14 @@ pub(super) const ENTRIES: &[Entry] = &[
             title: "A stored value is not read by the present code",
             summary: "The code of this worker does not read what is stored: {what}.",
             cause: "The type has changed since the value was stored, and no migration leads from the old form to the new one.",
-            confirm: "Compare the type with the one of the version that wrote the value; `check` names every run that is held for this.",
+            confirm: "Compare the type with the one of the version that wrote the value; `stepwell runs list code:SW1203` names every run that is held for this, and `Engine::check` tells before a deploy.",
             fix: "Deploy a worker that reads the old form or has a migration for it, then resume. Nothing stored was changed.",
         },
         japanese: Texts {
             title: "保存済みの値を現在のコードが読めません",
             summary: "このワーカーのコードは保存済みの値を読めません: {what}",
             cause: "値が保存されたあとに型が変わり、古い形から新しい形への移行が用意されていません。",
-            confirm: "値を書いた版の型と現在の型を比べてください。`check` はこの理由で止まっている実行をすべて示します。",
+            confirm: "値を書いた版の型と現在の型を比べてください。`stepwell runs list code:SW1203` はこの理由で止まっている実行をすべて示し、`Engine::check` はデプロイの前に教えます。",
             fix: "古い形を読めるか移行を持つワーカーをデプロイし、再開してください。保存済みの内容は変わっていません。",
         },
     },

@@ -139,6 +139,9 @@ pub struct StepFacts {
 pub struct UnreadValue {
     /// Which, such as `the output of step charge`.
     pub what: String,
+    /// Whether it is the input of the run, and no step has read it yet.
+    #[serde(default)]
+    pub is_first_input: bool,
     /// Where in it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub place: String,

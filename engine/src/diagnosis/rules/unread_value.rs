@@ -1,4 +1,4 @@
-//! A stored value has a form that this worker's code does not read.
+//! A stored value, or what a run was given, has a form that this worker's code does not read.
 
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::seen::Seen;
@@ -18,6 +18,12 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
         .with("what", &unread.what)
         .with("where", &unread.place)
         .with("detail", &unread.detail);
+    if unread.is_first_input {
+        // Code that has changed since would look the same.
+        return Some(
+            Finding::new("SW1104", Confidence::Medium).with("what", &unread.what).fact("unread", said).untouched(),
+        );
+    }
     let forms = unread.stored_form.zip(unread.code_form).filter(|(stored, code)| stored != code);
     Some(
         Finding::new("SW1203", Confidence::High)
@@ -43,9 +49,15 @@ pub(super) mod fixtures {
             detail: "expected u64".into(),
             stored_form: Some(1),
             code_form: Some(2),
-            written_by: None,
+            ..UnreadValue::default()
+        };
+        let input = UnreadValue {
+            what: "validate cannot read the input of the workflow: missing field `items`".into(),
+            is_first_input: true,
+            ..UnreadValue::default()
         };
         vec![
+            ("SW1104", Dossier { unread: Some(input), ..Dossier::of_step("order", "validate") }),
             ("SW1203", Dossier { unread: Some(unread), ..Dossier::of_step("order", "ship") }),
             ("SW1203", observed(ErrorClass::Bug, "needs_migration", "the input does not fit")),
         ]

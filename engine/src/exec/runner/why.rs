@@ -21,7 +21,8 @@ use crate::run::event::{Diagnosed, PauseReason, Then};
 use crate::run::ledger::Ledger;
 use crate::run::place::Place;
 use crate::run::spent::Spent;
-use crate::run::state::{StepState, StepStatus};
+use crate::run::state::{State, StepState, StepStatus};
+use crate::run::unread::Stored;
 use crate::run::waiting::ChildEnd;
 use crate::workflow::failure::Failure;
 use crate::workflow::nearest::nearest;
@@ -182,7 +183,7 @@ impl Runner {
             .and_then(|state| state.failure.as_ref())
             .or(failure)
             .filter(|failure| failure.is_unread())
-            .map(unread_value);
+            .map(|failure| unread_value(failure, &self.state));
         let jump = core.witness.jump_since(self.state.created_at, &core.time);
         let case = Case {
             environment: jump.as_slice(),
@@ -352,11 +353,16 @@ fn children(step: &StepState) -> Vec<Relative> {
 }
 
 /// What the engine said of a stored value that it could not read, in its parts.
-fn unread_value(failure: &Failure) -> UnreadValue {
+fn unread_value(failure: &Failure, state: &State) -> UnreadValue {
+    let of_input = Stored::Input.to_string();
+    let is_first_input = failure.message.contains(&of_input) && state.outputs.iter().next().is_none();
     match failure.message.split_once(" does not fit its type: ") {
-        Some((what, detail)) => {
-            UnreadValue { what: what.to_owned(), detail: detail.to_owned(), ..UnreadValue::default() }
-        }
-        None => UnreadValue { what: failure.message.clone(), ..UnreadValue::default() },
+        Some((what, detail)) => UnreadValue {
+            what: what.to_owned(),
+            detail: detail.to_owned(),
+            is_first_input,
+            ..UnreadValue::default()
+        },
+        None => UnreadValue { what: failure.message.clone(), is_first_input, ..UnreadValue::default() },
     }
 }

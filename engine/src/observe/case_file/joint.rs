@@ -11,7 +11,7 @@ use crate::observe::case_file::gather::{Around, Gathering};
 use crate::observe::case_file::markdown::{Page, about, code, diagnosis, environment, escaped};
 use crate::observe::case_file::secrets::without_secrets;
 use crate::observe::case_file::{CaseFile, FORMAT, Surroundings};
-use crate::observe::telling::{bounded, clock};
+use crate::observe::telling::bounded;
 use crate::run::event::Event;
 use crate::run::summary::Summary;
 use crate::workflow::error::ErrorClass;
@@ -239,9 +239,9 @@ impl JointCaseFile {
             page.line("There are more runs; these figures are about the ones that were looked at.");
             page.line("");
         }
-        page.item("File made", &clock(self.made_at));
+        page.item("File made", &self.made_at.to_string());
         if let (Some(first), Some(last)) = (self.first_at, self.last_at) {
-            page.item("Runs made", &format!("from {} to {}", clock(first), clock(last)));
+            page.item("Runs made", &format!("from {} to {}", first, last));
         }
         if self.missing > 0 {
             page.item("Runs that are not there any more", &self.missing.to_string());
@@ -275,7 +275,7 @@ impl JointCaseFile {
                 "- {} {}, made {}{place}{by_code}{class} {}",
                 code(&member.run),
                 member.status,
-                clock(member.created_at),
+                member.created_at,
                 escaped(&member.message)
             ));
         }

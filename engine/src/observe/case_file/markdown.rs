@@ -8,7 +8,6 @@ use serde::Serialize;
 use crate::diagnosis::evidence::{AttemptEnd, AttemptRecord};
 use crate::diagnosis::{Diagnosis, RetrySafety};
 use crate::observe::case_file::{CaseFile, DiagnosisShown, LeftOut, Surroundings, Timeline, TimelineEntry};
-use crate::observe::telling::clock;
 
 /// A document in the making. Writing to a text cannot fail.
 #[derive(Default)]
@@ -117,10 +116,10 @@ pub(super) fn about(page: &mut Page, file: &CaseFile, level: usize) {
     page.item("Workflow", &format!("{} version {}", code(&run.workflow), run.workflow_version));
     page.item("Status", &code(run.status.as_str()));
     page.item_if("Waits for", file.waits_for.as_deref().map(escaped));
-    page.item("Made", &clock(run.created_at));
-    page.item("Last written", &clock(run.updated_at));
-    page.item_if("Ended", run.finished_at.map(clock));
-    page.item_if("Deadline", run.deadline_at.map(clock));
+    page.item("Made", &run.created_at.to_string());
+    page.item("Last written", &run.updated_at.to_string());
+    page.item_if("Ended", run.finished_at.map(|at| at.to_string()));
+    page.item_if("Deadline", run.deadline_at.map(|at| at.to_string()));
     page.item("Queue", &format!("{}, priority {}", code(&run.queue), run.priority));
     page.item_if("Started by run", run.parent.as_deref().map(code));
     page.item_if("Input", run.input_bytes.map(|bytes| format!("{bytes} bytes, not shown")));
@@ -128,7 +127,7 @@ pub(super) fn about(page: &mut Page, file: &CaseFile, level: usize) {
     for (name, value) in &run.tags {
         page.item(&format!("Tag {name}"), &code(value));
     }
-    page.item("File made", &clock(file.made_at));
+    page.item("File made", &file.made_at.to_string());
 
     if !file.diagnoses.is_empty() {
         page.heading(level, "Diagnosis");
@@ -157,7 +156,7 @@ pub(super) fn about(page: &mut Page, file: &CaseFile, level: usize) {
             page.line(&format!(
                 "- {} {status}, attempts: {attempts}, began {}{output}",
                 code(&step.place),
-                clock(step.started_at)
+                step.started_at
             ));
         }
     }
@@ -192,7 +191,7 @@ fn diagnosed(page: &mut Page, shown: &DiagnosisShown, level: usize) {
     let attempt = shown.attempt.map(|attempt| format!(", attempt {attempt}")).unwrap_or_default();
     let place = shown.place.as_deref().map_or("the run".to_owned(), code);
     let late = shown.late_by.as_deref().map(|by| format!(", told too late by worker {}", code(by)));
-    page.line(&format!("Of {place}{attempt}{}, at {}.", late.unwrap_or_default(), clock(shown.at)));
+    page.line(&format!("Of {place}{attempt}{}, at {}.", late.unwrap_or_default(), shown.at));
     page.line("");
     diagnosis(page, &shown.diagnosis, level + 1);
 }
@@ -242,7 +241,7 @@ fn attempt(page: &mut Page, attempt: &AttemptRecord) {
         AttemptEnd::Suspended => "waited".to_owned(),
     };
     let took = attempt.elapsed_ms.map(|ms| format!(", {ms} ms")).unwrap_or_default();
-    page.line(&format!("- Attempt {} {how}: began {}{took}", attempt.attempt, clock(attempt.started_at)));
+    page.line(&format!("- Attempt {} {how}: began {}{took}", attempt.attempt, attempt.started_at));
     let mut more = |name: &str, said: Option<String>| {
         if let Some(said) = said {
             page.line(&format!("  - {name}: {said}"));
@@ -278,7 +277,7 @@ fn attempt(page: &mut Page, attempt: &AttemptRecord) {
     more("output", number(attempt.output_bytes, " bytes"));
     more("cursor", as_code(&attempt.cursor));
     more("progress", attempt.progress.as_ref().map(|progress| code(&json(progress))));
-    more("last sign of life", attempt.sign_of_life_at.map(clock));
+    more("last sign of life", attempt.sign_of_life_at.map(|at| at.to_string()));
     more("processor time", number(attempt.cpu_ms, " ms"));
     more("kept its thread for", number(attempt.blocked_ms, " ms"));
     more("memory of the process, at most", number(attempt.rss_peak_bytes, " bytes"));
@@ -290,12 +289,7 @@ fn attempt(page: &mut Page, attempt: &AttemptRecord) {
     for line in &attempt.log_tail {
         more(
             "logged",
-            Some(format!(
-                "{} {} {}",
-                clock(line.at),
-                json(&line.level).trim_matches('"'),
-                escaped(&line.text)
-            )),
+            Some(format!("{} {} {}", line.at, json(&line.level).trim_matches('"'), escaped(&line.text))),
         );
     }
     more("backtrace", as_code(&attempt.backtrace));
@@ -316,13 +310,7 @@ fn timeline(page: &mut Page, timeline: &Timeline) {
 fn told(page: &mut Page, entry: &TimelineEntry) {
     let level = json(&entry.level);
     let level = level.trim_matches('"');
-    page.line(&format!(
-        "- {} #{} {}/{level}: {}",
-        clock(entry.at),
-        entry.seq,
-        entry.category,
-        escaped(&entry.text)
-    ));
+    page.line(&format!("- {} #{} {}/{level}: {}", entry.at, entry.seq, entry.category, escaped(&entry.text)));
 }
 
 pub(super) fn environment(page: &mut Page, around: &Surroundings) {
@@ -341,7 +329,7 @@ pub(super) fn environment(page: &mut Page, around: &Surroundings) {
         let version =
             seen.code_version.as_deref().map(|of| format!(", code {}", code(of))).unwrap_or_default();
         let worker = code(&seen.worker);
-        page.item("Had the run", &format!("{worker} from {}, fence {}{version}", clock(seen.at), seen.fence));
+        page.item("Had the run", &format!("{worker} from {}, fence {}{version}", seen.at, seen.fence));
     }
 }
 

@@ -1,6 +1,5 @@
 //! A definition as indented lines.
 
-use crate::observe::telling::clock;
 use crate::workflow::graph::{Graph, Node, StepIndex, Until};
 
 /// The parts of a definition, a line for each.
@@ -30,7 +29,7 @@ fn sequence(graph: &Graph, nodes: &[Node], depth: usize, lines: &mut Vec<String>
             }
             Node::Sleep { step, until } => match until {
                 Until::After(ms) => format!("{}: sleep {ms} ms", name(step)),
-                Until::At(at) => format!("{}: sleep until {}", name(step), clock(*at)),
+                Until::At(at) => format!("{}: sleep until {}", name(step), at),
                 Until::Said(by) => format!("{}: sleep until when {} says", name(step), name(by)),
             },
             Node::Wait { step, signals, timeout_ms } => {

@@ -1,10 +1,8 @@
 //! Why a run failed, is held or does not move: the diagnosis with what it rests on and what to do, or the one reason.
 
 use stepwell::Verb;
-use stepwell::contract::Timestamp;
 use stepwell::diagnosis::{Confidence, Diagnosis, RetrySafety};
 use stepwell::observe::explain::{Explanation, Who};
-use stepwell::observe::telling::clock;
 
 use crate::ui::page::Page;
 use crate::ui::run::header::{Button, button};
@@ -130,7 +128,7 @@ pub(crate) struct Reason {
 impl Reason {
     pub(crate) fn of(p: &Page, w: &RunWords, found: &Explanation) -> Self {
         Self {
-            headline: with_times(&found.headline),
+            headline: found.headline.clone(),
             since: p.at(&found.since),
             until: found.until.map(|at| p.at(&at)),
             who: match found.who {
@@ -141,38 +139,8 @@ impl Reason {
                 Who::Run => w.who_run,
                 Who::Nobody => w.who_nobody,
             },
-            next: with_times(&found.next),
-            details: found.details.iter().map(|detail| with_times(detail)).collect(),
+            next: found.next.clone(),
+            details: found.details.clone(),
         }
-    }
-}
-
-/// Times, as the engine writes them for programs, told as people read them: milliseconds since 1970 that stand by themselves.
-fn with_times(text: &str) -> String {
-    let words = text.split_inclusive(' ').map(|word| {
-        let digits = word.bytes().take_while(u8::is_ascii_digit).count();
-        let is_free =
-            !word[digits..].starts_with(|mark: char| mark.is_alphanumeric() || mark == '_' || mark == '-');
-        match word[..digits].parse() {
-            Ok(ms) if digits == TIME_DIGITS && is_free => clock(Timestamp(ms)) + &word[digits..],
-            _ => word.to_owned(),
-        }
-    });
-    words.collect()
-}
-
-/// Digits of the milliseconds since 1970 from 2001 to 2286.
-const TIME_DIGITS: usize = 13;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_told_as_people_read_them_and_ids_stay() {
-        let told = with_times("pack sleeps until 1763823600000; run order-1763823600000 1763823600000x 42");
-        let expected =
-            "pack sleeps until 2025-11-22T15:00:00.000Z; run order-1763823600000 1763823600000x 42";
-        assert_eq!(told, expected);
     }
 }

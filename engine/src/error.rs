@@ -57,6 +57,15 @@ pub enum Error {
         /// Why not.
         why: String,
     },
+    /// The run has recorded something since whoever asks has looked at it, and they asked only for the case that it had not. Nothing
+    /// else was changed: look at it again.
+    #[error("cannot {verb} run {key}: it has gone on since it was looked at")]
+    Changed {
+        /// The run.
+        key: RunKey,
+        /// What was asked.
+        verb: &'static str,
+    },
     /// The request is with the run's owner, which has not answered in time. It stays in the run's inbox and is answered by
     /// its owner, or by the next one.
     #[error(

@@ -57,6 +57,7 @@ pub use exec::limits::queue::{Queue, QueueLimits};
 pub use exec::limits::queues::{QueuePause, QueueView};
 pub use exec::limits::rate::Rate;
 pub use exec::outlines::OutlineView;
+pub use exec::outside::signal::{SignalPreview, SignalRun};
 pub use exec::outside::steps::{OutsideFilter, OutsideStep};
 pub use exec::posted::PostedView;
 pub use exec::retention::Removed;

@@ -220,6 +220,7 @@ impl From<Error> for Problem {
         match error {
             Error::NoSuchRun(_) => Self::new(Code::NotFound, detail),
             Error::Conflict { .. } => Self::new(Code::Conflict, detail),
+            Error::Changed { .. } => Self::new(Code::Changed, detail),
             Error::Refused { status, .. } => Self::new(Code::Refused, detail).allowing(status),
             Error::Store(source) => Self::store(&source, detail),
             Error::Journal { .. } => Self::new(Code::Unreadable, detail),

@@ -7,8 +7,9 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize as _, Deserializer};
 use serde_json::value::RawValue;
-use stepwell::contract::{Head, RunId, RunKey, TenantId};
+use stepwell::contract::{Head, RunId, RunKey, Seq, TenantId};
 use stepwell::run::place::Place;
+use utoipa::IntoParams;
 
 use crate::access::Access;
 use crate::access::identify::Caller;
@@ -129,6 +130,16 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NoParams {}
 
+/// Whether to say only what would be done, beside, perhaps, the tenant.
+#[derive(Debug, Clone, Copy, Default, serde::Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DryRun {
+    /// `true`: says what it would do, and does nothing.
+    #[serde(default)]
+    pub(crate) dry_run: bool,
+}
+
 fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, Problem> {
     let pairs: Vec<(String, String)> =
         serde_urlencoded::from_str(parts.uri.query().unwrap_or_default()).map_err(Problem::bad)?;
@@ -206,15 +217,16 @@ impl FromRequestParts<App> for IfMatch {
 }
 
 impl IfMatch {
-    /// Looks whether the head is still the one that the caller has seen.
+    /// The last record that the caller has seen, when the head is still the one that it has seen; `None` when it does not say what
+    /// it has seen. The engine acts only if the run has recorded nothing behind it: between this and that, too.
     ///
     /// # Errors
-    /// [`Code::Changed`] when it is not.
-    pub(crate) fn check(&self, head: &Head) -> Result<(), Problem> {
-        let Some(wanted) = &self.0 else { return Ok(()) };
+    /// [`Code::Changed`] when it is another head.
+    pub(crate) fn seen(&self, head: &Head) -> Result<Option<Seq>, Problem> {
+        let Some(wanted) = &self.0 else { return Ok(None) };
         let now = etag(head);
         if wanted.split(',').any(|tag| tag.trim() == now) {
-            return Ok(());
+            return Ok(Some(Seq(head.next_seq.0.saturating_sub(1))));
         }
         Err(Problem::new(Code::Changed, format!("the run's ETag is {now}, not {wanted}")))
     }

@@ -20,6 +20,7 @@ pub(crate) mod refusal;
 pub(crate) mod run;
 mod runs;
 mod schedules;
+mod seen;
 mod settings;
 pub(crate) mod spoken;
 pub(crate) mod verbs;

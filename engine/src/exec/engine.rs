@@ -209,7 +209,8 @@ impl Engine {
     /// Asks something of a run on behalf of `actor`, and returns its head once that was answered.
     ///
     /// # Errors
-    /// [`Error::Refused`] when the run's state does not allow it: nothing changed. [`Error::NoAnswerYet`] when the
+    /// [`Error::Refused`] when the run's state does not allow it: nothing changed. [`Error::Changed`] when it was asked only for
+    /// the case that the run [has not gone on](Ask::if_unchanged_since): look at it again. [`Error::NoAnswerYet`] when the
     /// worker that has the run does not answer: the request stays in the run's inbox. [`Error::NoSuchRun`];
     /// [`Error::Store`].
     ///
@@ -346,7 +347,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Conflict`] when the id is in use for another run; [`Error::Refused`] when the step is not known, or when what
-    /// is copied does not fit; [`Error::UnknownWorkflow`]; [`Error::NoSuchRun`]; [`Error::Id`]; [`Error::Store`], also when
+    /// is copied does not fit; [`Error::Changed`] when the old run has [gone on](ForkRun::if_unchanged_since);
+    /// [`Error::UnknownWorkflow`]; [`Error::NoSuchRun`]; [`Error::Id`]; [`Error::Store`], also when
     /// there is more to copy than one batch holds (10 000 results, 4 MiB).
     ///
     /// # Cancellation

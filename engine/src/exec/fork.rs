@@ -32,13 +32,14 @@ pub struct ForkRun {
     input: Option<Payload>,
     actor: Actor,
     message: String,
+    seen: Option<Seq>,
 }
 
 impl ForkRun {
     /// A new run under an id, in the tenant of the old one, that begins again at a step.
     pub fn new(run: &str, place: Place) -> Self {
         let (run, message) = (run.to_owned(), String::new());
-        Self { run, place, version: None, input: None, actor: Actor::Program, message }
+        Self { run, place, version: None, input: None, actor: Actor::Program, message, seen: None }
     }
 
     /// Goes on with another version of the workflow, which has to fit what is copied. The old run's if not set.
@@ -52,6 +53,11 @@ impl ForkRun {
     /// [`Error::Payload`] when the input has no JSON form or is over the limit.
     pub fn input<T: Serialize + ?Sized>(self, input: &T) -> Result<Self, Error> {
         Ok(Self { input: Some(value_of(input)?), ..self })
+    }
+
+    /// Only if the old run has recorded nothing after `seen`.
+    pub fn if_unchanged_since(self, seen: Seq) -> Self {
+        Self { seen: Some(seen), ..self }
     }
 
     /// Says who forks it.
@@ -118,7 +124,9 @@ pub(crate) async fn dry_run(core: &Arc<Core>, from: &RunKey, fork: &ForkRun) -> 
             let known = (registered.definition.graph().as_ref(), &registered.limits[..]);
             Ok(compare(FORK, &before, &state, state.status, Some(known)))
         }
-        Err(Error::Refused { why, status, .. }) => Ok(refusal(FORK, status, why)),
+        Err(Error::Refused { why, status, .. }) => {
+            Ok(refusal(FORK, status, why, Seq(old.next_seq.0.saturating_sub(1))))
+        }
         Err(error) => Err(error),
     }
 }
@@ -134,7 +142,11 @@ async fn prepare(core: &Core, old: &Head, fork: &ForkRun, now: Timestamp) -> Res
         None => outlines::find(core, old.workflow.as_str(), Some(version)).await?,
     };
     let definition = &registered.definition;
+    // What is copied is of this moment, whatever the old run does until it is written.
     let before = requests::load_state(core, &old.key).await?;
+    if fork.seen.is_some_and(|seen| before.last_seq > seen) {
+        return Err(Error::Changed { key: old.key.clone(), verb: FORK });
+    }
     let copied = copies(definition.graph(), &before, &fork.place).map_err(refused)?;
     if fork.input.is_some() && !copied.is_empty() {
         let why = "results are copied that were made of the old input: fork from the first step";

@@ -1,13 +1,15 @@
 //! What comes to runs from outside: signals, word of steps that are done elsewhere, changes of what their steps share.
 
+pub mod signal;
 pub mod steps;
 
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
-use stepwell_contract::{Head, MessageId, Name, Payload, Query, RunKey, Seq, Status};
+use stepwell_contract::{Head, MessageId, Name, Query, RunKey, Seq, Status};
 
 use crate::error::Error;
 use crate::exec::engine::{Engine, value_of};
+use crate::exec::outside::signal::SignalRun;
 use crate::exec::{bulk, load, posted, requests};
 use crate::run::actor::Actor;
 use crate::run::event::Event;
@@ -56,8 +58,7 @@ impl Engine {
         id: &str,
         says: &T,
     ) -> Result<(), Error> {
-        let sent = SentSignal { signal: Name::new(signal)?, payload: value_of(says)?, actor };
-        requests::signal(self.core(), key, MessageId::new(id)?, &sent).await
+        self.send_signal(key, SignalRun::new(signal, id, says)?.by(actor)).await
     }
 
     /// Sends a signal to every run that fits a query and has not ended: by a tag that says what they are about, for instance.
@@ -86,7 +87,7 @@ impl Engine {
         };
         let selection = bulk::select(self.core(), &Query { statuses, ..query.clone() }, RUNS_MAX).await?;
         let told = selection.runs.into_iter().map(|key| async {
-            let told = requests::signal(self.core(), &key, id.clone(), &sent).await;
+            let told = signal::send(self.core(), &key, id.clone(), &sent, None).await;
             (key, told)
         });
         Ok(stream::iter(told).buffered(AT_ONCE).collect().await)
@@ -98,7 +99,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Refused`] when the step has its result, is at another attempt by now, was not left to anyone, or was begun by
-    /// somebody else; the other errors of [`ask`](Self::ask). After [`Error::NoAnswerYet`] the report stays: it is taken in by
+    /// somebody else; [`Error::Changed`] for a report that was only for a run that has not gone on; the other errors of [`ask`](Self::ask). After [`Error::NoAnswerYet`] the report stays: it is taken in by
     /// a worker that has the run's workflow.
     ///
     /// # Cancellation
@@ -106,13 +107,14 @@ impl Engine {
     pub async fn report(&self, token: &Token, report: Report) -> Result<Head, Error> {
         let head = requests::head_of(self.core(), &token.run).await?;
         posted::definition_of(self.core(), &head).await?;
-        let (told, actor) = report.told(token.attempt);
-        let ask = Ask::new(Verb::Report, actor, "").at(token.place.clone()).with(Payload::encode(&told)?);
+        let (told, ask) = report.ask(token.place.clone(), token.attempt)?;
         match self.send(&token.run, ask).await {
-            Err(refused @ Error::Refused { .. }) => match self.was_told(token, &told).await? {
-                true => requests::head_of(self.core(), &token.run).await,
-                false => Err(refused),
-            },
+            Err(refused @ (Error::Refused { .. } | Error::Changed { .. })) => {
+                match self.was_told(token, &told).await? {
+                    true => requests::head_of(self.core(), &token.run).await,
+                    false => Err(refused),
+                }
+            }
             answered => answered,
         }
     }

@@ -22,7 +22,7 @@ use crate::run::event::{Event, LostReason, PauseReason, RunPaused};
 use crate::run::mail::{answer, needs_definition};
 use crate::run::notes::within;
 use crate::run::preview::{Preview, preview};
-use crate::run::request::{Ask, NOT_OF_GROUP, REQUEST, SIGNAL, SentSignal, Verb, put_to_rest};
+use crate::run::request::{Ask, GONE_ON, NOT_OF_GROUP, REQUEST, Verb, put_to_rest};
 use crate::run::said::FAILURE_TAG;
 use crate::run::state::State;
 use crate::run::summary::Summary;
@@ -61,8 +61,11 @@ pub(crate) async fn ask_as(
 ) -> Result<Head, Error> {
     let head = head_of(core, key).await?;
     let ask = Ask { message: reason(ask.message), ..ask };
+    if !may_be_repeated {
+        unchanged(&head, ask.seen, ask.verb.as_str())?;
+    }
     if let Some(why) = foreseen(core, &head, &id, &ask).await? {
-        return Err(Error::Refused { key: key.clone(), verb: ask.verb.as_str(), status: head.status, why });
+        return Err(refusal(key.clone(), &ask, head.status, why));
     }
     let message = Message::new(id.clone(), REQUEST, core.time.now(), Payload::encode(&ask)?);
     // The answer is written behind what is there now, unless it was given before.
@@ -139,6 +142,19 @@ pub(crate) async fn dry_run(core: &Core, key: &RunKey, ask: &Ask) -> Result<Prev
     Ok(preview(ask, &load_state(core, key).await?, known, core.time.now())?)
 }
 
+/// Looks whether the run has recorded nothing that whoever asks has not seen: then what would be refused leaves no trace.
+pub(crate) fn unchanged(head: &Head, seen: Option<Seq>, verb: &'static str) -> Result<(), Error> {
+    match seen {
+        Some(seen) if head.next_seq > seen.plus(1) => Err(Error::Changed { key: head.key.clone(), verb }),
+        _ => Ok(()),
+    }
+}
+
+fn refusal(key: RunKey, ask: &Ask, status: Status, why: String) -> Error {
+    let verb = ask.verb.as_str();
+    if why == GONE_ON { Error::Changed { key, verb } } else { Error::Refused { key, verb, status, why } }
+}
+
 /// Why the request will be refused, if that can be told before it is sent: then it leaves no trace.
 async fn foreseen(core: &Core, head: &Head, id: &MessageId, ask: &Ask) -> Result<Option<String>, Error> {
     if let Some(group) = &ask.group
@@ -171,28 +187,6 @@ async fn foreseen(core: &Core, head: &Head, id: &MessageId, ask: &Ask) -> Result
     })
 }
 
-/// Sends a signal: returns once it is durable in the run's inbox.
-pub(crate) async fn signal(
-    core: &Arc<Core>,
-    key: &RunKey,
-    id: MessageId,
-    sent: &SentSignal,
-) -> Result<(), Error> {
-    let head = head_of(core, key).await?;
-    if matches!(head.status, Status::Succeeded | Status::Cancelled) {
-        let why = "it has ended: nothing waits for signals there".to_owned();
-        return Err(Error::Refused { key: key.clone(), verb: "signal", status: head.status, why });
-    }
-    let message = Message::new(id, SIGNAL, core.time.now(), Payload::encode(sent)?);
-    if let Verdict::Rejected { .. } = core.committer.commit(Batch::post(key.clone(), message)).await? {
-        return Err(Error::NoSuchRun(key.clone()));
-    }
-    if let Some(slot) = core.registry.slot(key) {
-        slot.tell_mail();
-    }
-    Ok(())
-}
-
 /// The head after the request was taken, or the refusal that the run's state gave when it was.
 async fn told(core: &Core, id: &MessageId, from: Seq, ask: &Ask, head: Head) -> Result<Head, Error> {
     let mut pages = load::Pages::new(core.backend.as_ref(), &head.key, from);
@@ -201,8 +195,7 @@ async fn told(core: &Core, id: &MessageId, from: Seq, ask: &Ask, head: Head) -> 
             if let Ok(Event::RequestRefused(refused)) = Event::read(record)
                 && refused.request == *id
             {
-                let (verb, why) = (ask.verb.as_str(), refused.message);
-                return Err(Error::Refused { key: head.key, verb, status: head.status, why });
+                return Err(refusal(head.key, ask, head.status, refused.message));
             }
         }
     }

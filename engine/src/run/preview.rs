@@ -1,7 +1,7 @@
 //! What a request would do, before anything is asked: the same table and the same fold as when it is.
 
 use serde::Serialize;
-use stepwell_contract::{MessageId, Status, Timestamp};
+use stepwell_contract::{MessageId, Seq, Status, Timestamp};
 
 use crate::run::event::Event;
 use crate::run::place::Place;
@@ -28,6 +28,9 @@ pub struct Preview {
     pub runs_again: Vec<RunsAgain>,
     /// Steps whose attempts run now and would be stopped or dropped.
     pub stopped: Vec<RunsAgain>,
+    /// The last record of the run that this was worked out from: whoever asks with
+    /// [`if_unchanged_since`](Ask::if_unchanged_since) it gets this, or nothing.
+    pub seen: Seq,
 }
 
 /// A step that would run again.
@@ -76,7 +79,7 @@ pub fn preview(
     let verb = ask.verb.as_str();
     let event = ask.answer(&id, state, known, now);
     if let Event::RequestRefused(refused) = event {
-        return Ok(refusal(verb, state.status, refused.message));
+        return Ok(refusal(verb, state.status, refused.message, state.last_seq));
     }
     let mut after = state.clone();
     after.apply(&event, now)?;
@@ -95,9 +98,9 @@ pub fn preview(
 
 /// The preview of what would be refused.
 #[must_use]
-pub fn refusal(verb: &'static str, status: Status, why: String) -> Preview {
+pub fn refusal(verb: &'static str, status: Status, why: String, seen: Seq) -> Preview {
     let (set_aside, runs_again, stopped) = Default::default();
-    Preview { verb, refused: Some(why), status, status_after: status, set_aside, runs_again, stopped }
+    Preview { verb, refused: Some(why), status, status_after: status, set_aside, runs_again, stopped, seen }
 }
 
 /// The difference between a run and what it would be.
@@ -121,6 +124,7 @@ pub fn compare(
         set_aside: gone.map(|(place, _)| place).collect(),
         runs_again: again.map(|(place, step)| runs_again(place, step, known)).collect(),
         stopped: Vec::new(),
+        seen: before.last_seq,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use stepwell_contract::{MessageId, PayloadError, Status, Timestamp};
+use stepwell_contract::{MessageId, Payload, PayloadError, Seq, Status, Timestamp};
 
 use crate::diagnosis::evidence::ErrorLink;
 use crate::redact::redact;
@@ -14,7 +14,7 @@ use crate::run::notes::{Progress, within};
 use crate::run::outsider::{Begun, Outsider};
 use crate::run::place::Place;
 use crate::run::preview::Known;
-use crate::run::request::Ask;
+use crate::run::request::{Ask, Verb};
 use crate::run::state::{State, StepState, StepStatus};
 use crate::run::trouble::after_failure;
 use crate::run::waiting::Said;
@@ -81,11 +81,12 @@ pub struct OutsideFailure {
 pub struct Report {
     said: Said<ToldFailure>,
     actor: Actor,
+    seen: Option<Seq>,
 }
 
 impl Report {
     fn of(said: Said<ToldFailure>) -> Self {
-        Self { said, actor: Actor::Program }
+        Self { said, actor: Actor::Program, seen: None }
     }
 
     /// Somebody has begun the attempt. The first who says so has it: others are refused, and told who. From here on it may take
@@ -134,8 +135,16 @@ impl Report {
         Self { actor, ..self }
     }
 
-    pub(crate) fn told(self, attempt: u32) -> (Told, Actor) {
-        (Told { attempt, said: self.said }, self.actor)
+    /// Only if the run has recorded nothing after `seen`.
+    pub fn if_unchanged_since(self, seen: Seq) -> Self {
+        Self { seen: Some(seen), ..self }
+    }
+
+    /// What it says of an attempt, as a request about a step.
+    pub(crate) fn ask(self, place: Place, attempt: u32) -> Result<(Told, Ask), PayloadError> {
+        let told = Told { attempt, said: self.said };
+        let ask = Ask::new(Verb::Report, self.actor, "").at(place).with(Payload::encode(&told)?);
+        Ok((told, Ask { seen: self.seen, ..ask }))
     }
 }
 

@@ -137,6 +137,8 @@ impl Verb {
 
 /// The run went on, or has met with something else.
 pub(crate) const NOT_OF_GROUP: &str = "it is no longer held or failed for a failure of that group";
+/// The run has recorded something that whoever asks has not seen.
+pub(crate) const GONE_ON: &str = "it has gone on since it was looked at";
 const ON_ITS_WAY: &str = "it is on its way already";
 
 /// A request as it travels to the run's owner.
@@ -221,7 +223,7 @@ impl Ask {
     #[must_use]
     pub fn answer(&self, id: &MessageId, state: &State, known: Option<Known<'_>>, now: Timestamp) -> Event {
         if self.seen.is_some_and(|seen| state.last_seq > seen) {
-            return self.refused(id, "it has gone on since it was looked at");
+            return self.refused(id, GONE_ON);
         }
         if let Some(group) = &self.group
             && state.diagnoses.resting().is_none_or(|said| said.fingerprint != *group)

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use stepwell_contract::{MessageId, Name, Payload, RunId, RunKey, TenantId, Timestamp};
 
 use crate::error::Error;
+use crate::exec::outside::signal;
 use crate::exec::requests;
 use crate::exec::start::{self, StartRun};
 use crate::run::actor::Actor;
@@ -313,7 +314,7 @@ async fn take_over_mail(ctx: &StepContext, term: &Term) -> StepResult<()> {
         Err(error) => return Err(store(error)),
     };
     for (id, sent) in unheard.into_iter().chain(mail) {
-        requests::signal(&core, ctx.key(), id, &sent).await.map_err(store)?;
+        signal::send(&core, ctx.key(), id, &sent, None).await.map_err(store)?;
     }
     Ok(())
 }

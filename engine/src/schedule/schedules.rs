@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::error::Error;
 use crate::exec::core::Core;
 use crate::exec::engine::Engine;
+use crate::exec::outside::signal;
 use crate::exec::{outlines, requests, start};
 use crate::run::actor::Actor;
 use crate::run::place::Place;
@@ -278,7 +279,7 @@ impl Schedules {
         let sent = SentSignal { signal, payload: finite::encode(&said)?, actor: self.actor.clone() };
         let mut head = self.present(&name).await?;
         loop {
-            match requests::signal(&self.core, &head.key, id.clone(), &sent).await {
+            match signal::send(&self.core, &head.key, id.clone(), &sent, None).await {
                 // It handed over between the look and the message.
                 Ok(()) | Err(Error::Refused { .. }) => {}
                 Err(error) => return Err(error.into()),

@@ -1,23 +1,23 @@
 //! A new run that goes on from a step of another one.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use stepwell::ForkRun;
+use stepwell::contract::{Head, RunKey, Seq};
 use stepwell::run::place::Place;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::access::Role;
+use crate::access::{Access, Role};
 use crate::api::runs::{Tagged, head};
 use crate::app::App;
 use crate::problem::Problem;
-use crate::request::{Body, IfMatch, Params, RunAt, Who, present};
+use crate::request::{Body, DryRun, IfMatch, Params, RunAt, Who, etag, present};
 use crate::routes::Routes;
 use crate::view::preview::{Preview, RunOrPreview};
 use crate::view::run::Run;
@@ -29,35 +29,69 @@ pub(super) fn routes() -> Routes {
 /// What a run is forked into.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Forking {
+pub(crate) struct Forking {
     /// The step that it begins again at, as in `pack` or `pack[2]`.
-    step: String,
+    pub(crate) step: String,
     /// The id of the new run; one is drawn when missing. With the same one again nothing is made twice.
-    run: Option<String>,
+    pub(crate) run: Option<String>,
     /// The version of the workflow that it goes on with; the old run's when missing.
-    version: Option<u32>,
+    pub(crate) version: Option<u32>,
     /// Another input; only where no result is copied.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<serde_json::Value>)]
-    input: Option<Box<RawValue>>,
+    pub(crate) input: Option<Box<RawValue>>,
     /// Why, for the audit log.
     #[serde(default)]
-    reason: String,
+    pub(crate) reason: String,
+    /// The last record that the decision rests on: a run that has gone on since is not forked.
+    #[serde(skip)]
+    pub(crate) seen: Option<Seq>,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct ForkParams {
-    /// `true`: says what it would do, and does nothing.
-    #[serde(default)]
+/// What became of a fork.
+#[derive(Debug)]
+pub(crate) enum Forked {
+    /// Nothing was made; this is what it would do.
+    Previewed(stepwell::Preview),
+    /// The new run is there.
+    Made { head: Box<Head>, is_new: bool },
+}
+
+impl Forking {
+    fn into_engine(self, access: &Access) -> Result<ForkRun, Problem> {
+        let place = self.step.parse::<Place>().map_err(Problem::bad)?;
+        let id = self.run.unwrap_or_else(|| Uuid::now_v7().to_string());
+        let into = ForkRun::new(&id, place).actor(access.actor()).message(&self.reason);
+        let into = self.version.into_iter().fold(into, ForkRun::version);
+        let into = self.seen.into_iter().fold(into, ForkRun::if_unchanged_since);
+        match &self.input {
+            Some(input) => Ok(into.input(input)?),
+            None => Ok(into),
+        }
+    }
+}
+
+/// Makes the fork, or says what that would do: the same for every surface.
+pub(crate) async fn carry_out(
+    app: &App,
+    access: &Access,
+    key: &RunKey,
+    forking: Forking,
     dry_run: bool,
+) -> Result<Forked, Problem> {
+    let into = forking.into_engine(access)?;
+    if dry_run {
+        return Ok(Forked::Previewed(app.engine().dry_run_fork(key, &into).await?));
+    }
+    let forked = app.engine().fork(key, into).await?;
+    let head = Box::new(head(app, forked.key()).await?);
+    Ok(Forked::Made { head, is_new: forked.is_new() })
 }
 
 /// Makes a new run that goes on from a step of this one, wherever this one is. This one stays as it is. What the steps from there on
 /// do outside, they do again.
 #[utoipa::path(post, path = "/api/v1/runs/{run}/fork", tag = "runs", operation_id = "forkRun", request_body = Forking,
-    params(ForkParams, ("run" = String, Path, description = "The run to go on from."),
+    params(DryRun, ("run" = String, Path, description = "The run to go on from."),
         ("tenant" = Option<String>, Query, description = "Whose it is, and the new one is to be."),
         ("If-Match" = Option<String>, Header, description = "The ETag of the run that the decision rests on.")),
     responses((status = 201, description = "The new run was made.", body = Run),
@@ -66,27 +100,18 @@ async fn fork(
     State(app): State<App>,
     who: Who,
     RunAt(key): RunAt,
-    Params(ForkParams { dry_run }): Params<ForkParams>,
+    Params(DryRun { dry_run }): Params<DryRun>,
     if_match: IfMatch,
     Body(forking): Body<Forking>,
 ) -> Result<Response, Problem> {
-    if_match.check(&head(&app, &key).await?)?;
-    let place = forking.step.parse::<Place>().map_err(Problem::bad)?;
-    let id = forking.run.unwrap_or_else(|| Uuid::now_v7().to_string());
-    let mut into = ForkRun::new(&id, place).actor(who.access.actor()).message(&forking.reason);
-    if let Some(version) = forking.version {
-        into = into.version(version);
+    let old = head(&app, &key).await?;
+    let forking = Forking { seen: if_match.seen(&old)?, ..forking };
+    match carry_out(&app, &who.access, &key, forking, dry_run).await? {
+        Forked::Previewed(preview) => Ok(Tagged(etag(&old), Preview::of(preview)).into_response()),
+        Forked::Made { head, is_new } => {
+            let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+            let place = format!("{}/api/v1/runs/{}", app.options().prefix, head.key.run);
+            Ok((status, [(LOCATION, place)], Tagged::run(&head)).into_response())
+        }
     }
-    if let Some(input) = &forking.input {
-        into = into.input(input)?;
-    }
-    if dry_run {
-        let preview = app.engine().dry_run_fork(&key, &into).await?;
-        return Ok(Json(Preview::of(preview)).into_response());
-    }
-    let forked = app.engine().fork(&key, into).await?;
-    let made = head(&app, forked.key()).await?;
-    let status = if forked.is_new() { StatusCode::CREATED } else { StatusCode::OK };
-    let place = format!("{}/api/v1/runs/{}", app.options().prefix, forked.key().run);
-    Ok((status, [(LOCATION, place)], Tagged::run(&made)).into_response())
 }

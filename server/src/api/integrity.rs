@@ -12,7 +12,7 @@ use crate::access::Role;
 use crate::app::App;
 use crate::listing::{cursor_of, cursor_text};
 use crate::problem::{Code, Problem};
-use crate::request::{Body, Params, Who};
+use crate::request::{Body, DryRun, Params, Who};
 use crate::routes::Routes;
 use crate::view::count;
 use crate::view::group::RunName;
@@ -93,24 +93,15 @@ struct Mend {
     reason: String,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct DryParams {
-    /// `true`: says what it would write, and writes nothing.
-    #[serde(default)]
-    dry_run: bool,
-}
-
 /// Mends an issue that can be mended safely. The run is looked at again: an issue that is not there any more is not mended. It is
 /// for whoever sees all tenants.
 #[utoipa::path(post, path = "/api/v1/integrity/repair", tag = "integrity", operation_id = "repair", request_body = Mend,
-    params(DryParams, ("tenant" = Option<String>, Query, description = "Whose run it is.")),
+    params(DryRun, ("tenant" = Option<String>, Query, description = "Whose run it is.")),
     responses((status = 200, description = "What was written, or would be.", body = Repair)))]
 async fn repair(
     State(app): State<App>,
     who: Who,
-    Params(DryParams { dry_run }): Params<DryParams>,
+    Params(DryRun { dry_run }): Params<DryRun>,
     Body(mend): Body<Mend>,
 ) -> Result<Json<Repair>, Problem> {
     who.needs_all()?;

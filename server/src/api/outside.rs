@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -104,7 +105,7 @@ async fn start(
     Params(NoParams {}): Params<NoParams>,
     if_match: IfMatch,
     Body(said): Body<StartReport>,
-) -> Result<Outcome, Problem> {
+) -> Result<Response, Problem> {
     let by = Outsider {
         name: said.name.unwrap_or_else(|| who.access.name.clone()),
         host: said.host,
@@ -142,7 +143,7 @@ async fn progress(
     Params(NoParams {}): Params<NoParams>,
     if_match: IfMatch,
     Body(said): Body<ProgressReport>,
-) -> Result<Outcome, Problem> {
+) -> Result<Response, Problem> {
     if !(0.0..=1.0).contains(&said.fraction) {
         let detail = format!("`fraction` is {}; it is from 0 to 1", said.fraction);
         return Err(Problem::new(Code::Unprocessable, detail));
@@ -178,7 +179,7 @@ async fn success(
     Params(NoParams {}): Params<NoParams>,
     if_match: IfMatch,
     Body(said): Body<SuccessReport>,
-) -> Result<Outcome, Problem> {
+) -> Result<Response, Problem> {
     let report = Report::succeeded(&said.output).map_err(stepwell::Error::from)?;
     tell(&app, &who, (key, place, said.attempt), &if_match, report).await
 }
@@ -223,7 +224,7 @@ async fn failure(
     Params(NoParams {}): Params<NoParams>,
     if_match: IfMatch,
     Body(said): Body<FailureReport>,
-) -> Result<Outcome, Problem> {
+) -> Result<Response, Problem> {
     let FailureReport { attempt, class, code, message, context, details, retry_after_ms } = said;
     let report = Report::failure(OutsideFailure { class, code, message, context, details, retry_after_ms });
     tell(&app, &who, (key, place, attempt), &if_match, report).await
@@ -236,13 +237,15 @@ async fn tell(
     (key, place, attempt): (RunKey, Place, Option<u32>),
     if_match: &IfMatch,
     report: Report,
-) -> Result<Outcome, Problem> {
-    if_match.check(&head(app, &key).await?)?;
+) -> Result<Response, Problem> {
+    let head = head(app, &key).await?;
+    let seen = if_match.seen(&head)?;
+    let report = seen.into_iter().fold(report, Report::if_unchanged_since);
     let token = match attempt {
         Some(attempt) => Token { run: key, place, attempt },
         None => app.engine().token_of(&key, &place).await?,
     };
     let told = app.engine().report(&token, report.by(who.access.actor()));
     let answer = in_time(app, &token.run, told).await;
-    Outcome::of(app, &token.run, answer).await
+    Ok(Outcome::of(app, &token.run, answer).await?.of_head(&head))
 }

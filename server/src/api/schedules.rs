@@ -20,7 +20,7 @@ use crate::api::values::SecretsParams;
 use crate::app::App;
 use crate::listing::{self, cursor_of, cursor_text};
 use crate::problem::{Code, Problem};
-use crate::request::{At, Body, NoParams, Params, Who};
+use crate::request::{At, Body, DryRun, NoParams, Params, Who};
 use crate::routes::Routes;
 use crate::view::group::RunName;
 use crate::view::schedule::{Backfilled, Plan, Schedule};
@@ -287,24 +287,15 @@ struct BackfillTimes {
     dry_run: bool,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct DryParams {
-    /// `true`: says what it would do, and does nothing.
-    #[serde(default)]
-    dry_run: bool,
-}
-
 /// Starts the runs of all times in a span that have gone by, but those that were started.
 #[utoipa::path(post, path = "/api/v1/schedules/{name}/backfill", tag = "schedules", operation_id = "backfillSchedule", request_body = Backfill,
-    params(DryParams, ("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
+    params(DryRun, ("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
     responses((status = 200, description = "The times.", body = BackfillTimes)))]
 async fn backfill(
     State(app): State<App>,
     who: Who,
     At(SchedulePart { name }): At<SchedulePart>,
-    Params(DryParams { dry_run }): Params<DryParams>,
+    Params(DryRun { dry_run }): Params<DryRun>,
     Body(Backfill { from, to, reason }): Body<Backfill>,
 ) -> Result<Json<BackfillTimes>, Problem> {
     let schedules = schedules(&app, &who);

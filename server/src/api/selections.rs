@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use stepwell::Selection as Frozen;
 use stepwell::contract::{MessageId, Order, RunKey};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::filter::Filter;
 use crate::listing::{self, PAGE_MAX};
 use crate::problem::{Code, Problem};
-use crate::request::{Body, NoParams, Params, Who, present};
+use crate::request::{Body, DryRun, NoParams, Params, Who, present};
 use crate::routes::Routes;
 use crate::view::selection::{
     RunOutcome, RunRef, Selection, SelectionAnswer, SelectionOutcome, SelectionPreview,
@@ -128,30 +128,21 @@ struct AskingAll {
     group: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct AskAllParams {
-    /// `true`: says what it would do to some of the runs, and does nothing.
-    #[serde(default)]
-    dry_run: bool,
-}
-
 /// Asks each of the runs, and answers with what became of each.
 #[utoipa::path(post, path = "/api/v1/selections/ask", tag = "runs", operation_id = "askSelection", request_body = AskingAll,
-    params(AskAllParams, ("tenant" = Option<String>, Query, description = "Whose runs they are, where the list does not say.")),
+    params(DryRun, ("tenant" = Option<String>, Query, description = "Whose runs they are, where the list does not say.")),
     responses((status = 200, description = "What became of each; or, for a dry run, what it would do to some.", body = SelectionOutcome)))]
 async fn ask(
     State(app): State<App>,
     who: Who,
-    Params(AskAllParams { dry_run }): Params<AskAllParams>,
+    Params(DryRun { dry_run }): Params<DryRun>,
     Body(asking): Body<AskingAll>,
 ) -> Result<Json<SelectionOutcome>, Problem> {
     if asking.runs.len() > ASKED_MAX {
         let detail = format!("`runs` has {} entries; {ASKED_MAX} is the most", asking.runs.len());
         return Err(Problem::new(Code::Unprocessable, detail));
     }
-    let wanted = Asking { reason: asking.reason, step: asking.step, value: asking.value };
+    let wanted = Asking { reason: asking.reason, step: asking.step, value: asking.value, seen: None };
     let ask = wanted.ask_of(asking.group, asking.verb.into(), &who.access)?;
     let keys = asking.runs.iter().map(|run| key(run, &who)).collect::<Result<Vec<_>, _>>()?;
     let theirs = keys.iter().filter(|key| who.access.sees(key)).cloned().collect();

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use crate::access::Role;
 use crate::api::runs::head;
-use crate::api::verbs::{Asking, Outcome, carry_out};
+use crate::api::verbs::{Asking, carry_out};
 use crate::app::App;
 use crate::problem::{Code, Problem};
 use crate::request::{IfMatch, Params, Patch, RunAt, Who, etag};
@@ -148,11 +148,12 @@ async fn merge(
     Params(MergeParams { reason, dry_run }): Params<MergeParams>,
     if_match: IfMatch,
     Patch(patch): Patch,
-) -> Result<Outcome, Problem> {
-    if_match.check(&head(&app, &key).await?)?;
+) -> Result<Response, Problem> {
+    let head = head(&app, &key).await?;
+    let seen = if_match.seen(&head)?;
     if !patch.get().starts_with('{') {
         return Err(Problem::new(Code::Unprocessable, "a change of the document is a JSON object"));
     }
-    let asking = Asking { reason, value: Some(patch), ..Asking::default() };
-    carry_out(&app, &who.access, &key, Verb::MergeContext, asking, dry_run).await
+    let asking = Asking { reason, value: Some(patch), seen, ..Asking::default() };
+    Ok(carry_out(&app, &who.access, &key, Verb::MergeContext, asking, dry_run).await?.of_head(&head))
 }

@@ -1,22 +1,21 @@
 //! What people ask of a run: one operation for all verbs, each with a dry run.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use stepwell::contract::{Head, Payload, RunKey};
+use stepwell::contract::{Head, Payload, RunKey, Seq};
 use stepwell::run::place::Place;
 use stepwell::{Ask, Error, Verb};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::access::{Access, Role};
 use crate::api::runs::{Tagged, head};
 use crate::app::App;
 use crate::problem::{Code, Problem};
-use crate::request::{At, Body, IfMatch, Params, RunAt, Who, present};
+use crate::request::{At, Body, DryRun, IfMatch, Params, RunAt, Who, etag, present};
 use crate::routes::Routes;
 use crate::view::preview::{Preview, RunOrPreview};
 use crate::view::run::Run;
@@ -61,7 +60,7 @@ impl From<VerbName> for Verb {
 }
 
 /// What is said with a verb.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asking {
     /// Why, for the audit log.
@@ -73,15 +72,9 @@ pub(crate) struct Asking {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub(crate) value: Option<Box<RawValue>>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct AskParams {
-    /// `true`: says what it would do, and does nothing.
-    #[serde(default)]
-    dry_run: bool,
+    /// The last record that the decision rests on: nothing is asked of a run that has gone on since.
+    #[serde(skip)]
+    pub(crate) seen: Option<Seq>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,7 +85,7 @@ struct VerbPart {
 /// Asks something of a run, and answers with it once that was done. `202` when its worker has not answered yet: the request
 /// stays in the run's inbox. With `If-Match` nothing is asked of a run that has changed since.
 #[utoipa::path(post, path = "/api/v1/runs/{run}/{verb}", tag = "runs", operation_id = "askRun", request_body = Asking,
-    params(AskParams, ("run" = String, Path, description = "Its id."), ("verb" = inline(VerbName), Path, description = "What is asked."),
+    params(DryRun, ("run" = String, Path, description = "Its id."), ("verb" = inline(VerbName), Path, description = "What is asked."),
         ("tenant" = Option<String>, Query, description = "Whose run it is."),
         ("If-Match" = Option<String>, Header, description = "The ETag of the run that the decision rests on.")),
     responses((status = 200, description = "The run, after it was done; or, for a dry run, what it would do.", body = RunOrPreview),
@@ -102,12 +95,14 @@ async fn ask(
     who: Who,
     RunAt(key): RunAt,
     At(VerbPart { verb }): At<VerbPart>,
-    Params(AskParams { dry_run }): Params<AskParams>,
+    Params(DryRun { dry_run }): Params<DryRun>,
     if_match: IfMatch,
     Body(asking): Body<Asking>,
 ) -> Result<Response, Problem> {
-    if_match.check(&head(&app, &key).await?)?;
-    Ok(carry_out(&app, &who.access, &key, verb.into(), asking, dry_run).await?.into_response())
+    let head = head(&app, &key).await?;
+    let asking = Asking { seen: if_match.seen(&head)?, ..asking };
+    let outcome = carry_out(&app, &who.access, &key, verb.into(), asking, dry_run).await?;
+    Ok(outcome.of_head(&head))
 }
 
 /// What became of a request.
@@ -121,12 +116,26 @@ pub(crate) enum Outcome {
     Waits(Box<Head>),
 }
 
-impl IntoResponse for Outcome {
-    fn into_response(self) -> Response {
+impl Outcome {
+    /// The answer about a run that had this head before. What would be done carries its tag, so that a caller can do it only if
+    /// nothing else has happened.
+    pub(crate) fn of_head(self, before: &Head) -> Response {
         match self {
-            Self::Previewed(preview) => Json(preview).into_response(),
+            Self::Previewed(preview) => Tagged(etag(before), preview).into_response(),
             Self::Done(head) => Tagged::run(&head).into_response(),
             Self::Waits(head) => (StatusCode::ACCEPTED, Tagged::run(&head)).into_response(),
+        }
+    }
+
+    /// What an answer of the engine means.
+    ///
+    /// # Errors
+    /// The request was refused or could not be sent.
+    pub(crate) async fn of(app: &App, key: &RunKey, answer: Result<Head, Error>) -> Result<Self, Problem> {
+        match answer {
+            Ok(head) => Ok(Self::Done(Box::new(head))),
+            Err(Error::NoAnswerYet { .. }) => Ok(Self::Waits(Box::new(head(app, key).await?))),
+            Err(error) => Err(error.into()),
         }
     }
 }
@@ -149,27 +158,13 @@ pub(crate) async fn carry_out(
 }
 
 /// The engine's answer, if it comes while the request may still be answered: what was asked stays in the run's inbox.
-pub(crate) async fn in_time(
+pub(crate) async fn in_time<T>(
     app: &App,
     key: &RunKey,
-    asked: impl Future<Output = Result<Head, Error>>,
-) -> Result<Head, Error> {
+    asked: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     let answered = tokio::time::timeout(app.options().request_timeout() / 2, asked).await;
     answered.unwrap_or_else(|_| Err(Error::NoAnswerYet { key: key.clone() }))
-}
-
-impl Outcome {
-    /// What an answer of the engine means.
-    ///
-    /// # Errors
-    /// The request was refused or could not be sent.
-    pub(crate) async fn of(app: &App, key: &RunKey, answer: Result<Head, Error>) -> Result<Self, Problem> {
-        match answer {
-            Ok(head) => Ok(Self::Done(Box::new(head))),
-            Err(Error::NoAnswerYet { .. }) => Ok(Self::Waits(Box::new(head(app, key).await?))),
-            Err(error) => Err(error.into()),
-        }
-    }
 }
 
 impl Asking {
@@ -187,7 +182,7 @@ impl Asking {
     /// # Errors
     /// As for [`ask`](Self::ask), but that no step has to be named.
     pub(crate) fn ask_of(self, group: Option<String>, verb: Verb, access: &Access) -> Result<Ask, Problem> {
-        let mut ask = Ask::new(verb, access.actor(), self.reason);
+        let mut ask = Ask { seen: self.seen, ..Ask::new(verb, access.actor(), self.reason) };
         match self.step {
             Some(step) => ask = ask.at(step.parse::<Place>().map_err(Problem::bad)?),
             None if verb.is_about_a_step() && group.is_none() => {

@@ -2,12 +2,14 @@
 
 use askama::Template;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use stepwell::Verb;
 use stepwell::contract::{RunId, RunKey};
+use stepwell::observe::values::without_secrets;
 
 use crate::access::{Access, Role};
 use crate::api::verbs::{Asking, Outcome, carry_out};
@@ -17,6 +19,7 @@ use crate::routes::Routes;
 use crate::ui::forms::Form;
 use crate::ui::page::{Notice, Page};
 use crate::ui::run::json::indented;
+use crate::ui::seen::{Resting, Seen};
 use crate::ui::spoken::quoted;
 use crate::ui::verbs::{self, Deed};
 use crate::ui::words::fill;
@@ -51,6 +54,9 @@ struct Shown<'a> {
     reason: &'a str,
     value: &'a str,
     preview: Option<Preview>,
+    /// What the form carries of what is shown.
+    seen: String,
+    input_now: Option<String>,
     error: Option<String>,
     command: String,
     api: String,
@@ -89,7 +95,7 @@ impl Said<'_> {
             _ => None,
         };
         let step = (!self.step.is_empty()).then(|| self.step.to_owned());
-        Ok(Asking { reason: self.reason.to_owned(), step, value })
+        Ok(Asking { reason: self.reason.to_owned(), step, value, seen: None })
     }
 }
 
@@ -120,7 +126,7 @@ async fn preview(State(app): State<App>, Path(asked): Path<Asked>, p: Page) -> R
         _ => String::new(),
     };
     let said = Said { step: p.asked("step").unwrap_or_default(), value: &input, ..Said::default() };
-    shown(&app, &p, &at, &said, None).await
+    shown(&app, &p, &at, &said, Told::Nothing).await
 }
 
 async fn ask(
@@ -132,15 +138,19 @@ async fn ask(
     let at = At::of(&p, &asked)?;
     let t = Runs::of(p.language);
     let said = Said { step: form.text("step"), reason: form.text("reason"), value: form.text("value") };
+    let seen = form.field("seen").map(Seen::read);
     let done = match said.asking(at.deed, t) {
-        Ok(asking) => carry_out(&app, &at.access, &at.key, at.deed.verb, asking, false).await,
+        Ok(asking) => act(&app, &at, asking, seen.as_ref().map(Option::as_ref)).await,
         Err(problem) => Err(problem),
     };
     let text = match done {
         Ok(Outcome::Done(_) | Outcome::Previewed(_)) => t.done,
         Ok(Outcome::Waits(_)) => t.waits,
+        Err(problem) if problem.status == Code::Changed.status().as_u16() => {
+            return shown(&app, &p, &at, &said, Told::Unseen(seen.flatten())).await;
+        }
         Err(problem) if problem.status < 500 && problem.status != 404 => {
-            return shown(&app, &p, &at, &said, Some(problem.detail)).await;
+            return shown(&app, &p, &at, &said, Told::Wrong(problem.detail)).await;
         }
         Err(problem) => return Err(problem),
     };
@@ -152,27 +162,80 @@ async fn ask(
     Ok(p.go(&back, Some(notice)))
 }
 
-async fn shown(
-    app: &App,
-    p: &Page,
-    at: &At,
-    said: &Said<'_>,
-    error: Option<String>,
-) -> Result<Response, Problem> {
+/// How often it is tried to ask a run that goes on all the while.
+const TRIES: u32 = 5;
+
+/// Asks it of the run that the page has shown, as long as the same would be done. A form without the field is of a program, which
+/// has been shown nothing.
+///
+/// # Errors
+/// [`Code::Changed`] when it is not the run that was shown; as for [`carry_out`].
+async fn act(app: &App, at: &At, asking: Asking, seen: Option<Option<&Seen>>) -> Result<Outcome, Problem> {
+    let changed = || Problem::new(Code::Changed, format!("run {} has gone on since it was shown", at.key));
+    let Some(seen) = seen else {
+        return carry_out(app, &at.access, &at.key, at.deed.verb, asking, false).await;
+    };
+    let seen = seen.ok_or_else(changed)?;
+    let step = asking.step.clone().unwrap_or_default();
+    for _ in 0..TRIES {
+        // As it was shown: without the value.
+        let plain = Asking { value: None, ..asking.clone() };
+        let now = app.engine().dry_run(&at.key, &plain.ask(at.deed.verb, &at.access)?).await?;
+        let resting = match seen.holds(&now, &step).ok_or_else(changed)? {
+            Resting::On(seq) => Some(seq),
+            Resting::Anything => None,
+        };
+        let asking = Asking { seen: resting, ..asking.clone() };
+        match carry_out(app, &at.access, &at.key, at.deed.verb, asking, false).await {
+            Err(problem) if problem.status == Code::Changed.status().as_u16() => {}
+            done => return done,
+        }
+    }
+    Err(changed())
+}
+
+/// What the page that asks for confirmation tells of what was sent.
+enum Told {
+    /// Nothing was sent.
+    Nothing,
+    /// This is wrong with it.
+    Wrong(String),
+    /// What it would do is not what was shown: that was this, or nothing.
+    Unseen(Option<Seen>),
+}
+
+async fn shown(app: &App, p: &Page, at: &At, said: &Said<'_>, told: Told) -> Result<Response, Problem> {
     let t = Runs::of(p.language);
     // A value that is not understood is told of by whoever sends the form; what would be done does not depend on it.
     let plain = Said { value: "", ..*said };
-    let preview =
-        match carry_out(app, &at.access, &at.key, at.deed.verb, plain.asking(at.deed, t)?, true).await {
-            Ok(Outcome::Previewed(preview)) => Ok(Some(preview)),
-            Ok(Outcome::Done(_) | Outcome::Waits(_)) => Ok(None),
-            // The step may still be named in the form; and that the value is missing is told when it is sent.
-            Err(problem) if problem.status == 404 || problem.status >= 500 => return Err(problem),
-            Err(problem) => Err(problem),
-        };
+    let ask = plain.asking(at.deed, t)?.ask(at.deed.verb, &at.access);
+    let preview = match ask {
+        Ok(ask) => Ok(app.engine().dry_run(&at.key, &ask).await?),
+        // The step may still be named in the form; and that the value is missing is told when it is sent.
+        Err(problem) => Err(problem),
+    };
+    let has_gone_on = match (&told, &preview) {
+        (Told::Unseen(Some(seen)), Ok(now)) => seen.is_behind(now),
+        _ => false,
+    };
+    let (status, error) = match told {
+        Told::Wrong(error) => (StatusCode::OK, Some(error)),
+        Told::Unseen(_) if has_gone_on => (StatusCode::PRECONDITION_FAILED, Some(t.gone_on.to_owned())),
+        // Another step than was shown: now it is.
+        Told::Nothing | Told::Unseen(_) => (StatusCode::OK, None),
+    };
     let error = error.or_else(|| {
         preview.as_ref().err().filter(|_| !said.step.is_empty()).map(|problem| problem.detail.clone())
     });
+    // What somebody else has made of it is not written over unseen.
+    let input_now = match at.deed.verb {
+        Verb::EditInput if has_gone_on => {
+            let input = app.engine().state(&at.key).await?.created.input.clone();
+            Some(indented(without_secrets(&input).text()))
+        }
+        _ => None,
+    };
+    let seen = preview.as_ref().ok().map(|preview| Seen::of(preview, said.step).to_string());
     let (tenant, run) = (at.key.tenant.as_str(), at.key.run.as_str());
     let step = if said.step.is_empty() { String::new() } else { format!(" {}", quoted(said.step)) };
     let shown = Shown {
@@ -185,10 +248,12 @@ async fn shown(
         step: said.step,
         reason: said.reason,
         value: said.value,
-        preview: preview.ok().flatten(),
+        preview: preview.ok().map(Preview::of),
+        seen: seen.unwrap_or_default(),
+        input_now,
         error,
         command: format!("stepwell runs {} {}{step} --reason '…'", at.deed.name, quoted(run)),
         api: p.api(&format!("/runs/{run}/{}", at.deed.name), &[("dry_run", "true")]),
     };
-    p.show(&shown)
+    p.show_with(status, &shown)
 }

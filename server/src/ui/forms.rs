@@ -24,7 +24,12 @@ impl FromRequest<App> for Form {
 impl Form {
     /// The first value of a field; empty when it was left out.
     pub(crate) fn text(&self, name: &str) -> &str {
-        self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.trim())
+        self.field(name).unwrap_or_default()
+    }
+
+    /// The first value of a field; `None` when it was left out.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim())
     }
 
     /// Every value of a field.

@@ -27,6 +27,31 @@ pub struct Preview {
     pub stopped: Vec<StepAgain>,
 }
 
+/// What a signal would do.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SignalPreview {
+    /// Why it would be refused; missing when it would not be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// Where the run is.
+    pub status: RunStatus,
+    /// The steps that wait for it now: the first of them gets it. With none it stays with the run until one comes to wait for it.
+    pub heard_by: Vec<String>,
+    /// Whether the run has had one under this id: then nothing would happen.
+    pub is_repeat: bool,
+}
+
+impl SignalPreview {
+    pub(crate) fn of(preview: stepwell::SignalPreview) -> Self {
+        Self {
+            refused: preview.refused,
+            status: preview.status.into(),
+            heard_by: preview.heard_by.iter().map(ToString::to_string).collect(),
+            is_repeat: preview.is_repeat,
+        }
+    }
+}
+
 /// What a request is answered with that can be tried dry.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]

@@ -5,19 +5,21 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::value::RawValue;
-use stepwell::ForkRun;
-use stepwell::contract::RunKey;
+use stepwell::contract::{RunKey, Seq};
 use stepwell::run::place::Place;
 use uuid::Uuid;
 
 use crate::access::Access;
+use crate::api::fork::{Forked, Forking, carry_out};
 use crate::api::runs::head;
+use crate::api::signals::{self, NewSignal};
 use crate::app::App;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::request::RunAt;
 use crate::ui::forms::Form;
 use crate::ui::page::{Notice, Page};
 use crate::ui::run::words::RunWords;
+use crate::ui::seen::{Resting, Seen};
 use crate::ui::spoken::quoted;
 use crate::ui::words::fill;
 use crate::ui::words::runs::Runs;
@@ -55,6 +57,8 @@ struct ForkPage<'a> {
     filled: &'a Filled,
     faults: Faults,
     preview: Option<Preview>,
+    /// What the form carries of what is shown.
+    seen: String,
     action: String,
     back: String,
     command: String,
@@ -67,10 +71,6 @@ impl ForkPage<'_> {
 }
 
 impl Filled {
-    fn place(&self) -> Result<Place, String> {
-        self.step.parse::<Place>().map_err(|error| error.to_string())
-    }
-
     /// The input that the new run begins with; nothing where it keeps the old one.
     fn input(&self, w: &RunWords) -> Result<Option<Box<RawValue>>, String> {
         match self.input.as_str() {
@@ -79,11 +79,14 @@ impl Filled {
         }
     }
 
-    fn fork(&self, id: &str, access: &Access, input: Option<Box<RawValue>>) -> Result<ForkRun, String> {
-        let fork = ForkRun::new(id, self.place()?).actor(access.actor()).message(&self.reason);
-        match input {
-            Some(input) => fork.input(&input).map_err(|error| error.to_string()),
-            None => Ok(fork),
+    fn forking(&self, input: Option<Box<RawValue>>, seen: Option<Seq>) -> Forking {
+        Forking {
+            step: self.step.clone(),
+            run: Some(self.id.clone()),
+            version: None,
+            input,
+            reason: self.reason.clone(),
+            seen,
         }
     }
 }
@@ -118,24 +121,64 @@ pub(super) async fn fork(
             return shown(&app, &p, &key, &filled, faults, refused).await;
         }
     };
-    let forked = match filled.fork(&filled.id, &p.who()?.access, input) {
-        Ok(fork) => app.engine().fork(&key, fork).await.map_err(Problem::from),
-        Err(error) => {
-            let faults = Faults { step: Some(error), ..Faults::default() };
-            return shown(&app, &p, &key, &filled, faults, refused).await;
+    if let Err(error) = filled.step.parse::<Place>() {
+        let faults = Faults { step: Some(error.to_string()), ..Faults::default() };
+        return shown(&app, &p, &key, &filled, faults, refused).await;
+    }
+    let access = p.who()?.access;
+    let resting = match form.field("seen").map(Seen::read) {
+        // A form without the field is of a program, which has been shown nothing.
+        None => None,
+        Some(seen) => {
+            let now = dry_run(&app, &access, &key, filled.forking(None, None)).await?;
+            match seen.as_ref().and_then(|seen| seen.holds(&now, &filled.step)) {
+                Some(Resting::On(seq)) => Some(seq),
+                Some(Resting::Anything) => None,
+                None => {
+                    let is_behind = seen.is_some_and(|seen| seen.is_behind(&now));
+                    let (status, whole) = match is_behind {
+                        true => {
+                            (StatusCode::PRECONDITION_FAILED, Some(Runs::of(p.language).gone_on.to_owned()))
+                        }
+                        false => (StatusCode::OK, None),
+                    };
+                    return shown(&app, &p, &key, &filled, Faults { whole, ..Faults::default() }, status)
+                        .await;
+                }
+            }
         }
     };
-    match forked {
-        Ok(run) => {
+    match carry_out(&app, &access, &key, filled.forking(input, resting), false).await {
+        Ok(Forked::Made { head, .. }) => {
             let said = Notice::good(fill(w.fork_done, &[&key.run]));
-            Ok(p.go(&p.run_below(run.key()), Some(said)))
+            Ok(p.go(&p.run_below(&head.key), Some(said)))
         }
+        Ok(Forked::Previewed(_)) => Ok(p.go(&p.run_below(&key), None)),
         Err(problem) if problem.status < 500 && problem.status != 404 => {
             let status = StatusCode::from_u16(problem.status).unwrap_or(refused);
-            let faults = Faults { whole: Some(problem.detail), ..Faults::default() };
+            let whole = match status {
+                StatusCode::PRECONDITION_FAILED => Runs::of(p.language).gone_on.to_owned(),
+                _ => problem.detail,
+            };
+            let faults = Faults { whole: Some(whole), ..Faults::default() };
             shown(&app, &p, &key, &filled, faults, status).await
         }
         Err(problem) => Err(problem),
+    }
+}
+
+/// What the fork would do.
+async fn dry_run(
+    app: &App,
+    access: &Access,
+    key: &RunKey,
+    forking: Forking,
+) -> Result<stepwell::Preview, Problem> {
+    // Under an id of its own: one that is in use is told of when it is sent.
+    let forking = Forking { run: None, ..forking };
+    match carry_out(app, access, key, forking, true).await? {
+        Forked::Previewed(preview) => Ok(preview),
+        Forked::Made { .. } => Err(Problem::new(Code::Internal, "a dry run has made a run")),
     }
 }
 
@@ -149,31 +192,31 @@ async fn shown(
 ) -> Result<Response, Problem> {
     let w = RunWords::of(p.language);
     let access = p.who()?.access;
-    let preview = match filled.step.as_str() {
-        "" => None,
-        // An input that is not understood is told of beside its field: what runs again does not depend on it.
-        _ => match filled.fork("preview", &access, filled.input(w).ok().flatten()) {
-            Ok(fork) => match app.engine().dry_run_fork(key, &fork).await.map_err(Problem::from) {
-                Ok(preview) => Some(Preview::of(preview)),
-                Err(problem) if problem.status < 500 && problem.status != 404 => {
-                    faults.whole.get_or_insert(problem.detail);
-                    None
-                }
-                Err(problem) => return Err(problem),
-            },
-            Err(error) => {
-                faults.step.get_or_insert(error);
+    // An input that is not understood is told of beside its field: what runs again does not depend on it.
+    let preview = match filled.step.parse::<Place>() {
+        _ if filled.step.is_empty() => None,
+        Err(error) => {
+            faults.step.get_or_insert(error.to_string());
+            None
+        }
+        Ok(_) => match dry_run(app, &access, key, filled.forking(None, None)).await {
+            Ok(preview) => Some(preview),
+            Err(problem) if problem.status < 500 && problem.status != 404 => {
+                faults.whole.get_or_insert(problem.detail);
                 None
             }
+            Err(problem) => return Err(problem),
         },
     };
     let (tenant, run) = (key.tenant.as_str(), key.run.as_str());
+    let seen = preview.as_ref().map(|preview| Seen::of(preview, &filled.step).to_string());
     let page = ForkPage {
         t: Runs::of(p.language),
         run,
         filled,
         faults,
-        preview,
+        preview: preview.map(Preview::of),
+        seen: seen.unwrap_or_default(),
         action: p.run_href(tenant, run, "/fork"),
         back: p.run_href(tenant, run, ""),
         command: format!("stepwell runs fork {} --from {}", quoted(run), quoted(&filled.step)),
@@ -200,11 +243,18 @@ pub(super) async fn signal(
         Ok(value) => value,
         Err(error) => return Ok(p.go(&to, Some(Notice::bad(fill(w.json_wrong, &[&error]))))),
     };
-    let drawn = Uuid::now_v7().to_string();
-    let id = if id.is_empty() { &drawn } else { id };
-    match app.engine().signal_by(p.who()?.access.actor(), &key, name, id, &value).await.map_err(Problem::from)
-    {
-        Ok(()) => Ok(p.go(&to, Some(Notice::good(fill(w.signal_sent, &[&name]))))),
+    let new = NewSignal {
+        name: name.to_owned(),
+        id: (!id.is_empty()).then(|| id.to_owned()),
+        value: Some(value),
+        // Where the run was at rest, and the page showed it so.
+        seen: form.text("seen").parse().ok().map(Seq),
+    };
+    match signals::carry_out(&app, &p.who()?.access, &key, new, false).await {
+        Ok(_) => Ok(p.go(&to, Some(Notice::good(fill(w.signal_sent, &[&name]))))),
+        Err(problem) if problem.status == Code::Changed.status().as_u16() => {
+            Ok(p.go(&to, Some(Notice::bad(Runs::of(p.language).gone_on))))
+        }
         Err(problem) if problem.status < 500 && problem.status != 404 => {
             Ok(p.go(&to, Some(Notice::bad(problem.detail))))
         }

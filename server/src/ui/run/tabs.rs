@@ -59,6 +59,8 @@ struct Overview<'a> {
     signal_href: String,
     /// The same form sent twice is one signal.
     signal_id: String,
+    /// The last record, where the run is at rest: a signal is for the run as it was shown. One that runs records all the while.
+    seen: Option<u64>,
     result: Option<Value>,
     steps: Vec<StepRow>,
     more_steps: usize,
@@ -111,6 +113,7 @@ pub(super) async fn overview(
         message,
         reason,
         waits: state.map(waits).unwrap_or_default(),
+        seen: state.filter(|_| sight.head.lease.is_none()).map(|state| state.last_seq.0),
         signal_id: uuid::Uuid::now_v7().to_string(),
         signal_href: p.run_href(&sight.run.tenant, &sight.run.run, "/signal"),
         result: data::result(&p, &h, &sight),

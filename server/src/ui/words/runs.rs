@@ -67,6 +67,8 @@ words! {
         effect_not_idempotent: "its effect outside is not repeatable", "外部への影響は繰り返せません";
         effect_idempotent: "can be repeated safely", "安全に繰り返せます";
         effect_pure: "has no effect outside", "外部への影響はありません";
+        gone_on: "The run has gone on since this was shown, and nothing was done. This is where it is now: look again before you confirm.", "表示後に実行が進んだため、何も行っていません。現在の状態を確認してから、もう一度確定してください。";
+        input_now: "The input is now", "現在の入力";
         cannot_be_done: "This cannot be done now", "今は実行できません";
         done: "{}: {} done", "{}: {} を実行しました";
         waits: "{}: {} asked. Its worker has not answered yet; the request waits in the run's inbox.", "{}: {} を要求しました。ワーカーの応答待ちです。";

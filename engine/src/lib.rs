@@ -76,6 +76,7 @@ pub use observe::explain::{Explanation, Who};
 pub use observe::groups::{FailureGroup, GroupEntry, GroupMember, GroupView, Standing};
 pub use observe::stats::{Stats, StatsFilter};
 pub use run::actor::Actor;
+pub use run::code::{NotACode, OwnCode};
 pub use run::outsider::Outsider;
 pub use run::place::Place;
 pub use run::preview::Preview;

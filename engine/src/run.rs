@@ -3,6 +3,7 @@
 pub mod actor;
 mod attempts;
 pub mod change;
+pub mod code;
 pub mod cut;
 pub mod decide;
 mod edit;

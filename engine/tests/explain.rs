@@ -489,6 +489,7 @@ async fn a_request_that_nobody_has_answered_is_answered_by_the_next_worker() {
         place: None,
         value: None,
         seen: None,
+        code: None,
         group: None,
     };
     let (id, now) = (MessageId::new("m").expect("an id"), world.time.now());

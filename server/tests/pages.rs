@@ -248,15 +248,6 @@ async fn a_verb_says_what_it_would_do_and_is_done_with_its_reason() {
     assert_eq!(done.headers["location"], "/");
 }
 
-/// The value of a hidden field.
-fn field(page: &str, name: &str) -> String {
-    let tag = markup::tags(page)
-        .into_iter()
-        .find(|tag| tag.attributes.contains(&("name".to_owned(), name.to_owned())));
-    let value = tag.and_then(|tag| tag.attributes.into_iter().find(|(name, _)| name == "value"));
-    value.map(|(_, value)| value).unwrap_or_else(|| panic!("no field {name}: {page}"))
-}
-
 #[tokio::test]
 async fn many_runs_are_asked_as_they_were_listed_and_no_others() {
     let stage = Stage::new().await;
@@ -275,7 +266,7 @@ async fn many_runs_are_asked_as_they_were_listed_and_no_others() {
     let listed = listed.split('<').next().expect("the list").to_owned();
     let asked = form(&[
         ("verb", "pause"),
-        ("id", &field(&preview.text, "id")),
+        ("id", &markup::field(&preview.text, "id")),
         ("runs", &listed),
         ("reason", "maintenance"),
         ("back", "/runs"),

@@ -39,9 +39,9 @@ pub(crate) enum RunsCommand {
     /// Lets held runs go on
     Resume(VerbArgs),
     /// Holds runs once their running attempts have ended
-    Pause(VerbArgs),
+    Pause(HoldArgs),
     /// Stops running attempts and holds the runs
-    Interrupt(VerbArgs),
+    Interrupt(HoldArgs),
     /// Ends runs, once their steps have stopped
     Cancel(VerbArgs),
     /// Ends runs and undoes what their steps did, where the workflow says how
@@ -270,6 +270,16 @@ pub(crate) struct Many {
     /// At most so many runs
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) max: u32,
+}
+
+/// What holds runs.
+#[derive(Debug, Args)]
+pub(crate) struct HoldArgs {
+    #[command(flatten)]
+    pub(crate) verb: VerbArgs,
+    /// What you call it, as in `MAINTENANCE-7`: the run, its audit log and its reports tell it
+    #[arg(long, value_name = "CODE")]
+    pub(crate) code: Option<String>,
 }
 
 #[derive(Debug, Args)]

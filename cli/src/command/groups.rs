@@ -62,12 +62,12 @@ async fn show(desk: &Desk, args: &GroupArgs) -> Result<Exit, Failure> {
 }
 
 async fn ask(desk: &Desk, verb: &str, args: GroupVerbArgs) -> Result<Exit, Failure> {
-    let asking = Asking { reason: &args.care.reason, step: None, value: None };
+    let asking = Asking { reason: &args.care.reason, step: None, value: None, code: None };
     selection::ask(desk, verb, &Chosen::group(args.group, args.max), &asking, &args.care).await
 }
 
 async fn skip(desk: &Desk, args: GroupSkipArgs) -> Result<Exit, Failure> {
     let value = value::maybe(args.value.as_deref())?;
-    let asking = Asking { reason: &args.care.reason, step: Some(&args.step), value };
+    let asking = Asking { reason: &args.care.reason, step: Some(&args.step), value, code: None };
     selection::ask(desk, "skip", &Chosen::group(args.group, args.max), &asking, &args.care).await
 }

@@ -7,7 +7,9 @@ use serde_json::value::RawValue;
 use stepwell_server::view::preview::Preview;
 use stepwell_server::view::run::{Run, RunStatus};
 
-use crate::args::runs::{Care, EditInputArgs, ForkArgs, SetOutputArgs, SignalArgs, StepVerbArgs, VerbArgs};
+use crate::args::runs::{
+    Care, EditInputArgs, ForkArgs, HoldArgs, SetOutputArgs, SignalArgs, StepVerbArgs, VerbArgs,
+};
 use crate::client::{Answer, Call};
 use crate::command::runs::RUN;
 use crate::command::selection::{self, Chosen};
@@ -43,10 +45,21 @@ pub(super) struct Asking<'a> {
     pub(super) step: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) value: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) code: Option<&'a str>,
+}
+
+/// Holds runs, under a code of whoever asks.
+pub(super) async fn hold(desk: &Desk, verb: &str, args: HoldArgs) -> Result<Exit, Failure> {
+    ask_called(desk, verb, args.verb, args.code.as_deref()).await
 }
 
 pub(super) async fn ask(desk: &Desk, verb: &str, args: VerbArgs) -> Result<Exit, Failure> {
-    let asking = Asking { reason: &args.care.reason, step: None, value: None };
+    ask_called(desk, verb, args, None).await
+}
+
+async fn ask_called(desk: &Desk, verb: &str, args: VerbArgs, code: Option<&str>) -> Result<Exit, Failure> {
+    let asking = Asking { reason: &args.care.reason, step: None, value: None, code };
     if let Some(chosen) = Chosen::of(&args.many) {
         return selection::ask(desk, verb, &chosen, &asking, &args.care).await;
     }
@@ -59,7 +72,8 @@ pub(super) async fn ask(desk: &Desk, verb: &str, args: VerbArgs) -> Result<Exit,
 
 pub(super) async fn ask_of_step(desk: &Desk, verb: &str, args: StepVerbArgs) -> Result<Exit, Failure> {
     let step = args.step.as_deref().or(args.step_of_all.as_deref());
-    let asking = Asking { reason: &args.care.reason, step, value: value::maybe(args.value.as_deref())? };
+    let asking =
+        Asking { reason: &args.care.reason, step, value: value::maybe(args.value.as_deref())?, code: None };
     match (Chosen::of(&args.many), args.runs) {
         (Some(chosen), _) => selection::ask(desk, verb, &chosen, &asking, &args.care).await,
         (None, run) => named(desk, verb, run.as_slice(), &asking, &args.care, None).await,
@@ -68,13 +82,13 @@ pub(super) async fn ask_of_step(desk: &Desk, verb: &str, args: StepVerbArgs) -> 
 
 pub(super) async fn set_output(desk: &Desk, args: SetOutputArgs) -> Result<Exit, Failure> {
     let value = Some(value::value(&args.value)?);
-    let asking = Asking { reason: &args.care.reason, step: Some(&args.step), value };
+    let asking = Asking { reason: &args.care.reason, step: Some(&args.step), value, code: None };
     named(desk, "set-output", &[args.run], &asking, &args.care, None).await
 }
 
 pub(super) async fn edit_input(desk: &Desk, args: EditInputArgs) -> Result<Exit, Failure> {
     let value = Some(value::value(&args.value)?);
-    let asking = Asking { reason: &args.care.reason, step: None, value };
+    let asking = Asking { reason: &args.care.reason, step: None, value, code: None };
     named(desk, "edit-input", &[args.run], &asking, &args.care, None).await
 }
 

@@ -177,10 +177,10 @@ fn rules_of_the_program_go_first_and_keep_to_their_own_codes() {
     assert!(diagnosis.fingerprint.starts_with("SHOP-1-"));
     assert_eq!(diagnosis.in_language(Language::Japanese).summary, "charge is closed.");
     for (code, refused) in [
-        ("SW1203", RuleRefused::Reserved("SW1203".into())),
-        ("swim", RuleRefused::Reserved("swim".into())),
-        ("", RuleRefused::NoCode(String::new())),
-        ("7UP", RuleRefused::NoCode("7UP".into())),
+        ("SW1203", crate::run::code::NotACode::Reserved("SW1203".into()).into()),
+        ("swim", crate::run::code::NotACode::Reserved("swim".into()).into()),
+        ("", crate::run::code::NotACode::Malformed(String::new()).into()),
+        ("7UP", crate::run::code::NotACode::Malformed("7UP".into()).into()),
         ("SHOP-1", RuleRefused::Twice("SHOP-1".into())),
     ] {
         assert_eq!(rules.clone().with(Own(code, || None)).err(), Some(refused));

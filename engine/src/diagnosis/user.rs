@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::diagnosis::evidence::Case;
 use crate::diagnosis::verdict::{Action, Confidence, RetrySafety};
+use crate::run::code::{NotACode, OwnCode};
 
 /// A rule for errors that only the program knows.
 ///
@@ -120,12 +121,9 @@ impl Told {
 /// A rule cannot be added.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuleRefused {
-    /// Its code begins with `SW`, in whatever case: these are the engine's own.
-    #[error("the code {0:?} begins with SW, which is kept for codes of the engine: choose another prefix")]
-    Reserved(String),
-    /// Its code is no code.
-    #[error("the code {0:?} is not 2 to 32 letters, digits, `-` or `_`, a letter first")]
-    NoCode(String),
+    /// Its code is none, or one of the engine's own.
+    #[error(transparent)]
+    Code(#[from] NotACode),
     /// Another rule has the same code.
     #[error("there is a rule with the code {0:?} already")]
     Twice(String),
@@ -148,14 +146,7 @@ impl Rules {
     /// [`RuleRefused`] when its code is no code, the engine's, or taken: choose another.
     pub fn with(mut self, rule: impl Diagnose + 'static) -> Result<Self, RuleRefused> {
         let code = rule.code();
-        let of_code = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-        let first = code.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
-        if !(2..=32).contains(&code.len()) || !first || !code.bytes().all(of_code) {
-            return Err(RuleRefused::NoCode(code.to_owned()));
-        }
-        if code[..2].eq_ignore_ascii_case("SW") {
-            return Err(RuleRefused::Reserved(code.to_owned()));
-        }
+        OwnCode::new(code)?;
         if self.0.iter().any(|other| other.code() == code) {
             return Err(RuleRefused::Twice(code.to_owned()));
         }

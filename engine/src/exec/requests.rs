@@ -331,7 +331,7 @@ pub(crate) async fn pause_unclaimed(core: &Core, head: &Head) -> Result<(), Erro
     };
     let why = held::unclaimed(core, head, &state, &message);
     let reason = PauseReason::QueueWait;
-    let pause = RunPaused { reason, actor: Actor::Engine, message, place: None, failure: None };
+    let pause = RunPaused { reason, actor: Actor::Engine, message, place: None, failure: None, code: None };
     let events = [why, pause.into()];
     for event in &events {
         state.apply(event, core.time.now())?;
@@ -418,7 +418,10 @@ pub(crate) async fn hold_unrecordable(core: &Core, slot: &Slot, why: &str) {
         );
         events.push(held::unrecordable(core, &head, &state, &message));
         let reason = PauseReason::NeedsAttention;
-        events.push(RunPaused { reason, actor: Actor::Engine, message, place: None, failure: None }.into());
+        events.push(
+            RunPaused { reason, actor: Actor::Engine, message, place: None, failure: None, code: None }
+                .into(),
+        );
         let now = core.time.now();
         for event in &events {
             state.apply(event, now)?;

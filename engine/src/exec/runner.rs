@@ -39,6 +39,7 @@ use crate::run::event::{
 use crate::run::mail::answer;
 use crate::run::place::Place;
 use crate::run::report::overdue;
+use crate::run::request::held_as_asked;
 use crate::run::state::{Request, State};
 use crate::run::summary::Summary;
 use crate::run::takeover::takeover;
@@ -414,15 +415,13 @@ impl Runner {
                 Outcome::Failed { place, failure, said: self.state.diagnoses.resting().cloned() }
             }
             Rest::Pause { reason, place, message, failure } => {
-                let event = RunPaused {
-                    reason,
-                    actor: Actor::Engine,
-                    message: message.clone(),
-                    place: place.clone(),
-                    failure: failure.clone(),
+                let event = match reason.is_asked_for() {
+                    true => held_as_asked(&self.state, reason, message),
+                    false => RunPaused { reason, actor: Actor::Engine, message, place, failure, code: None },
                 };
-                self.push(event.into())?;
+                self.push(event.clone().into())?;
                 let said = self.state.diagnoses.resting().cloned();
+                let RunPaused { reason, place, message, failure, .. } = event;
                 Outcome::Paused { reason, place, message, failure, said }
             }
             Rest::Cancel => {

@@ -9,7 +9,7 @@ use crate::run::actor::Actor;
 use crate::run::event::PauseReason;
 use crate::run::parked::ParkedFor;
 use crate::run::place::Place;
-use crate::run::state::{State, StepState, StepStatus};
+use crate::run::state::{Pause, State, StepState, StepStatus};
 use crate::run::summary::Summary;
 use crate::run::token::Token;
 use crate::run::waiting::Waiting;
@@ -332,7 +332,7 @@ pub fn cause(head: &Head, state: &State, has_mail: bool, now: Timestamp) -> Opti
     if head.status == Status::Paused {
         let pause = state.pause.as_ref();
         let reason = pause.map_or(PauseReason::Requested, |pause| pause.reason);
-        let message = pause.map(|pause| pause.message.clone()).unwrap_or_default();
+        let message = pause.map(Pause::told).unwrap_or_default();
         return Some(Cause::Person { reason, message });
     }
     if let Some(lease) = head.live_lease(now) {

@@ -5,6 +5,7 @@ use stepwell_contract::{Payload, Timestamp};
 
 use crate::redact::redact;
 use crate::run::actor::Actor;
+use crate::run::code::OwnCode;
 use crate::run::event::{Event, LostReason, PauseReason, Progress, ReleaseReason, Then};
 use crate::run::fork::CopiedEnd;
 use crate::run::notes::within;
@@ -205,10 +206,11 @@ pub(super) fn told(event: &Event) -> String {
                 paused.failure.as_ref().filter(|failure| !paused.message.contains(&failure.message));
             let failure = failure.map(|failure| format!("; {}", why(failure))).unwrap_or_default();
             format!(
-                "{} held the run{place}, since {}{}{failure}",
+                "{} held the run{place}, since {}{}{}{failure}",
                 by(&paused.actor),
                 held(paused.reason),
-                said(&paused.message)
+                said(&paused.message),
+                called(paused.code.as_ref())
             )
         }
         Event::RunResumed(resumed) => {
@@ -221,7 +223,8 @@ pub(super) fn told(event: &Event) -> String {
         }
         Event::PauseRequested(asked) => {
             let how = if asked.interrupt { "stop and hold" } else { "hold" };
-            format!("{} asked the run to {how}{}", asked.actor, said(&asked.message))
+            let code = called(asked.code.as_ref());
+            format!("{} asked the run to {how}{}{code}", asked.actor, said(&asked.message))
         }
         Event::RequestRefused(refused) => {
             format!(
@@ -311,6 +314,10 @@ fn upto(at: Option<Timestamp>) -> String {
 
 fn said(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
+fn called(code: Option<&OwnCode>) -> String {
+    code.map(|code| format!(" ({code})")).unwrap_or_default()
 }
 
 fn size(payload: &Payload) -> String {

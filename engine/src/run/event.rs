@@ -14,6 +14,7 @@ use stepwell_contract::{
 use crate::diagnosis::Diagnosis;
 use crate::integrity::issue::{Issue, IssueKind, Mend};
 use crate::run::actor::Actor;
+use crate::run::code::OwnCode;
 use crate::run::cut::Cut;
 use crate::run::fork::CopiedEnd;
 pub use crate::run::notes::{LogLevel, LogLine, Progress};
@@ -564,6 +565,9 @@ events! {
         /// The failure behind it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failure: Option<Failure>,
+        /// What whoever held it calls that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<OwnCode>,
     }
 
     /// A person let the run go on.
@@ -598,6 +602,9 @@ events! {
         message: String,
         /// Whether running attempts are stopped, not waited for.
         interrupt: bool,
+        /// What they call that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<OwnCode>,
     }
 
     /// A request came when the run's state did not allow it; nothing else happened.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use stepwell_contract::{Fence, Kind, MessageId, Name, Payload, Seq, Status, Timestamp, WorkerId};
 
 use crate::run::actor::Actor;
+use crate::run::code::OwnCode;
 use crate::run::edit::edit;
 use crate::run::event::{
     CancelRequested, ContextMerged, Event, PauseReason, PauseRequested, RequestRefused, RunCancelled,
@@ -160,6 +161,9 @@ pub struct Ask {
     /// The last record that whoever asks has seen: the request is refused when the run has gone on since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Seq>,
+    /// What whoever asks calls it: for a [`Pause`](Verb::Pause) or an [`Interrupt`](Verb::Interrupt).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<OwnCode>,
     /// The failure group that it is about, by fingerprint: the request is refused when the run belongs to another by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
@@ -185,7 +189,8 @@ impl Ask {
     /// A request that says nothing but the verb.
     #[must_use]
     pub fn new(verb: Verb, actor: Actor, message: impl Into<String>) -> Self {
-        Self { verb, actor, message: message.into(), place: None, value: None, seen: None, group: None }
+        let (place, value, seen, code, group) = (None, None, None, None, None);
+        Self { verb, actor, message: message.into(), place, value, seen, code, group }
     }
 
     /// About this step.
@@ -198,6 +203,13 @@ impl Ask {
     #[must_use]
     pub fn with(self, value: Payload) -> Self {
         Self { value: Some(value), ..self }
+    }
+
+    /// With a code that whoever looks at the run, the audit log or an alert knows it by. For other verbs than a
+    /// [`Pause`](Verb::Pause) or an [`Interrupt`](Verb::Interrupt) it has no effect.
+    #[must_use]
+    pub fn called(self, code: OwnCode) -> Self {
+        Self { code: Some(code), ..self }
     }
 
     /// Only if nothing was recorded after `seen`.
@@ -261,11 +273,15 @@ impl Ask {
             return self.refused(id, "it would pause again at once: mend the cause, then `retry`");
         }
         let (actor, message) = (self.actor.clone(), self.message.clone());
+        let (interrupt, code) = (self.verb == Verb::Interrupt, self.code.clone());
         match (self.verb, state.status) {
             (Verb::Pause | Verb::Interrupt, Status::Running) => {
-                PauseRequested { actor, message, interrupt: self.verb == Verb::Interrupt }.into()
+                PauseRequested { actor, message, interrupt, code }.into()
             }
-            (Verb::Pause | Verb::Interrupt, _) => paused(self.verb == Verb::Interrupt, actor, message),
+            (Verb::Pause | Verb::Interrupt, _) => {
+                let reason = if interrupt { PauseReason::Interrupted } else { PauseReason::Requested };
+                RunPaused { reason, actor, message, place: None, failure: None, code }.into()
+            }
             (Verb::Resume | Verb::Retry, _) => self.resumed(self.verb == Verb::Retry),
             (Verb::Cancel | Verb::Undo, _) => {
                 CancelRequested { actor, message, undo: self.verb == Verb::Undo }.into()
@@ -309,9 +325,17 @@ fn merged(ask: &Ask) -> Result<Event, &'static str> {
     Ok(ContextMerged { patch, place: None, actor, message }.into())
 }
 
-fn paused(interrupt: bool, actor: Actor, message: String) -> Event {
-    let reason = if interrupt { PauseReason::Interrupted } else { PauseReason::Requested };
-    RunPaused { reason, actor, message, place: None, failure: None }.into()
+/// The event that holds a run which somebody has asked to hold, in their name and words.
+pub(crate) fn held_as_asked(state: &State, reason: PauseReason, otherwise: String) -> RunPaused {
+    let (place, failure) = (None, None);
+    match &state.asked_to_hold {
+        Some(PauseRequested { actor, message, code, .. }) => {
+            let (actor, code) = (actor.clone(), code.clone());
+            let message = if message.is_empty() { otherwise } else { message.clone() };
+            RunPaused { reason, actor, message, place, failure, code }
+        }
+        None => RunPaused { reason, actor: Actor::Engine, message: otherwise, place, failure, code: None },
+    }
 }
 
 /// Carries out what is asked of a run that nobody advances, so that it need not wait for a worker that can run it:
@@ -337,11 +361,13 @@ pub fn put_to_rest(
     let mut events = takeover(state, worker, fence, None);
     events.push(match request {
         Request::Cancel | Request::Undo => RunCancelled {}.into(),
-        Request::Pause | Request::Interrupt => paused(
-            request == Request::Interrupt,
-            Actor::Engine,
-            "carried out after the worker was lost".to_owned(),
-        ),
+        Request::Pause | Request::Interrupt => {
+            let reason = match request {
+                Request::Interrupt => PauseReason::Interrupted,
+                _ => PauseReason::Requested,
+            };
+            held_as_asked(state, reason, "carried out after the worker was lost".to_owned()).into()
+        }
     });
     for event in &events {
         state.apply(event, now)?;

@@ -6,7 +6,11 @@ use std::sync::Arc;
 use serde_json::Value;
 use stepwell_contract::{Fence, MessageId, Name, Payload, Record, Seq, Status, Timestamp, WorkerId};
 
-use crate::run::event::{Event, EventError, LostReason, PauseReason, ReleaseReason, RunCreated};
+use crate::run::actor::Actor;
+use crate::run::code::OwnCode;
+use crate::run::event::{
+    Event, EventError, LostReason, PauseReason, PauseRequested, ReleaseReason, RunCreated,
+};
 use crate::run::output::Shape;
 use crate::run::outsider::LeftOutside;
 use crate::run::place::{Path, Place};
@@ -50,6 +54,8 @@ pub struct State {
     pub pause: Option<Pause>,
     /// What is asked of it and not done yet.
     pub request: Option<Request>,
+    /// Who asked last that it holds, and why.
+    pub asked_to_hold: Option<PauseRequested>,
     /// Items of maps that have failed while their maps went on without them, by the first step of the map's body.
     pub failed_items: BTreeMap<(Name, Path), FailedItem>,
     /// Every step that has its result, in the order in which they got it, as long as nothing is undone.
@@ -91,6 +97,24 @@ pub struct Pause {
     pub place: Option<Place>,
     /// The failure behind it.
     pub failure: Option<Failure>,
+    /// Who held it.
+    pub actor: Actor,
+    /// What they call it.
+    pub code: Option<OwnCode>,
+}
+
+impl Pause {
+    /// Why it is held, for people: who held it too, where somebody did.
+    #[must_use]
+    pub fn told(&self) -> String {
+        if !self.reason.is_asked_for() {
+            return self.message.clone();
+        }
+        let held = if self.reason == PauseReason::Interrupted { "interrupted" } else { "held" };
+        let message = if self.message.is_empty() { String::new() } else { format!(": {}", self.message) };
+        let code = self.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+        format!("{} {held} it{message}{code}", self.actor)
+    }
 }
 
 /// Why what a run did is undone.
@@ -194,6 +218,7 @@ impl State {
             context: Arc::new(Value::Null),
             pause: None,
             request: None,
+            asked_to_hold: None,
             failed_items: BTreeMap::new(),
             completed: Vec::new(),
             undoing: None,
@@ -465,6 +490,7 @@ impl State {
             Event::PauseRequested(request) => {
                 let asked = if request.interrupt { Request::Interrupt } else { Request::Pause };
                 self.request = Some(self.request.map_or(asked, |before| before.max_of(asked)));
+                self.asked_to_hold = Some(request.clone());
             }
             Event::CancelRequested(cancel) => {
                 self.request = Some(if cancel.undo { Request::Undo } else { Request::Cancel });
@@ -491,12 +517,15 @@ impl State {
                 self.owner = None;
                 self.request = None;
                 self.wake_at = None;
+                self.asked_to_hold = None;
                 self.pause = Some(Pause {
                     since: at,
                     reason: paused.reason,
                     message: paused.message.clone(),
                     place: paused.place.clone(),
                     failure: paused.failure.clone(),
+                    actor: paused.actor.clone(),
+                    code: paused.code.clone(),
                 });
             }
             // It was never held: the pause that was asked for is taken back.

@@ -82,7 +82,7 @@ pub struct Trouble {
     /// The class of the failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<ErrorClass>,
-    /// The code of the failure.
+    /// The code of the failure, or what whoever holds it calls that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// What is said to people, shortened.
@@ -133,12 +133,13 @@ impl Summary {
     #[must_use]
     pub fn with_trouble_of(self, state: &State) -> Self {
         let trouble = match (&state.pause, &state.failure) {
-            (Some(pause), _) => Some(Trouble::new(
-                Some(pause.reason),
-                pause.place.as_ref(),
-                pause.failure.as_ref(),
-                &pause.message,
-            )),
+            (Some(pause), _) => {
+                let (reason, place, failure) =
+                    (Some(pause.reason), pause.place.as_ref(), pause.failure.as_ref());
+                let trouble = Trouble::new(reason, place, failure, &pause.message);
+                let code = pause.code.as_ref().map(|code| code.as_str().to_owned());
+                Some(Trouble { code: code.or(trouble.code), ..trouble })
+            }
             (None, Some((place, failure))) => {
                 Some(Trouble::new(None, place.as_ref(), Some(failure), &failure.message))
             }

@@ -239,6 +239,7 @@ fn a_person_s_retry_gives_a_fresh_budget_and_attempts_count_on() {
         message: String::new(),
         place: None,
         failure: None,
+        code: None,
     });
     let resume = |retry| RunResumed { actor: Actor::Person("ada".to_owned()), message: String::new(), retry };
     run.happen(resume(true));
@@ -370,7 +371,8 @@ fn items_are_tried_again_before_new_ones_begin() {
 
 #[test]
 fn a_request_is_carried_out_when_running_attempts_have_ended() {
-    let ask = |interrupt| PauseRequested { actor: Actor::Program, message: String::new(), interrupt };
+    let ask =
+        |interrupt| PauseRequested { actor: Actor::Program, message: String::new(), interrupt, code: None };
     let mut run = Paper::chain(&[("a", plain()), ("b", plain())]);
     run.begin();
     run.happen(ask(false));
@@ -568,6 +570,7 @@ fn resume_is_refused_where_the_run_would_pause_again_at_once() {
         message: String::new(),
         place: None,
         failure: None,
+        code: None,
     };
     let ask = |verb| Ask::new(verb, Actor::Program, "");
     let id = MessageId::new("m-1").expect("a valid id");
@@ -633,7 +636,7 @@ fn an_undo_that_fails_holds_the_run_and_a_retry_goes_on_with_it() {
     let Rest::Pause { reason, place, message, failure } = run.rest() else { panic!("the run is held") };
     assert_eq!((reason, place.clone()), (PauseReason::NeedsAttention, Some(at("a.undo"))));
     assert!(message.contains("could not be undone"), "{message}");
-    run.happen(RunPaused { reason, actor: Actor::Engine, message, place, failure });
+    run.happen(RunPaused { reason, actor: Actor::Engine, message, place, failure, code: None });
     let id = MessageId::new("m-1").expect("a valid id");
     let retry = Ask::new(Verb::Retry, Actor::Program, "");
     let resumed = retry.answer(&id, &run.state, None, NOW);
@@ -668,7 +671,7 @@ fn an_undo_on_request_that_fails_is_held_and_goes_on_to_its_end_once_retried() {
     assert_eq!(run.begin(), ["a.undo#1(2)"]);
     run.fail(at("a.undo"), permanent());
     let Rest::Pause { reason, place, message, failure } = run.rest() else { panic!("the run is held") };
-    run.happen(RunPaused { reason, actor: Actor::Engine, message, place, failure });
+    run.happen(RunPaused { reason, actor: Actor::Engine, message, place, failure, code: None });
     let id = MessageId::new("m-1").expect("a valid id");
     let retry = Ask::new(Verb::Retry, Actor::Program, "");
     run.happen(retry.answer(&id, &run.state, None, NOW));

@@ -120,6 +120,9 @@ struct AskingAll {
     reason: String,
     /// The step, for verbs that are about one.
     step: Option<String>,
+    /// What you call it, for `pause` and `interrupt`.
+    #[serde(default)]
+    code: Option<String>,
     /// The value that goes with the verb.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<serde_json::Value>)]
@@ -142,7 +145,13 @@ async fn ask(
         let detail = format!("`runs` has {} entries; {ASKED_MAX} is the most", asking.runs.len());
         return Err(Problem::new(Code::Unprocessable, detail));
     }
-    let wanted = Asking { reason: asking.reason, step: asking.step, value: asking.value, seen: None };
+    let wanted = Asking {
+        reason: asking.reason,
+        step: asking.step,
+        value: asking.value,
+        code: asking.code,
+        seen: None,
+    };
     let ask = wanted.ask_of(asking.group, asking.verb.into(), &who.access)?;
     let keys = asking.runs.iter().map(|run| key(run, &who)).collect::<Result<Vec<_>, _>>()?;
     let theirs = keys.iter().filter(|key| who.access.sees(key)).cloned().collect();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use stepwell::contract::{Head, Payload, RunKey, Seq};
 use stepwell::run::place::Place;
-use stepwell::{Ask, Error, Verb};
+use stepwell::{Ask, Error, OwnCode, Verb};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
@@ -72,6 +72,11 @@ pub(crate) struct Asking {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub(crate) value: Option<Box<RawValue>>,
+    /// What you call it, for `pause` and `interrupt`: 2 to 32 letters, digits, `-` or `_`, a letter first, and not beginning with
+    /// `SW`. The run, its audit log and its reports tell it.
+    #[serde(default)]
+    #[schema(min_length = 2, max_length = 32, pattern = "^[A-Za-z][A-Za-z0-9_-]+$")]
+    pub(crate) code: Option<String>,
     /// The last record that the decision rests on: nothing is asked of a run that has gone on since.
     #[serde(skip)]
     pub(crate) seen: Option<Seq>,
@@ -171,7 +176,8 @@ impl Asking {
     /// The request to the engine.
     ///
     /// # Errors
-    /// [`Code::BadRequest`] without the step that the verb is about; [`Code::Unprocessable`] for a value with no stored form.
+    /// [`Code::BadRequest`] without the step that the verb is about; [`Code::Unprocessable`] for a value with no stored form, and for
+    /// a code that is none or of a verb that takes none.
     pub(crate) fn ask(self, verb: Verb, access: &Access) -> Result<Ask, Problem> {
         self.ask_of(None, verb, access)
     }
@@ -189,6 +195,14 @@ impl Asking {
                 return Err(Problem::bad(format!("`{}` needs a `step`", verb.as_str())));
             }
             None => {}
+        }
+        if let Some(code) = self.code {
+            if !matches!(verb, Verb::Pause | Verb::Interrupt) {
+                let detail = format!("`{}` takes no `code`: `pause` and `interrupt` do", verb.as_str());
+                return Err(Problem::new(Code::Unprocessable, detail));
+            }
+            let code = OwnCode::new(code);
+            ask = ask.called(code.map_err(|error| Problem::new(Code::Unprocessable, error.to_string()))?);
         }
         if let Some(group) = group {
             ask = ask.of_group(group);

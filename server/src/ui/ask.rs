@@ -52,6 +52,7 @@ struct Shown<'a> {
     back: String,
     step: &'a str,
     reason: &'a str,
+    code: &'a str,
     value: &'a str,
     preview: Option<Preview>,
     /// What the form carries of what is shown.
@@ -81,6 +82,7 @@ impl Shown<'_> {
 struct Said<'a> {
     step: &'a str,
     reason: &'a str,
+    code: &'a str,
     value: &'a str,
 }
 
@@ -95,7 +97,8 @@ impl Said<'_> {
             _ => None,
         };
         let step = (!self.step.is_empty()).then(|| self.step.to_owned());
-        Ok(Asking { reason: self.reason.to_owned(), step, value, seen: None })
+        let code = (deed.takes_code && !self.code.is_empty()).then(|| self.code.to_owned());
+        Ok(Asking { reason: self.reason.to_owned(), step, value, code, seen: None })
     }
 }
 
@@ -137,7 +140,12 @@ async fn ask(
 ) -> Result<Response, Problem> {
     let at = At::of(&p, &asked)?;
     let t = Runs::of(p.language);
-    let said = Said { step: form.text("step"), reason: form.text("reason"), value: form.text("value") };
+    let said = Said {
+        step: form.text("step"),
+        reason: form.text("reason"),
+        code: form.text("code"),
+        value: form.text("value"),
+    };
     let seen = form.field("seen").map(Seen::read);
     let done = match said.asking(at.deed, t) {
         Ok(asking) => act(&app, &at, asking, seen.as_ref().map(Option::as_ref)).await,
@@ -179,7 +187,7 @@ async fn act(app: &App, at: &At, asking: Asking, seen: Option<Option<&Seen>>) ->
     let step = asking.step.clone().unwrap_or_default();
     for _ in 0..TRIES {
         // As it was shown: without the value.
-        let plain = Asking { value: None, ..asking.clone() };
+        let plain = Asking { value: None, code: None, ..asking.clone() };
         let now = app.engine().dry_run(&at.key, &plain.ask(at.deed.verb, &at.access)?).await?;
         let resting = match seen.holds(&now, &step).ok_or_else(changed)? {
             Resting::On(seq) => Some(seq),
@@ -207,7 +215,7 @@ enum Told {
 async fn shown(app: &App, p: &Page, at: &At, said: &Said<'_>, told: Told) -> Result<Response, Problem> {
     let t = Runs::of(p.language);
     // A value that is not understood is told of by whoever sends the form; what would be done does not depend on it.
-    let plain = Said { value: "", ..*said };
+    let plain = Said { value: "", code: "", ..*said };
     let ask = plain.asking(at.deed, t)?.ask(at.deed.verb, &at.access);
     let preview = match ask {
         Ok(ask) => Ok(app.engine().dry_run(&at.key, &ask).await?),
@@ -247,6 +255,7 @@ async fn shown(app: &App, p: &Page, at: &At, said: &Said<'_>, told: Told) -> Res
         back: p.run_below(&at.key),
         step: said.step,
         reason: said.reason,
+        code: said.code,
         value: said.value,
         preview: preview.ok().map(Preview::of),
         seen: seen.unwrap_or_default(),

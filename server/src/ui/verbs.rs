@@ -14,20 +14,22 @@ pub(crate) struct Deed {
     pub(crate) is_harsh: bool,
     /// Whether a value goes with it.
     pub(crate) takes_value: bool,
+    /// Whether whoever asks can call it by a code.
+    pub(crate) takes_code: bool,
     /// Whether many runs can be asked at once.
     is_for_many: bool,
 }
 
 const fn deed(name: &'static str, verb: Verb) -> Deed {
-    Deed { name, verb, is_harsh: false, takes_value: false, is_for_many: false }
+    Deed { name, verb, is_harsh: false, takes_value: false, takes_code: false, is_for_many: false }
 }
 
 /// Everything that people ask of runs, the gentlest first.
 pub(crate) const DEEDS: [Deed; 11] = [
     Deed { is_for_many: true, ..deed("resume", Verb::Resume) },
     Deed { is_for_many: true, ..deed("retry", Verb::Retry) },
-    Deed { is_for_many: true, ..deed("pause", Verb::Pause) },
-    deed("interrupt", Verb::Interrupt),
+    Deed { is_for_many: true, takes_code: true, ..deed("pause", Verb::Pause) },
+    Deed { takes_code: true, ..deed("interrupt", Verb::Interrupt) },
     Deed { takes_value: true, ..deed("skip", Verb::Skip) },
     Deed { takes_value: true, ..deed("set-output", Verb::SetOutput) },
     deed("restart", Verb::Restart),

@@ -1,7 +1,8 @@
 //! Reads the markup of a page tag by tag, and says what is not as it should be: what a page may have is listed, all else is a
 //! fault.
 
-#![allow(unreachable_pub)]
+// Each test file is a program of its own and uses a part of this.
+#![allow(dead_code, unreachable_pub)]
 
 /// A tag with its attributes.
 #[derive(Debug)]
@@ -219,4 +220,12 @@ pub(crate) fn hostile() -> Vec<String> {
     .to_vec();
     texts.push(format!("{}<script>harm()</script>", "a".repeat(300)));
     texts
+}
+
+/// The value of a hidden field.
+pub fn field(page: &str, name: &str) -> String {
+    let tag =
+        tags(page).into_iter().find(|tag| tag.attributes.contains(&("name".to_owned(), name.to_owned())));
+    let value = tag.and_then(|tag| tag.attributes.into_iter().find(|(name, _)| name == "value"));
+    value.map(|(_, value)| value).unwrap_or_else(|| panic!("no field {name}: {page}"))
 }

@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
-use stepwell::contract::MemoryBackend;
+use stepwell::contract::{Backend, MemoryBackend};
 use stepwell::prelude::*;
 use stepwell_server::access::Access;
 use stepwell_server::{App, ServerOptions};
@@ -152,13 +152,18 @@ impl Stage {
 
     /// The same with other settings.
     pub async fn with(options: ServerOptions) -> Self {
+        Self::of(Self::engine_on(Arc::new(MemoryBackend::new())).await, options)
+    }
+
+    /// An engine at work with these workflows on a store.
+    pub async fn engine_on(store: Arc<dyn Backend>) -> Engine {
         let greet = Workflow::named("greet").step(Greet).build().expect("a workflow");
         let check = Workflow::named("check").step(Check).build().expect("a workflow");
         let wait = Workflow::named("wait").step(Greet).wait_for::<Value>("go").build().expect("a workflow");
         let chatty = Workflow::named("chatty").step(Count).map(Pass, 8).build().expect("a workflow");
         let hold = Workflow::named("hold").step(Hold).build().expect("a workflow");
         let pack = Workflow::named("pack").map(Pack, 2).build().expect("a workflow");
-        let engine = Engine::builder(Arc::new(MemoryBackend::new()))
+        Engine::builder(store)
             .register(greet)
             .register(pack)
             .register(check)
@@ -167,8 +172,7 @@ impl Stage {
             .register(hold)
             .start()
             .await
-            .expect("an engine over memory");
-        Self::of(engine, options)
+            .expect("an engine over memory")
     }
 
     /// The same server, called from this process by someone with these rights.

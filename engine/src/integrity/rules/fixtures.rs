@@ -171,7 +171,7 @@ pub(super) fn released_for_good() -> Event {
 
 pub(super) fn paused() -> Event {
     let (reason, actor, message) = (PauseReason::Requested, Actor::Program, "held".to_owned());
-    RunPaused { reason, actor, message, place: None, failure: None }.into()
+    RunPaused { reason, actor, message, place: None, failure: None, code: None }.into()
 }
 
 pub(super) fn failed() -> Event {

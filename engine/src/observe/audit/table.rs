@@ -3,6 +3,7 @@
 use crate::integrity::issue::Severity;
 use crate::observe::audit::Category;
 use crate::run::actor::Actor;
+use crate::run::code::OwnCode;
 use crate::run::event::{Event, LogLevel, LostReason, PauseReason, Then};
 use crate::run::waiting::{ChildEnd, Said};
 use crate::workflow::error::ErrorClass;
@@ -223,11 +224,13 @@ pub(super) fn failure_of(event: &Event) -> Option<&Failure> {
     }
 }
 
-/// The code of the diagnosis or failure, or the kind of the issue, that it tells of.
+/// The code of the diagnosis or failure, or the kind of the issue, that it tells of; or what whoever asked calls it.
 pub(super) fn code_of(event: &Event) -> Option<&str> {
     match event {
         Event::Diagnosed(event) => Some(&event.diagnosis.code),
         Event::IssueFound(event) => Some(event.issue.kind.as_str()),
+        Event::PauseRequested(event) => event.code.as_ref().map(OwnCode::as_str),
+        Event::RunPaused(event) if event.code.is_some() => event.code.as_ref().map(OwnCode::as_str),
         Event::Repaired(event) => Some(event.issue.as_str()),
         other => failure_of(other)?.code.as_deref(),
     }

@@ -14,7 +14,7 @@ fn place(text: &str) -> Place {
 }
 
 fn held(reason: PauseReason, at: Option<Place>) -> RunPaused {
-    RunPaused { reason, actor: Actor::Engine, message: String::new(), place: at, failure: None }
+    RunPaused { reason, actor: Actor::Engine, message: String::new(), place: at, failure: None, code: None }
 }
 
 fn ask(verb: Verb, at: &str) -> Ask {
@@ -276,7 +276,7 @@ fn what_cannot_be_restarted_or_edited_is_refused_with_the_reason() {
     assert!(why(&run, Verb::Restart, "a").contains("interrupt"));
     assert!(why(&run, Verb::SetOutput, "a").contains("is running"));
     run.succeed(at("a"), "2");
-    run.happen(PauseRequested { actor: ada(), message: String::new(), interrupt: false });
+    run.happen(PauseRequested { actor: ada(), message: String::new(), interrupt: false, code: None });
     run.come_to_rest();
     assert_eq!(why(&run, Verb::Restart, "x"), "its workflow has no step x");
     assert_eq!(why(&run, Verb::Restart, "a[0]"), "a[0] is not a place: a is in 0 maps and loops, like a");

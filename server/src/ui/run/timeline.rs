@@ -436,6 +436,7 @@ mod tests {
             message: String::new(),
             place: None,
             failure: None,
+            code: None,
         };
         let timeline = Timeline::of(&journal(vec![(0, made.into()), (5, held.into())]));
         let kinds: Vec<_> = timeline.run.spans.iter().map(|span| span.kind).collect();

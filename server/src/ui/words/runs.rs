@@ -58,6 +58,8 @@ words! {
         value: "Value (JSON)", "値 (JSON)";
         reason: "Reason", "理由";
         reason_hint: "For the audit log", "監査ログに記録されます";
+        code: "Code", "コード";
+        code_hint: "Your own name for this, such as MAINTENANCE-7; may stay empty", "任意の識別コード(例: MAINTENANCE-7)。空でも可";
         what_happens: "What it would do", "実行される内容";
         becomes: "The run becomes", "実行の状態";
         set_aside: "Results that no longer count", "無効になる結果";

@@ -29,7 +29,7 @@ pub use run_id::time_of;
 pub use schedules::{BackfillTime, SchedulePage, Schedules};
 pub use spec::{Overlap, Schedule};
 pub use times::Times;
-pub use view::{ScheduleView, Upcoming};
+pub use view::{PlanPreview, ScheduleView, Upcoming};
 
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use stepwell::contract::{Cursor, Head, Order, Page, Query, TenantId};
 use stepwell::{Engine, Error};
+use utoipa::IntoParams;
 
 use crate::filter::Filter;
 use crate::problem::Problem;
@@ -17,6 +20,28 @@ pub(crate) const PAGE_DEFAULT: usize = 50;
 const HEADS_MAX: usize = 5_000;
 /// Heads read at once.
 const HEADS_AT_ONCE: usize = 500;
+
+/// How much of a list, and from where on.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Paging {
+    /// How many at most, from 1 to 200; 50 when missing.
+    #[param(minimum = 1, maximum = 200)]
+    pub(crate) limit: Option<usize>,
+    /// Where the page begins: the `next_cursor` of the one before.
+    pub(crate) cursor: Option<String>,
+}
+
+impl Paging {
+    /// The place where the page begins, and how many it has.
+    ///
+    /// # Errors
+    /// [`Code::BadRequest`](crate::problem::Code::BadRequest) when it says neither.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<(Option<T>, usize), Problem> {
+        Ok((self.cursor.as_deref().map(cursor_of::<T>).transpose()?, limit(self.limit)?))
+    }
+}
 
 /// A page of the runs that fit, and where the next one begins.
 pub(crate) async fn page(

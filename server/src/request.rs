@@ -9,7 +9,7 @@ use serde::{Deserialize as _, Deserializer};
 use serde_json::value::RawValue;
 use stepwell::contract::{Head, RunId, RunKey, Seq, TenantId};
 use stepwell::run::place::Place;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::access::Access;
 use crate::access::identify::Caller;
@@ -149,6 +149,15 @@ fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, Problem> {
         Some(two) => Err(Problem::bad(format!("the query of the path says `{}` twice", two[0]))),
         None => Ok(pairs),
     }
+}
+
+/// Why.
+#[derive(Debug, Default, serde::Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Why {
+    /// Why, for the records.
+    #[serde(default)]
+    pub(crate) reason: String,
 }
 
 /// A JSON body, with every name known.

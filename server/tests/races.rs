@@ -148,11 +148,9 @@ async fn what_somebody_else_wrote_in_between_makes_every_change_refused() {
     // What was refused was not sent: under the same id it can be.
     let tag = view("waits").await["etag"].as_str().expect("a tag").to_owned();
     let body = rows[4].3.to_string();
-    for _ in 0..2 {
-        let sent =
-            street.stage.send("POST", "/api/v1/runs/waits/signals", &[("if-match", "*")], Some(&body)).await;
-        assert_eq!(sent.status, StatusCode::ACCEPTED, "{tag}: {}", sent.text);
-    }
+    let headers = [("if-match", tag.as_str())];
+    let sent = street.stage.send("POST", "/api/v1/runs/waits/signals", &headers, Some(&body)).await;
+    assert_eq!(sent.status, StatusCode::ACCEPTED, "{}", sent.text);
     street.stage.until("waits", "succeeded").await;
 }
 

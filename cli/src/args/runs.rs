@@ -380,4 +380,7 @@ pub(crate) struct SignalArgs {
     /// An id of yours; a repetition with the same id is one signal
     #[arg(long, value_name = "ID")]
     pub(crate) id: Option<String>,
+    /// Says what it would do, and does nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }

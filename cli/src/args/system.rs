@@ -107,6 +107,9 @@ pub(crate) struct QueueVerbArgs {
     /// Why, for the audit log
     #[arg(short, long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) reason: String,
+    /// Says what it would do, and does nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// What is asked of schedules.
@@ -143,6 +146,9 @@ pub(crate) struct ScheduleVerbArgs {
     /// Why, for the audit log
     #[arg(short, long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) reason: String,
+    /// Says what it would do, and does nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -156,6 +162,9 @@ pub(crate) struct TriggerArgs {
     /// Why, for the audit log
     #[arg(short, long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) reason: String,
+    /// Says what it would do, and does nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

@@ -34,6 +34,17 @@ const QUEUE: &[Column] = &[
     column("why", &["/paused/reason"], As::Text),
 ];
 
+/// What steering a queue would do.
+const PREVIEW: &[Column] = &[
+    column("changes", &["/changes"], As::Word),
+    column("queue", &["/queue/queue"], As::Word),
+    column("running", &["/queue/load/running"], As::Word),
+    column("parked", &["/queue/load/parked"], As::Word),
+    column("queued", &["/queue/load/queued"], As::Word),
+    column("paused", &["/queue/paused/since"], As::Time),
+    column("by", &["/queue/paused/by"], As::Word),
+];
+
 const EVENTS: &[Column] = &[
     column("AT", &["/at"], As::Time),
     column("KIND", &["/kind"], As::Word),
@@ -60,6 +71,11 @@ pub(super) async fn queues(desk: &Desk, command: QueuesCommand) -> Result<Exit, 
 
 async fn ask(desk: &Desk, verb: &str, args: &QueueVerbArgs) -> Result<Exit, Failure> {
     let call = Call::post(&["queues", &args.queue, verb]).body(&json!({ "reason": args.reason }))?;
+    if args.dry_run {
+        let answer = desk.client.call(call.with("dry_run", true)).await?;
+        desk.output.one(PREVIEW, &answer)?;
+        return Ok(Exit::Ok);
+    }
     let answer = desk.client.call(call).await?;
     if answer.status.as_u16() == 202 {
         note("the queue is paused; some of its runs go on yet: ask again");

@@ -26,7 +26,11 @@ const SCHEDULES: &[Column] = &[
     column("WHY", &["/paused/reason"], As::Text),
 ];
 
-const TRIGGERED: &[Column] = &[column("run", &["/run"], As::Word), column("tenant", &["/tenant"], As::Word)];
+const TRIGGERED: &[Column] = &[
+    column("run", &["/run"], As::Word),
+    column("tenant", &["/tenant"], As::Word),
+    column("there already", &["/status"], As::Mark),
+];
 
 const TIMES: &[Column] = &[
     column("TIME", &["/time"], As::Word),
@@ -60,6 +64,7 @@ pub(super) async fn schedules(desk: &Desk, command: SchedulesCommand) -> Result<
 
 async fn ask(desk: &Desk, verb: &str, args: &ScheduleVerbArgs) -> Result<(), Failure> {
     let call = Call::post(&["schedules", &args.name, verb]).body(&json!({ "reason": args.reason }))?;
+    let call = if args.dry_run { call.with("dry_run", true) } else { call };
     desk.output.outline(&desk.client.call(call).await?)
 }
 
@@ -68,8 +73,9 @@ async fn trigger(desk: &Desk, args: &TriggerArgs) -> Result<(), Failure> {
     if let Some(id) = &args.id {
         body["id"] = Value::from(id.as_str());
     }
-    let answer = desk.client.call(Call::post(&["schedules", &args.name, "trigger"]).body(&body)?).await?;
-    desk.output.one(TRIGGERED, &answer)
+    let call = Call::post(&["schedules", &args.name, "trigger"]).body(&body)?;
+    let call = if args.dry_run { call.with("dry_run", true) } else { call };
+    desk.output.one(TRIGGERED, &desk.client.call(call).await?)
 }
 
 async fn backfill(desk: &Desk, args: &BackfillArgs) -> Result<(), Failure> {

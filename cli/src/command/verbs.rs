@@ -4,7 +4,7 @@ use axum::http::header::IF_MATCH;
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use stepwell_server::view::preview::Preview;
+use stepwell_server::view::preview::{Preview, SignalPreview};
 use stepwell_server::view::run::{Run, RunStatus};
 
 use crate::args::runs::{
@@ -35,6 +35,14 @@ const SIGNALLED: &[Column] = &[
     column("run", &["/run"], As::Word),
     column("signal", &["/name"], As::Word),
     column("id", &["/id"], As::Word),
+];
+
+/// What a signal would do.
+const SIGNAL_PREVIEW: &[Column] = &[
+    column("status", &["/status"], As::Mark),
+    column("refused", &["/refused"], As::Text),
+    column("heard by", &["/heard_by"], As::Text),
+    column("sent before", &["/is_repeat"], As::Word),
 ];
 
 /// What is said with a verb.
@@ -244,7 +252,13 @@ pub(super) async fn signal(desk: &Desk, args: SignalArgs) -> Result<Exit, Failur
         value: Option<Box<RawValue>>,
     }
     let signal = Signal { name: &args.name, id: args.id.as_deref(), value };
-    let answer = desk.client.call(Call::post(&["runs", &args.run, "signals"]).body(&signal)?).await?;
-    desk.output.one(SIGNALLED, &answer)?;
+    let call = Call::post(&["runs", &args.run, "signals"]).body(&signal)?;
+    if args.dry_run {
+        let answer = desk.client.call(call.with("dry_run", true)).await?;
+        let preview: SignalPreview = answer.json()?;
+        desk.output.one(SIGNAL_PREVIEW, &answer)?;
+        return Ok(if preview.refused.is_some() { Exit::Refused } else { Exit::Ok });
+    }
+    desk.output.one(SIGNALLED, &desk.client.call(call).await?)?;
     Ok(Exit::Ok)
 }

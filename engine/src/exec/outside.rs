@@ -13,6 +13,7 @@ use crate::exec::outside::signal::SignalRun;
 use crate::exec::{bulk, load, posted, requests};
 use crate::run::actor::Actor;
 use crate::run::event::Event;
+use crate::run::preview::Preview;
 use crate::run::report::{Report, Told};
 use crate::run::request::{Ask, SentSignal, Verb};
 use crate::run::token::Token;
@@ -117,6 +118,17 @@ impl Engine {
             }
             answered => answered,
         }
+    }
+
+    /// What a [`report`](Self::report) would do. Nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRun`]; [`Error::Journal`]; [`Error::Store`]. What would be refused is no error.
+    pub async fn dry_run_report(&self, token: &Token, report: Report) -> Result<Preview, Error> {
+        let head = requests::head_of(self.core(), &token.run).await?;
+        posted::definition_of(self.core(), &head).await?;
+        let (_, ask) = report.ask(token.place.clone(), token.attempt)?;
+        requests::dry_run(self.core(), &token.run, &ask).await
     }
 
     /// Whether just this was reported before, and still holds.

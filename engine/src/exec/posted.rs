@@ -57,30 +57,28 @@ impl Engine {
     /// Dropping the future leaves it posted or not: post it again.
     pub async fn post_workflow(&self, posted: PostedWorkflow, actor: Actor) -> Result<PostedView, Error> {
         let core = self.core();
-        let (name, version) = (posted.name.to_string(), posted.version);
-        let refused = |why| Error::Unpostable { name, version, why };
-        let registered = match Registered::posted(posted.clone(), &core.options.step) {
-            Ok(registered) => registered,
-            Err(why) => return Err(refused(why.into())),
-        };
-        let reference = registered.reference();
-        if core.definitions.get(&reference).is_some_and(|known| known.posted.is_none()) {
-            return Err(refused(Unpostable::Registered));
-        }
-        let key = key(&reference)?;
-        let stored = match stored(core, &key).await? {
+        let (registered, stored) = postable(core, &posted).await?;
+        let (said, at) = match stored {
             Some(stored) => stored,
-            None if is_registered_elsewhere(core, &reference).await? => {
-                return Err(refused(Unpostable::RegisteredElsewhere));
+            None => {
+                let reference = registered.reference();
+                let said = Said { actor, workflow: posted.clone() };
+                let stored = create(core, &key(&reference)?, &reference, said).await?;
+                agrees(&stored.0, &posted)?;
+                stored
             }
-            None => create(core, &key, &reference, Said { actor, workflow: posted.clone() }).await?,
         };
-        let (said, at) = stored;
-        if let Some(what) = said.workflow.difference(&posted) {
-            return Err(refused(Unpostable::Other { what, by: said.actor.to_string() }));
-        }
         core.definitions.add(Arc::new(registered));
         Ok(view_of(core, said, at))
+    }
+
+    /// What posting it would find there: what was posted before, just the same, or nothing yet. Nothing is written.
+    ///
+    /// # Errors
+    /// As for [`post_workflow`](Self::post_workflow).
+    pub async fn dry_run_post_workflow(&self, posted: &PostedWorkflow) -> Result<Option<PostedView>, Error> {
+        let (_, stored) = postable(self.core(), posted).await?;
+        Ok(stored.map(|(said, at)| view_of(self.core(), said, at)))
     }
 
     /// The workflows that were posted, by name and version. Reads a record of each.
@@ -102,6 +100,40 @@ impl Engine {
             (&a.workflow.name, a.workflow.version).cmp(&(&b.workflow.name, b.workflow.version))
         });
         Ok(views)
+    }
+}
+
+fn unpostable(posted: &PostedWorkflow, why: Unpostable) -> Error {
+    Error::Unpostable { name: posted.name.to_string(), version: posted.version, why }
+}
+
+/// What would be registered, with what is posted of that name and version already and is the same.
+async fn postable(
+    core: &Core,
+    posted: &PostedWorkflow,
+) -> Result<(Registered, Option<(Said, Timestamp)>), Error> {
+    let registered = Registered::posted(posted.clone(), &core.options.step);
+    let registered = registered.map_err(|why| unpostable(posted, why.into()))?;
+    let reference = registered.reference();
+    if core.definitions.get(&reference).is_some_and(|known| known.posted.is_none()) {
+        return Err(unpostable(posted, Unpostable::Registered));
+    }
+    let stored = stored(core, &key(&reference)?).await?;
+    match &stored {
+        Some((said, _)) => agrees(said, posted)?,
+        None if is_registered_elsewhere(core, &reference).await? => {
+            return Err(unpostable(posted, Unpostable::RegisteredElsewhere));
+        }
+        None => {}
+    }
+    Ok((registered, stored))
+}
+
+/// Looks whether what was posted before is the same.
+fn agrees(said: &Said, posted: &PostedWorkflow) -> Result<(), Error> {
+    match said.workflow.difference(posted) {
+        Some(what) => Err(unpostable(posted, Unpostable::Other { what, by: said.actor.to_string() })),
+        None => Ok(()),
     }
 }
 

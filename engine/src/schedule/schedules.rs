@@ -23,7 +23,7 @@ use crate::schedule::ledger::{Book, Ledger, Term};
 use crate::schedule::run_id::{run_by, run_of, schedule_name};
 use crate::schedule::said::{SIGNAL, Said, What};
 use crate::schedule::spec::Schedule;
-use crate::schedule::view::ScheduleView;
+use crate::schedule::view::{PlanPreview, ScheduleView, next_of};
 use crate::workflow::finite;
 
 /// The most times of one backfill.
@@ -246,6 +246,45 @@ impl Schedules {
         let (known_version, _) = self.known(&schedule).await?;
         let what = What::Update { schedule: Box::new(schedule), known_version };
         self.say(name, what, reason, None).await
+    }
+
+    /// What [`create`](Self::create) or [`update`](Self::update) would make of it. Nothing is written.
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create), but that one which is there is no conflict.
+    pub async fn dry_run_plan(&self, name: &str, schedule: &Schedule) -> Result<PlanPreview, ScheduleError> {
+        schedule.check()?;
+        let (known_version, _) = self.known(schedule).await?;
+        let present = match self.get(name).await {
+            Ok(view) => Some(view),
+            Err(ScheduleError::NoSuchSchedule { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let book =
+            Book::new(&schedule_name(name)?, schedule, Ledger::new(self.core.time.now(), known_version))?;
+        let is_paused = present.as_ref().is_some_and(|view| view.paused.is_some());
+        Ok(PlanPreview {
+            is_new: present.is_none(),
+            differences: present.map(|view| view.schedule.differences(schedule)).unwrap_or_default(),
+            next: if is_paused { Vec::new() } else { next_of(&book) },
+        })
+    }
+
+    /// The run that a [`trigger`](Self::trigger) would start, and where it is, if it was started before: then nothing would happen.
+    /// Nothing is written.
+    ///
+    /// # Errors
+    /// As for [`trigger`](Self::trigger).
+    pub async fn dry_run_trigger(
+        &self,
+        name: &str,
+        id: &str,
+    ) -> Result<(RunKey, Option<Status>), ScheduleError> {
+        let name = schedule_name(name)?;
+        let key = RunKey::new(self.tenant.clone(), run_by(&name, id)?);
+        self.view(&self.present(&name).await?).await?;
+        let head = self.core.backend.head(&key).await.map_err(Error::from)?;
+        Ok((key, head.map(|head| head.status)))
     }
 
     /// Ends a schedule. Runs that were started go on. Its own run stays for reading, as the latest one tagged with its name.

@@ -50,10 +50,26 @@ pub struct Upcoming {
     pub start_at: Timestamp,
 }
 
+/// What making a schedule, or making it another one, would come to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlanPreview {
+    /// Whether there is none of that name.
+    pub is_new: bool,
+    /// What would not be as it is.
+    pub differences: Vec<&'static str>,
+    /// Its next times from now on, at most five; none while it is paused.
+    pub next: Vec<Upcoming>,
+}
+
+/// The next times of a schedule, unless it is paused.
+pub(super) fn next_of(book: &Book) -> Vec<Upcoming> {
+    let times = book.upcoming().take(NEXT_MAX).filter(|_| book.ledger.paused.is_none());
+    times.map(|time| Upcoming { time, start_at: book.start_at(time) }).collect()
+}
+
 impl ScheduleView {
     pub(super) fn new(book: Book, running: Vec<RunId>, keeper: RunKey, status: Status) -> Self {
-        let times = book.upcoming().take(NEXT_MAX).filter(|_| book.ledger.paused.is_none());
-        let next = times.map(|time| Upcoming { time, start_at: book.start_at(time) }).collect();
+        let next = next_of(&book);
         let Book { name, schedule, ledger, .. } = book;
         Self {
             name,

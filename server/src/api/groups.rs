@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use stepwell::GroupFilter;
 use stepwell::contract::{Cursor, Name};
@@ -11,9 +12,9 @@ use utoipa_axum::routes;
 
 use crate::access::Role;
 use crate::app::App;
-use crate::listing::{self, cursor_of, cursor_text};
+use crate::listing::{self, Paging, cursor_of, cursor_text};
 use crate::problem::{Code, Problem};
-use crate::request::{At, NoParams, Params, Who};
+use crate::request::{At, DryRun, NoParams, Params, Who};
 use crate::routes::Routes;
 use crate::view::Listed;
 use crate::view::group::{Group, GroupDetail, Member};
@@ -87,29 +88,17 @@ pub(crate) async fn show(
     view.map(|view| Json(GroupDetail::of(view))).ok_or_else(|| no_such(&group))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct PageParams {
-    /// How many at most, from 1 to 200; 50 when missing.
-    #[param(minimum = 1, maximum = 200)]
-    pub(crate) limit: Option<usize>,
-    /// Where the page begins: the `next_cursor` of the one before.
-    pub(crate) cursor: Option<String>,
-}
-
 /// The runs of a failure group, the newest first. Runs stay in the group of their latest failure when they go on.
 #[utoipa::path(get, path = "/api/v1/groups/{group}/members", tag = "groups", operation_id = "listGroupMembers",
-    params(PageParams, ("group" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Only this tenant's runs.")),
+    params(Paging, ("group" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Only this tenant's runs.")),
     responses((status = 200, description = "A page of its runs.", body = Listed<Member>)))]
 pub(crate) async fn members(
     State(app): State<App>,
     who: Who,
     At(GroupPart { group }): At<GroupPart>,
-    Params(params): Params<PageParams>,
+    Params(paging): Params<Paging>,
 ) -> Result<Json<Listed<Member>>, Problem> {
-    let after = params.cursor.as_deref().map(cursor_of::<Cursor>).transpose()?;
-    let limit = listing::limit(params.limit)?;
+    let (after, limit) = paging.read::<Cursor>()?;
     let page = app.engine().group_members(&group, who.tenant.as_ref(), after, limit).await?;
     Ok(Json(Listed {
         items: page.items.into_iter().map(Member::of).collect(),
@@ -120,21 +109,21 @@ pub(crate) async fn members(
 /// Forgets how a failure group was first seen; its runs are not touched, and while some are failed or held it comes back as if
 /// it were new. It is everyone's, so that a caller of one tenant is refused.
 #[utoipa::path(delete, path = "/api/v1/groups/{group}", tag = "groups", operation_id = "forgetGroup",
-    params(("group" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Has no effect here.")),
-    responses((status = 204, description = "It is forgotten.")))]
+    params(DryRun, ("group" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Has no effect here.")),
+    responses((status = 204, description = "It is forgotten."), (status = 200, description = "For a dry run, the group that would be forgotten.", body = GroupDetail)))]
 async fn forget(
     State(app): State<App>,
     who: Who,
     At(GroupPart { group }): At<GroupPart>,
-    Params(NoParams {}): Params<NoParams>,
-) -> Result<StatusCode, Problem> {
+    Params(DryRun { dry_run }): Params<DryRun>,
+) -> Result<Response, Problem> {
     who.needs_all()?;
+    if dry_run {
+        let view = app.engine().failure_group(&group, None).await?.ok_or_else(|| no_such(&group))?;
+        return Ok(Json(GroupDetail::of(view)).into_response());
+    }
     match app.engine().forget_failure_group(&group).await? {
-        true => {
-            // No journal is left that could say so.
-            tracing::info!(group, by = who.access.name, "a failure group was forgotten");
-            Ok(StatusCode::NO_CONTENT)
-        }
+        true => Ok(StatusCode::NO_CONTENT.into_response()),
         false => Err(no_such(&group)),
     }
 }

@@ -18,10 +18,11 @@ use crate::api::verbs::{Outcome, in_time};
 use crate::app::App;
 use crate::listing::{self, cursor_of, cursor_text};
 use crate::problem::{Code, Problem};
-use crate::request::{Body, IfMatch, NoParams, Params, RunAt, StepAt, Who, present};
+use crate::request::{Body, DryRun, IfMatch, Params, RunAt, StepAt, Who, present};
 use crate::routes::Routes;
 use crate::view::Listed;
 use crate::view::outside::Task;
+use crate::view::preview::{Preview, RunOrPreview};
 use crate::view::run::Run;
 
 pub(super) fn routes() -> Routes {
@@ -92,17 +93,17 @@ struct StartReport {
 
 /// Says that somebody has begun the step. The first who says so has it; others are refused, and told who.
 #[utoipa::path(post, path = "/api/v1/runs/{run}/steps/{step}/start", tag = "outside", operation_id = "reportStart", request_body = StartReport,
-    params(("run" = String, Path, description = "The run."), ("step" = String, Path, description = "The step, as in `cut` or `cut[2]`."),
+    params(DryRun, ("run" = String, Path, description = "The run."), ("step" = String, Path, description = "The step, as in `cut` or `cut[2]`."),
         ("tenant" = Option<String>, Query, description = "Whose run it is."),
         ("If-Match" = Option<String>, Header, description = "The ETag of the run that the report rests on.")),
-    responses((status = 200, description = "It is recorded.", body = Run),
+    responses((status = 200, description = "It is recorded; or, for a dry run, what that would do.", body = RunOrPreview),
         (status = 202, description = "The report waits in the run's inbox.", body = Run)))]
 async fn start(
     State(app): State<App>,
     who: Who,
     RunAt(key): RunAt,
     StepAt(place): StepAt,
-    Params(NoParams {}): Params<NoParams>,
+    Params(dry): Params<DryRun>,
     if_match: IfMatch,
     Body(said): Body<StartReport>,
 ) -> Result<Response, Problem> {
@@ -111,7 +112,7 @@ async fn start(
         host: said.host,
         code_version: said.code_version,
     };
-    tell(&app, &who, (key, place, said.attempt), &if_match, Report::started(by)).await
+    tell(&app, &who, (key, place, said.attempt), (&if_match, dry), Report::started(by)).await
 }
 
 /// How far an attempt is.
@@ -130,17 +131,17 @@ struct ProgressReport {
 
 /// Says how far the step is.
 #[utoipa::path(post, path = "/api/v1/runs/{run}/steps/{step}/progress", tag = "outside", operation_id = "reportProgress", request_body = ProgressReport,
-    params(("run" = String, Path, description = "The run."), ("step" = String, Path, description = "The step, as in `cut` or `cut[2]`."),
+    params(DryRun, ("run" = String, Path, description = "The run."), ("step" = String, Path, description = "The step, as in `cut` or `cut[2]`."),
         ("tenant" = Option<String>, Query, description = "Whose run it is."),
         ("If-Match" = Option<String>, Header, description = "The ETag of the run that the report rests on.")),
-    responses((status = 200, description = "It is recorded.", body = Run),
+    responses((status = 200, description = "It is recorded; or, for a dry run, what that would do.", body = RunOrPreview),
         (status = 202, description = "The report waits in the run's inbox.", body = Run)))]
 async fn progress(
     State(app): State<App>,
     who: Who,
     RunAt(key): RunAt,
     StepAt(place): StepAt,
-    Params(NoParams {}): Params<NoParams>,
+    Params(dry): Params<DryRun>,
     if_match: IfMatch,
     Body(said): Body<ProgressReport>,
 ) -> Result<Response, Problem> {
@@ -149,7 +150,7 @@ async fn progress(
         return Err(Problem::new(Code::Unprocessable, detail));
     }
     let report = Report::progress(said.fraction, said.note);
-    tell(&app, &who, (key, place, said.attempt), &if_match, report).await
+    tell(&app, &who, (key, place, said.attempt), (&if_match, dry), report).await
 }
 
 /// The result of an attempt.
@@ -166,22 +167,22 @@ struct SuccessReport {
 
 /// Says that the step has its result.
 #[utoipa::path(post, path = "/api/v1/runs/{run}/steps/{step}/success", tag = "outside", operation_id = "reportSuccess", request_body = SuccessReport,
-    params(("run" = String, Path, description = "The run."), ("step" = String, Path, description = "The step, as in `cut` or `cut[2]`."),
+    params(DryRun, ("run" = String, Path, description = "The run."), ("step" = String, Path, description = "The step, as in `cut` or `cut[2]`."),
         ("tenant" = Option<String>, Query, description = "Whose run it is."),
         ("If-Match" = Option<String>, Header, description = "The ETag of the run that the report rests on.")),
-    responses((status = 200, description = "It is recorded.", body = Run),
+    responses((status = 200, description = "It is recorded; or, for a dry run, what that would do.", body = RunOrPreview),
         (status = 202, description = "The report waits in the run's inbox.", body = Run)))]
 async fn success(
     State(app): State<App>,
     who: Who,
     RunAt(key): RunAt,
     StepAt(place): StepAt,
-    Params(NoParams {}): Params<NoParams>,
+    Params(dry): Params<DryRun>,
     if_match: IfMatch,
     Body(said): Body<SuccessReport>,
 ) -> Result<Response, Problem> {
     let report = Report::succeeded(&said.output).map_err(stepwell::Error::from)?;
-    tell(&app, &who, (key, place, said.attempt), &if_match, report).await
+    tell(&app, &who, (key, place, said.attempt), (&if_match, dry), report).await
 }
 
 /// How an attempt failed.
@@ -211,23 +212,23 @@ struct FailureReport {
 
 /// Says that the attempt failed: its class decides whether the step is tried again.
 #[utoipa::path(post, path = "/api/v1/runs/{run}/steps/{step}/failure", tag = "outside", operation_id = "reportFailure", request_body = FailureReport,
-    params(("run" = String, Path, description = "The run."), ("step" = String, Path, description = "The step, as in `cut` or `cut[2]`."),
+    params(DryRun, ("run" = String, Path, description = "The run."), ("step" = String, Path, description = "The step, as in `cut` or `cut[2]`."),
         ("tenant" = Option<String>, Query, description = "Whose run it is."),
         ("If-Match" = Option<String>, Header, description = "The ETag of the run that the report rests on.")),
-    responses((status = 200, description = "It is recorded.", body = Run),
+    responses((status = 200, description = "It is recorded; or, for a dry run, what that would do.", body = RunOrPreview),
         (status = 202, description = "The report waits in the run's inbox.", body = Run)))]
 async fn failure(
     State(app): State<App>,
     who: Who,
     RunAt(key): RunAt,
     StepAt(place): StepAt,
-    Params(NoParams {}): Params<NoParams>,
+    Params(dry): Params<DryRun>,
     if_match: IfMatch,
     Body(said): Body<FailureReport>,
 ) -> Result<Response, Problem> {
     let FailureReport { attempt, class, code, message, context, details, retry_after_ms } = said;
     let report = Report::failure(OutsideFailure { class, code, message, context, details, retry_after_ms });
-    tell(&app, &who, (key, place, attempt), &if_match, report).await
+    tell(&app, &who, (key, place, attempt), (&if_match, dry), report).await
 }
 
 /// Records what someone outside says of a step.
@@ -235,7 +236,7 @@ async fn tell(
     app: &App,
     who: &Who,
     (key, place, attempt): (RunKey, Place, Option<u32>),
-    if_match: &IfMatch,
+    (if_match, DryRun { dry_run }): (&IfMatch, DryRun),
     report: Report,
 ) -> Result<Response, Problem> {
     let head = head(app, &key).await?;
@@ -245,7 +246,13 @@ async fn tell(
         Some(attempt) => Token { run: key, place, attempt },
         None => app.engine().token_of(&key, &place).await?,
     };
-    let told = app.engine().report(&token, report.by(who.access.actor()));
-    let answer = in_time(app, &token.run, told).await;
-    Ok(Outcome::of(app, &token.run, answer).await?.of_head(&head))
+    let report = report.by(who.access.actor());
+    let outcome = match dry_run {
+        true => Outcome::Previewed(Preview::of(app.engine().dry_run_report(&token, report).await?)),
+        false => {
+            let answer = in_time(app, &token.run, app.engine().report(&token, report)).await;
+            Outcome::of(app, &token.run, answer).await?
+        }
+    };
+    Ok(outcome.of_head(&head))
 }

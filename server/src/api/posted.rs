@@ -8,9 +8,9 @@ use utoipa_axum::routes;
 use crate::access::Role;
 use crate::app::App;
 use crate::problem::Problem;
-use crate::request::{Body, NoParams, Params, Who};
+use crate::request::{Body, DryRun, Params, Who};
 use crate::routes::Routes;
-use crate::view::outside::Posted;
+use crate::view::outside::{PostPreview, Posted, PostedOrPreview};
 
 pub(super) fn routes() -> Routes {
     Routes::new().at(Role::Admin, routes!(post))
@@ -21,14 +21,19 @@ pub(super) fn routes() -> Routes {
 /// several under `parallel`. The same one again has no effect; another one needs another version. It holds for all tenants, so
 /// that a caller of one tenant is refused.
 #[utoipa::path(post, path = "/api/v1/workflows", tag = "outside", operation_id = "postWorkflow", request_body = serde_json::Value,
-    responses((status = 200, description = "It is there.", body = Posted)))]
+    params(DryRun),
+    responses((status = 200, description = "It is there; or, for a dry run, whether it would be new.", body = PostedOrPreview)))]
 async fn post(
     State(app): State<App>,
     who: Who,
-    Params(NoParams {}): Params<NoParams>,
+    Params(DryRun { dry_run }): Params<DryRun>,
     Body(workflow): Body<PostedWorkflow>,
-) -> Result<Json<Posted>, Problem> {
+) -> Result<Json<PostedOrPreview>, Problem> {
     who.needs_all()?;
+    if dry_run {
+        let present = app.engine().dry_run_post_workflow(&workflow).await?;
+        return Ok(Json(PostedOrPreview::Preview(PostPreview { is_new: present.is_none() })));
+    }
     let posted = app.engine().post_workflow(workflow, who.access.actor()).await?;
-    Ok(Json(Posted::of(&posted)))
+    Ok(Json(PostedOrPreview::Posted(Posted::of(&posted))))
 }

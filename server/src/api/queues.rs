@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use stepwell::QueueView;
 use stepwell::contract::{Name, Record};
@@ -14,9 +14,9 @@ use crate::access::Role;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::reads::{by_status, is_of};
-use crate::request::{At, Body, NoParams, Params, Who};
+use crate::request::{At, Body, DryRun, NoParams, Params, Who, Why};
 use crate::routes::Routes;
-use crate::view::queue::Queue;
+use crate::view::queue::{Queue, QueueOrPreview, QueuePreview};
 use crate::view::{Listed, Time, time};
 
 pub(super) fn routes() -> Routes {
@@ -29,17 +29,8 @@ pub(super) fn routes() -> Routes {
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct QueuePart {
-    pub(crate) queue: String,
-}
-
-/// Why.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Reason {
-    /// Why, for the records.
-    #[serde(default)]
-    pub(crate) reason: String,
+struct QueuePart {
+    queue: String,
 }
 
 /// The queues that have runs that have not ended, limits, or a pause; of one tenant, those in which it has runs that have not ended.
@@ -99,63 +90,119 @@ async fn history(
     Ok(Json(Listed { items: records.iter().map(of).collect(), next_cursor: None }))
 }
 
+/// What is done to a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QueueVerb {
+    Pause,
+    Resume,
+    Drain,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(crate) enum Steered {
+    /// Nothing was done; this is what it would do.
+    Previewed(QueuePreview),
+    /// The queue, after it.
+    Done(Queue),
+    /// The queue is paused, and some of its runs go on yet.
+    Drains(Queue),
+}
+
+impl IntoResponse for Steered {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Previewed(preview) => Json(preview).into_response(),
+            Self::Done(queue) => Json(queue).into_response(),
+            Self::Drains(queue) => (StatusCode::ACCEPTED, Json(queue)).into_response(),
+        }
+    }
+}
+
+/// Does it to the queue, or says what that would do: the same for every surface.
+pub(crate) async fn steer(
+    app: &App,
+    who: &Who,
+    queue: &str,
+    verb: QueueVerb,
+    reason: &str,
+    dry_run: bool,
+) -> Result<Steered, Problem> {
+    who.needs_all()?;
+    let (engine, actor) = (app.engine(), who.access.actor());
+    if dry_run {
+        let queue = present(app, queue).await?;
+        let is_paused = queue.paused.is_some();
+        let changes = match verb {
+            QueueVerb::Pause | QueueVerb::Drain => !is_paused,
+            QueueVerb::Resume => is_paused,
+        };
+        return Ok(Steered::Previewed(QueuePreview { changes, queue }));
+    }
+    match verb {
+        QueueVerb::Resume => {
+            engine.resume_queue(queue, actor, reason).await.map_err(named)?;
+        }
+        // Durable before any waiting: whoever is told to ask again finds it paused.
+        QueueVerb::Pause | QueueVerb::Drain => {
+            engine.pause_queue(queue, actor.clone(), reason).await.map_err(named)?;
+        }
+    }
+    let drained = match verb {
+        QueueVerb::Drain => {
+            let drained = engine.drain_queue(queue, who.access.actor(), reason);
+            match tokio::time::timeout(app.options().request_timeout() / 2, drained).await {
+                Ok(drained) => drained.map(|()| true).map_err(named)?,
+                Err(_) => false,
+            }
+        }
+        QueueVerb::Pause | QueueVerb::Resume => true,
+    };
+    let queue = present(app, queue).await?;
+    Ok(if drained { Steered::Done(queue) } else { Steered::Drains(queue) })
+}
+
 /// Keeps all workers from taking runs of a queue. What is being advanced is not stopped. Pausing a paused queue changes nothing.
-#[utoipa::path(post, path = "/api/v1/queues/{queue}/pause", tag = "queues", operation_id = "pauseQueue", request_body = Reason,
-    params(("queue" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Has no effect here.")),
-    responses((status = 200, description = "The queue, paused.", body = Queue)))]
-pub(crate) async fn pause(
+#[utoipa::path(post, path = "/api/v1/queues/{queue}/pause", tag = "queues", operation_id = "pauseQueue", request_body = Why,
+    params(DryRun, ("queue" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Has no effect here.")),
+    responses((status = 200, description = "The queue, paused; or, for a dry run, what it would do.", body = QueueOrPreview)))]
+async fn pause(
     State(app): State<App>,
     who: Who,
     At(QueuePart { queue }): At<QueuePart>,
-    Params(NoParams {}): Params<NoParams>,
-    Body(Reason { reason }): Body<Reason>,
-) -> Result<Json<Queue>, Problem> {
-    who.needs_all()?;
-    app.engine().pause_queue(&queue, who.access.actor(), &reason).await.map_err(named)?;
-    Ok(Json(after(&app, &queue).await?))
+    Params(DryRun { dry_run }): Params<DryRun>,
+    Body(Why { reason }): Body<Why>,
+) -> Result<Steered, Problem> {
+    steer(&app, &who, &queue, QueueVerb::Pause, &reason, dry_run).await
 }
 
 /// Lets a paused queue go on.
-#[utoipa::path(post, path = "/api/v1/queues/{queue}/resume", tag = "queues", operation_id = "resumeQueue", request_body = Reason,
-    params(("queue" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Has no effect here.")),
-    responses((status = 200, description = "The queue, not paused.", body = Queue)))]
-pub(crate) async fn resume(
+#[utoipa::path(post, path = "/api/v1/queues/{queue}/resume", tag = "queues", operation_id = "resumeQueue", request_body = Why,
+    params(DryRun, ("queue" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Has no effect here.")),
+    responses((status = 200, description = "The queue, not paused; or, for a dry run, what it would do.", body = QueueOrPreview)))]
+async fn resume(
     State(app): State<App>,
     who: Who,
     At(QueuePart { queue }): At<QueuePart>,
-    Params(NoParams {}): Params<NoParams>,
-    Body(Reason { reason }): Body<Reason>,
-) -> Result<Json<Queue>, Problem> {
-    who.needs_all()?;
-    app.engine().resume_queue(&queue, who.access.actor(), &reason).await.map_err(named)?;
-    Ok(Json(after(&app, &queue).await?))
+    Params(DryRun { dry_run }): Params<DryRun>,
+    Body(Why { reason }): Body<Why>,
+) -> Result<Steered, Problem> {
+    steer(&app, &who, &queue, QueueVerb::Resume, &reason, dry_run).await
 }
 
 /// Pauses a queue and waits, for half of the time that a request may take, until no worker advances a run of it.
-#[utoipa::path(post, path = "/api/v1/queues/{queue}/drain", tag = "queues", operation_id = "drainQueue", request_body = Reason,
-    params(("queue" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Has no effect here.")),
-    responses((status = 200, description = "The queue: no worker advances a run of it.", body = Queue),
+#[utoipa::path(post, path = "/api/v1/queues/{queue}/drain", tag = "queues", operation_id = "drainQueue", request_body = Why,
+    params(DryRun, ("queue" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Has no effect here.")),
+    responses((status = 200, description = "The queue: no worker advances a run of it; or, for a dry run, what it would do.", body = QueueOrPreview),
         (status = 202, description = "The queue: it is paused, and some runs go on yet. Ask again.", body = Queue)))]
-pub(crate) async fn drain(
+async fn drain(
     State(app): State<App>,
     who: Who,
     At(QueuePart { queue }): At<QueuePart>,
-    Params(NoParams {}): Params<NoParams>,
-    Body(Reason { reason }): Body<Reason>,
-) -> Result<Response, Problem> {
-    who.needs_all()?;
-    let actor = who.access.actor();
-    // Durable before the waiting: whoever is told to ask again finds it paused.
-    app.engine().pause_queue(&queue, actor.clone(), &reason).await.map_err(named)?;
-    let drained = app.engine().drain_queue(&queue, actor, &reason);
-    let status = match tokio::time::timeout(app.options().request_timeout() / 2, drained).await {
-        Ok(drained) => {
-            drained.map_err(named)?;
-            StatusCode::OK
-        }
-        Err(_) => StatusCode::ACCEPTED,
-    };
-    Ok((status, Json(after(&app, &queue).await?)).into_response())
+    Params(DryRun { dry_run }): Params<DryRun>,
+    Body(Why { reason }): Body<Why>,
+) -> Result<Steered, Problem> {
+    steer(&app, &who, &queue, QueueVerb::Drain, &reason, dry_run).await
 }
 
 /// A name that is not one is the caller's mistake in the path.
@@ -166,8 +213,8 @@ fn named(error: stepwell::Error) -> Problem {
     }
 }
 
-/// The queue, after it was steered.
-async fn after(app: &App, queue: &str) -> Result<Queue, Problem> {
+/// The queue as it is at this moment.
+async fn present(app: &App, queue: &str) -> Result<Queue, Problem> {
     let name = Name::new(queue).map_err(Problem::bad)?;
     app.reads().forget_queues();
     let queues = app.reads().queues(app.engine()).await?;

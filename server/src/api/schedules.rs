@@ -18,12 +18,14 @@ use uuid::Uuid;
 use crate::access::Role;
 use crate::api::values::SecretsParams;
 use crate::app::App;
-use crate::listing::{self, cursor_of, cursor_text};
+use crate::listing::{Paging, cursor_text};
 use crate::problem::{Code, Problem};
-use crate::request::{At, Body, DryRun, NoParams, Params, Who};
+use crate::request::{At, Body, DryRun, Params, Who, Why};
 use crate::routes::Routes;
 use crate::view::group::RunName;
-use crate::view::schedule::{Backfilled, Plan, Schedule};
+use crate::view::schedule::{
+    Backfilled, HoldPreview, Plan, PlanPreview, Schedule, ScheduleOrPreview, TriggerPreview,
+};
 use crate::view::{Listed, Time};
 
 pub(super) fn routes() -> Routes {
@@ -56,28 +58,8 @@ fn schedules(app: &App, who: &Who) -> Schedules {
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct SchedulePart {
-    pub(crate) name: String,
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct PageParams {
-    /// How many at most, from 1 to 200; 50 when missing.
-    #[param(minimum = 1, maximum = 200)]
-    pub(crate) limit: Option<usize>,
-    /// Where the page begins: the `next_cursor` of the one before.
-    pub(crate) cursor: Option<String>,
-}
-
-/// Why.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Why {
-    /// Why, for the records.
-    #[serde(default)]
-    pub(crate) reason: String,
+struct SchedulePart {
+    name: String,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -87,19 +69,22 @@ struct WhyParams {
     /// Why, for the records.
     #[serde(default)]
     reason: String,
+    /// `true`: says what it would do, and does nothing.
+    #[serde(default)]
+    dry_run: bool,
 }
 
 /// The schedules of a tenant.
 #[utoipa::path(get, path = "/api/v1/schedules", tag = "schedules", operation_id = "listSchedules",
-    params(PageParams, ("tenant" = Option<String>, Query, description = "Whose; that of the token, or `default`.")),
+    params(Paging, ("tenant" = Option<String>, Query, description = "Whose; that of the token, or `default`.")),
     responses((status = 200, description = "A page of schedules.", body = Listed<Schedule>)))]
 pub(crate) async fn list(
     State(app): State<App>,
     who: Who,
-    Params(params): Params<PageParams>,
+    Params(paging): Params<Paging>,
 ) -> Result<Json<Listed<Schedule>>, Problem> {
-    let after = params.cursor.as_deref().map(cursor_of::<Cursor>).transpose()?;
-    let page = schedules(&app, &who).list(after, listing::limit(params.limit)?).await?;
+    let (after, limit) = paging.read::<Cursor>()?;
+    let page = schedules(&app, &who).list(after, limit).await?;
     Ok(Json(Listed {
         items: page.items.into_iter().map(|view| Schedule::of(view, false)).collect(),
         next_cursor: page.next.as_ref().map(cursor_text),
@@ -159,12 +144,13 @@ impl Plan {
 /// Makes a schedule, or makes the one of that name another from now on.
 #[utoipa::path(put, path = "/api/v1/schedules/{name}", tag = "schedules", operation_id = "putSchedule", request_body = Plan,
     params(WhyParams, ("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose; that of the token, or `default`.")),
-    responses((status = 201, description = "It was made.", body = Schedule), (status = 200, description = "It was there, and is like this now.", body = Schedule)))]
+    responses((status = 201, description = "It was made.", body = Schedule),
+        (status = 200, description = "It was there, and is like this now; or, for a dry run, what it would be.", body = ScheduleOrPreview)))]
 async fn put(
     State(app): State<App>,
     who: Who,
     At(SchedulePart { name }): At<SchedulePart>,
-    Params(WhyParams { reason }): Params<WhyParams>,
+    Params(WhyParams { reason, dry_run }): Params<WhyParams>,
     Body(plan): Body<Plan>,
 ) -> Result<Response, Problem> {
     if plan.cron.is_some() == plan.every_ms.is_some() {
@@ -174,6 +160,9 @@ async fn put(
     let spec = plan.spec()?;
     let spec = overlap.into_iter().fold(spec, Spec::overlap);
     let schedules = schedules(&app, &who);
+    if dry_run {
+        return Ok(Json(PlanPreview::of(schedules.dry_run_plan(&name, &spec).await?)).into_response());
+    }
     let is_new = match schedules.get(&name).await {
         Ok(_) => false,
         Err(ScheduleError::NoSuchSchedule { .. }) => true,
@@ -197,45 +186,71 @@ async fn put(
 /// Ends a schedule. Runs that were started go on.
 #[utoipa::path(delete, path = "/api/v1/schedules/{name}", tag = "schedules", operation_id = "deleteSchedule",
     params(WhyParams, ("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
-    responses((status = 204, description = "It is gone.")))]
+    responses((status = 204, description = "It is gone."), (status = 200, description = "For a dry run, the schedule that would be ended.", body = Schedule)))]
 async fn delete(
     State(app): State<App>,
     who: Who,
     At(SchedulePart { name }): At<SchedulePart>,
-    Params(WhyParams { reason }): Params<WhyParams>,
-) -> Result<StatusCode, Problem> {
+    Params(WhyParams { reason, dry_run }): Params<WhyParams>,
+) -> Result<Response, Problem> {
     let schedules = schedules(&app, &who);
-    schedules.get(&name).await?;
+    let present = schedules.get(&name).await?;
+    if dry_run {
+        return Ok(Json(Schedule::of(present, false)).into_response());
+    }
     schedules.delete(&name, &reason).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Pauses or resumes a schedule, or says what that would do: the same for every surface.
+pub(crate) async fn hold(
+    app: &App,
+    who: &Who,
+    name: &str,
+    pause: bool,
+    reason: &str,
+    dry_run: bool,
+) -> Result<ScheduleOrPreview, Problem> {
+    let schedules = schedules(app, who);
+    if dry_run {
+        let present = schedules.get(name).await?;
+        let changes = present.paused.is_some() != pause;
+        let schedule = Box::new(Schedule::of(present, false));
+        return Ok(ScheduleOrPreview::Hold(HoldPreview { changes, schedule }));
+    }
+    let view = match pause {
+        true => schedules.pause(name, reason).await?,
+        false => schedules.resume(name, reason).await?,
+    };
+    Ok(ScheduleOrPreview::Schedule(Box::new(Schedule::of(view, false))))
 }
 
 /// Starts nothing by the clock until it is resumed. Runs that were started go on.
 #[utoipa::path(post, path = "/api/v1/schedules/{name}/pause", tag = "schedules", operation_id = "pauseSchedule", request_body = Why,
-    params(("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
-    responses((status = 200, description = "The schedule, paused.", body = Schedule)))]
-pub(crate) async fn pause(
+    params(DryRun, ("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
+    responses((status = 200, description = "The schedule, paused; or, for a dry run, what it would do.", body = ScheduleOrPreview)))]
+async fn pause(
     State(app): State<App>,
     who: Who,
     At(SchedulePart { name }): At<SchedulePart>,
-    Params(NoParams {}): Params<NoParams>,
+    Params(DryRun { dry_run }): Params<DryRun>,
     Body(Why { reason }): Body<Why>,
-) -> Result<Json<Schedule>, Problem> {
-    Ok(Json(Schedule::of(schedules(&app, &who).pause(&name, &reason).await?, false)))
+) -> Result<Json<ScheduleOrPreview>, Problem> {
+    Ok(Json(hold(&app, &who, &name, true, &reason, dry_run).await?))
 }
 
 /// Starts runs by the clock again, from the next time on.
 #[utoipa::path(post, path = "/api/v1/schedules/{name}/resume", tag = "schedules", operation_id = "resumeSchedule", request_body = Why,
-    params(("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
-    responses((status = 200, description = "The schedule, not paused.", body = Schedule)))]
-pub(crate) async fn resume(
+    params(DryRun, ("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
+    responses((status = 200, description = "The schedule, not paused; or, for a dry run, what it would do.", body = ScheduleOrPreview)))]
+async fn resume(
     State(app): State<App>,
     who: Who,
     At(SchedulePart { name }): At<SchedulePart>,
-    Params(NoParams {}): Params<NoParams>,
+    Params(DryRun { dry_run }): Params<DryRun>,
     Body(Why { reason }): Body<Why>,
-) -> Result<Json<Schedule>, Problem> {
-    Ok(Json(Schedule::of(schedules(&app, &who).resume(&name, &reason).await?, false)))
+) -> Result<Json<ScheduleOrPreview>, Problem> {
+    Ok(Json(hold(&app, &who, &name, false, &reason, dry_run).await?))
 }
 
 /// A run to be started now.
@@ -251,18 +266,47 @@ pub(crate) struct Trigger {
 
 /// Starts a run now, whatever else runs and even when the schedule is paused, and answers with its name.
 #[utoipa::path(post, path = "/api/v1/schedules/{name}/trigger", tag = "schedules", operation_id = "triggerSchedule", request_body = Trigger,
-    params(("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
-    responses((status = 202, description = "The run that is started in a moment.", body = RunName)))]
-pub(crate) async fn trigger(
+    params(DryRun, ("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
+    responses((status = 202, description = "The run that is started in a moment.", body = RunName),
+        (status = 200, description = "For a dry run, the run that would be started.", body = TriggerPreview)))]
+async fn trigger(
     State(app): State<App>,
     who: Who,
     At(SchedulePart { name }): At<SchedulePart>,
-    Params(NoParams {}): Params<NoParams>,
-    Body(Trigger { id, reason }): Body<Trigger>,
-) -> Result<(StatusCode, Json<RunName>), Problem> {
+    Params(DryRun { dry_run }): Params<DryRun>,
+    Body(asked): Body<Trigger>,
+) -> Result<Response, Problem> {
+    Ok(match start_now(&app, &who, &name, asked, dry_run).await? {
+        Triggered::Previewed(preview) => Json(preview).into_response(),
+        Triggered::Started(run) => (StatusCode::ACCEPTED, Json(run)).into_response(),
+    })
+}
+
+/// What became of a trigger.
+#[derive(Debug)]
+pub(crate) enum Triggered {
+    /// Nothing was started; this is what it would start.
+    Previewed(TriggerPreview),
+    /// The run is started in a moment.
+    Started(RunName),
+}
+
+/// Starts a run now, or says which that would be: the same for every surface.
+pub(crate) async fn start_now(
+    app: &App,
+    who: &Who,
+    name: &str,
+    Trigger { id, reason }: Trigger,
+    dry_run: bool,
+) -> Result<Triggered, Problem> {
     let id = id.unwrap_or_else(|| Uuid::now_v7().simple().to_string());
-    let key = schedules(&app, &who).trigger(&name, &id, &reason).await?;
-    Ok((StatusCode::ACCEPTED, Json(RunName::of(&key))))
+    let schedules = schedules(app, who);
+    if dry_run {
+        let (key, status) = schedules.dry_run_trigger(name, &id).await?;
+        let preview = TriggerPreview { run: RunName::of(&key), status: status.map(Into::into) };
+        return Ok(Triggered::Previewed(preview));
+    }
+    Ok(Triggered::Started(RunName::of(&schedules.trigger(name, &id, &reason).await?)))
 }
 
 /// Times gone by whose runs are to be started.

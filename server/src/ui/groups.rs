@@ -8,8 +8,9 @@ use axum::routing::get;
 
 use crate::access::Role;
 use crate::api;
-use crate::api::groups::{GroupParams, GroupPart, PageParams};
+use crate::api::groups::{GroupParams, GroupPart};
 use crate::app::App;
+use crate::listing::Paging;
 use crate::problem::Problem;
 use crate::request::{At, NoParams, Params};
 use crate::routes::Routes;
@@ -124,7 +125,7 @@ async fn show(
 ) -> Result<Response, Problem> {
     let at = || At(GroupPart { group: group.clone() });
     let Json(detail) = api::groups::show(State(app.clone()), p.who()?, at(), Params(NoParams {})).await?;
-    let paging = PageParams { limit: None, cursor: p.asked_for("cursor") };
+    let paging = Paging { limit: None, cursor: p.asked_for("cursor") };
     let Json(Listed { items, next_cursor }) =
         api::groups::members(State(app), p.who()?, at(), Params(paging)).await?;
     p.show(&ShownGroup {

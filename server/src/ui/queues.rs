@@ -3,17 +3,15 @@
 use askama::Template;
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde::Deserialize;
 
 use crate::access::Role;
-use crate::api;
-use crate::api::queues::{QueuePart, Reason};
+use crate::api::queues::{self, QueueVerb, Steered};
 use crate::app::App;
 use crate::problem::{Code, Problem};
-use crate::request::{At, Body, NoParams, Params};
+use crate::request::{NoParams, Params};
 use crate::routes::Routes;
 use crate::ui::forms::Form;
 use crate::ui::page::{Notice, Page, part};
@@ -65,7 +63,7 @@ impl Shown<'_> {
 }
 
 async fn list(State(app): State<App>, p: Page) -> Result<Response, Problem> {
-    let Json(listed) = api::queues::list(State(app), p.who()?, Params(NoParams {})).await?;
+    let Json(listed) = queues::list(State(app), p.who()?, Params(NoParams {})).await?;
     p.show(&Shown {
         p: &p,
         t: Places::of(p.language),
@@ -88,24 +86,19 @@ async fn steer(
     form: Form,
 ) -> Result<Response, Problem> {
     let t = Places::of(p.language);
-    let (who, at) = (p.who()?, At(QueuePart { queue: queue.clone() }));
-    let why = Body(Reason { reason: form.text("reason").to_owned() });
-    let (state, none) = (State(app.clone()), Params(NoParams {}));
-    let said = match verb.as_str() {
-        "pause" => {
-            let Json(_) = api::queues::pause(state, who, at, none, why).await?;
-            fill(t.queue_paused, &[&queue])
-        }
-        "resume" => {
-            let Json(_) = api::queues::resume(state, who, at, none, why).await?;
-            fill(t.queue_resumed, &[&queue])
-        }
-        "drain" => {
-            let answer = api::queues::drain(state, who, at, none, why).await?;
-            let text = if answer.status() == StatusCode::OK { t.queue_drained } else { t.queue_drains };
-            fill(text, &[&queue])
-        }
+    let verb = match verb.as_str() {
+        "pause" => QueueVerb::Pause,
+        "resume" => QueueVerb::Resume,
+        "drain" => QueueVerb::Drain,
         other => return Err(Problem::new(Code::NotFound, format!("a queue is not asked to {other:?}"))),
     };
+    let steered = queues::steer(&app, &p.who()?, &queue, verb, form.text("reason"), false).await?;
+    let text = match (verb, steered) {
+        (QueueVerb::Pause, _) => t.queue_paused,
+        (QueueVerb::Resume, _) => t.queue_resumed,
+        (QueueVerb::Drain, Steered::Drains(_)) => t.queue_drains,
+        (QueueVerb::Drain, _) => t.queue_drained,
+    };
+    let said = fill(text, &[&queue]);
     Ok(p.go(&p.below("/queues", &[]), Some(Notice::good(said))))
 }

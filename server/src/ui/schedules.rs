@@ -8,11 +8,11 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 
 use crate::access::Role;
-use crate::api;
-use crate::api::schedules::{PageParams, SchedulePart, Trigger, Why};
+use crate::api::schedules::{self, Trigger, Triggered};
 use crate::app::App;
+use crate::listing::Paging;
 use crate::problem::{Code, Problem};
-use crate::request::{At, Body, NoParams, Params};
+use crate::request::Params;
 use crate::routes::Routes;
 use crate::ui::forms::Form;
 use crate::ui::page::{Notice, Page, part};
@@ -72,8 +72,8 @@ impl Shown<'_> {
 async fn list(State(app): State<App>, p: Page) -> Result<Response, Problem> {
     let who = p.who()?;
     let tenant = who.tenant.clone().unwrap_or_default().to_string();
-    let asked = PageParams { limit: None, cursor: p.asked_for("cursor") };
-    let Json(Listed { items, next_cursor }) = api::schedules::list(State(app), who, Params(asked)).await?;
+    let asked = Paging { limit: None, cursor: p.asked_for("cursor") };
+    let Json(Listed { items, next_cursor }) = schedules::list(State(app), who, Params(asked)).await?;
     p.show(&Shown {
         p: &p,
         t: Places::of(p.language),
@@ -98,21 +98,22 @@ async fn steer(
     form: Form,
 ) -> Result<Response, Problem> {
     let t = Places::of(p.language);
-    let (state, who, none) = (State(app), p.who()?, Params(NoParams {}));
-    let (at, reason) = (At(SchedulePart { name: name.clone() }), form.text("reason").to_owned());
+    let (who, reason) = (p.who()?, form.text("reason"));
     let said = match verb.as_str() {
         "pause" => {
-            let Json(_) = api::schedules::pause(state, who, at, none, Body(Why { reason })).await?;
+            schedules::hold(&app, &who, &name, true, reason, false).await?;
             fill(t.schedule_paused, &[&name])
         }
         "resume" => {
-            let Json(_) = api::schedules::resume(state, who, at, none, Body(Why { reason })).await?;
+            schedules::hold(&app, &who, &name, false, reason, false).await?;
             fill(t.schedule_resumed, &[&name])
         }
         "trigger" => {
-            let asked = Trigger { id: None, reason };
-            let (_, Json(run)) = api::schedules::trigger(state, who, at, none, Body(asked)).await?;
-            fill(t.schedule_triggered, &[&run.run])
+            let asked = Trigger { id: None, reason: reason.to_owned() };
+            match schedules::start_now(&app, &who, &name, asked, false).await? {
+                Triggered::Started(run) => fill(t.schedule_triggered, &[&run.run]),
+                Triggered::Previewed(preview) => preview.run.run,
+            }
         }
         other => return Err(Problem::new(Code::NotFound, format!("a schedule is not asked to {other:?}"))),
     };

@@ -110,3 +110,20 @@ impl Posted {
         }
     }
 }
+
+/// What posting a workflow would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PostPreview {
+    /// Whether there is none of that name and version; the same one again has no effect.
+    pub is_new: bool,
+}
+
+/// What a request is answered with that can be tried dry.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum PostedOrPreview {
+    /// The workflow that is posted.
+    Posted(Posted),
+    /// What it would do.
+    Preview(PostPreview),
+}

@@ -36,6 +36,26 @@ pub struct Queue {
     pub load: Option<QueueLoad>,
 }
 
+/// What steering a queue would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct QueuePreview {
+    /// Whether it would pause or resume the queue: one that is so already stays as it is.
+    pub changes: bool,
+    /// The queue as it is now. Paused, its `parked` and `queued` runs wait and its `running` ones go on; resumed, those that are
+    /// parked go on.
+    pub queue: Queue,
+}
+
+/// What a request is answered with that can be tried dry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum QueueOrPreview {
+    /// The queue, after it was done.
+    Queue(Queue),
+    /// What it would do.
+    Preview(QueuePreview),
+}
+
 /// What the runs of a queue do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueueLoad {

@@ -9,6 +9,7 @@ use stepwell::observe::values::without_secrets;
 use stepwell::schedule::{BackfillTime, Cause, PassedOver, ScheduleView, Started};
 use utoipa::ToSchema;
 
+use crate::view::group::RunName;
 use crate::view::run::RunStatus;
 use crate::view::{Time, count, time, word};
 
@@ -100,6 +101,59 @@ pub struct Schedule {
     pub missed: u64,
 }
 
+/// What making a schedule, or making it another one, would come to.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PlanPreview {
+    /// Whether there is none of that name.
+    pub is_new: bool,
+    /// What would not be as it is.
+    pub differences: Vec<String>,
+    /// Its next times, at most five; none while it is paused.
+    pub next: Vec<Upcoming>,
+}
+
+impl PlanPreview {
+    pub(crate) fn of(preview: stepwell::schedule::PlanPreview) -> Self {
+        Self {
+            is_new: preview.is_new,
+            differences: preview.differences.into_iter().map(str::to_owned).collect(),
+            next: preview.next.iter().map(Upcoming::of).collect(),
+        }
+    }
+}
+
+/// What pausing or resuming a schedule would do.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct HoldPreview {
+    /// Whether it would pause or resume it: one that is so already stays as it is.
+    pub changes: bool,
+    /// The schedule as it is now.
+    pub schedule: Box<Schedule>,
+}
+
+/// What a trigger would start.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TriggerPreview {
+    /// The run.
+    #[serde(flatten)]
+    pub run: RunName,
+    /// Where it is, if it was started under the same id before: then nothing would happen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<RunStatus>,
+}
+
+/// What a request is answered with that can be tried dry.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum ScheduleOrPreview {
+    /// The schedule, after it was done.
+    Schedule(Box<Schedule>),
+    /// What pausing or resuming it would do.
+    Hold(HoldPreview),
+    /// What it would be.
+    Plan(PlanPreview),
+}
+
 /// A time to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Upcoming {
@@ -107,6 +161,12 @@ pub struct Upcoming {
     pub time: Time,
     /// When its run is started: jitter later.
     pub start_at: Time,
+}
+
+impl Upcoming {
+    fn of(next: &stepwell::schedule::Upcoming) -> Self {
+        Self { time: time(next.time), start_at: time(next.start_at) }
+    }
 }
 
 /// Who paused a schedule, and why.
@@ -175,11 +235,7 @@ impl Schedule {
             keeper: view.keeper.run.to_string(),
             status: view.status.into(),
             plan: Plan::of(&view.schedule, with_secrets),
-            next: view
-                .next
-                .iter()
-                .map(|next| Upcoming { time: time(next.time), start_at: time(next.start_at) })
-                .collect(),
+            next: view.next.iter().map(Upcoming::of).collect(),
             paused: view.paused.map(|paused| SchedulePause {
                 by: paused.by.to_string(),
                 reason: paused.reason,

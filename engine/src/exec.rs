@@ -13,6 +13,7 @@ pub mod retention;
 pub mod runs;
 pub mod signals;
 pub mod start;
+pub mod trail;
 pub mod workers;
 
 pub(crate) mod attempt;

@@ -64,6 +64,7 @@ pub use exec::retention::Removed;
 pub use exec::runs::Runs;
 pub use exec::signals::Stopped;
 pub use exec::start::StartRun;
+pub use exec::trail::{Deed, DeedCursor, DeedPage, FoundDeed};
 pub use exec::workers::view::{WorkerLeft, WorkerView};
 pub use groups::GroupFilter;
 pub use integrity::issue::{Issue, IssueKind, Mend, Severity};

@@ -1,6 +1,7 @@
 //! The operations of the REST API, one file for each thing operated on.
 
 pub(crate) mod audit;
+mod changes;
 pub(crate) mod codes;
 mod documents;
 mod events;
@@ -40,6 +41,7 @@ use crate::routes::Routes;
 pub(crate) fn routes() -> Routes {
     Routes::new()
         .and(audit::routes())
+        .and(changes::routes())
         .and(codes::routes())
         .and(documents::routes())
         .and(events::routes())

@@ -25,6 +25,7 @@ use crate::options::{OptionsError, ServerOptions};
 use crate::problem::{self, Code, Problem, REQUEST_ID};
 use crate::reads::Reads;
 use crate::routes::{Route, Routes};
+use crate::trail::{self, Trail};
 use crate::ui::refusal;
 use crate::ui::run::Estimates;
 use crate::view::overview::Overview;
@@ -46,6 +47,7 @@ struct Inner {
     reads: Reads,
     hub: Hub,
     lookout: Lookout,
+    trail: Trail,
     figures: Figures,
 }
 
@@ -77,6 +79,7 @@ impl App {
             reads: Reads::new(),
             hub: Hub::default(),
             lookout: Lookout::default(),
+            trail: Trail::default(),
             figures: Figures::new(),
         };
         Ok(Self(Arc::new(inner)))
@@ -97,7 +100,8 @@ impl App {
             .layer(CatchPanicLayer::custom(panicked))
             .layer(DefaultBodyLimit::max(self.0.options.body_bytes_max))
             .layer(from_fn_with_state(self.clone(), identify::identify))
-            .layer(from_fn_with_state(self.clone(), limits::limit));
+            .layer(from_fn_with_state(self.clone(), limits::limit))
+            .layer(from_fn_with_state(self.clone(), trail::note));
         let router = router
             .method_not_allowed_fallback(no_method)
             .fallback(no_path)
@@ -171,6 +175,10 @@ impl App {
 
     pub(crate) fn figures(&self) -> &Figures {
         &self.0.figures
+    }
+
+    pub(crate) fn trail(&self) -> &Trail {
+        &self.0.trail
     }
 
     pub(crate) fn lookout(&self) -> &Lookout {

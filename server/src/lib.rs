@@ -39,6 +39,7 @@ mod reads;
 mod request;
 mod routes;
 mod serve;
+mod trail;
 mod ui;
 pub mod view;
 mod window;

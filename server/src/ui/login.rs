@@ -6,11 +6,12 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
 
-use crate::access::identify::cookie;
+use crate::access::identify::{Caller, cookie};
 use crate::access::{session, token};
 use crate::app::App;
 use crate::problem::{Code, Problem};
 use crate::routes::Routes;
+use crate::trail::Stranger;
 use crate::ui::forms::Form;
 use crate::ui::page::Page;
 
@@ -48,12 +49,17 @@ async fn log_in(
     let page = Page::new(&app, &headers, uri.path(), None);
     let Some(rule) = token::find(&app.options().tokens, form.text("token")) else {
         let again = Login { p: &page, to: form.text("to"), is_wrong: true };
-        return page.show_with(StatusCode::UNAUTHORIZED, &again);
+        let mut response = page.show_with(StatusCode::UNAUTHORIZED, &again)?;
+        response.extensions_mut().insert(Stranger);
+        return Ok(response);
     };
     let begun = app.sessions().begin(rule.access());
     let secret = begun.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
     let kept = page.cookie(session::COOKIE, &secret, session::LASTS.as_secs(), true);
-    Ok(page.go_with(form.text("to"), &[kept]))
+    let mut response = page.go_with(form.text("to"), &[kept]);
+    // From here on they are known: the trail tells who has logged in.
+    response.extensions_mut().insert(Caller::Known(rule.access()));
+    Ok(response)
 }
 
 async fn log_out(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Response {

@@ -30,6 +30,8 @@ pub(crate) enum Sort {
     Posted,
     /// What an engine told of a workflow that it has registered.
     Outline,
+    /// What callers did on a day.
+    Trail,
 }
 
 impl Sort {
@@ -43,6 +45,7 @@ impl Sort {
             Self::Worker => "stepwell.worker",
             Self::Posted => "stepwell.posted",
             Self::Outline => "stepwell.outline",
+            Self::Trail => "stepwell.trail",
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, OriginalUri, Request};
 use axum::middleware::{from_fn_with_state, map_request, map_response};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::any;
@@ -51,8 +51,8 @@ struct Inner {
     figures: Figures,
 }
 
-/// The router of an engine, to be served or merged into another one. It serves until [`App::stop`]; a program that has its own
-/// graceful shutdown makes an [`App`] and calls that first, so that streams of events end.
+/// The router of an engine, to be merged into another one or nested in it. It serves until [`App::stop`]; a program that has its
+/// own graceful shutdown makes an [`App`] and calls that first, so that streams of events end.
 ///
 /// # Errors
 /// [`OptionsError`]: correct the settings.
@@ -85,9 +85,21 @@ impl App {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Its router, under its prefix.
+    /// Its router, under its prefix, to be merged into another one or nested in it: links follow wherever it is. Without a
+    /// prefix, and not nested, it takes paths such as `/` and `/runs`, which the other one must not have, and leaves to that
+    /// one what is at none of its own.
     pub fn router(&self) -> Router {
+        self.mounted(false)
+    }
+
+    /// The same as all that is served: it answers too where there is nothing.
+    pub fn alone(&self) -> Router {
+        self.mounted(true)
+    }
+
+    fn mounted(&self, is_alone: bool) -> Router {
         let routes = routes();
+        let prefix = self.0.options.prefix.as_str();
         let (router, _) = routes.router.split_for_parts();
         let inside = ServiceBuilder::new()
             .layer(map_request(plain_id))
@@ -102,24 +114,20 @@ impl App {
             .layer(from_fn_with_state(self.clone(), identify::identify))
             .layer(from_fn_with_state(self.clone(), limits::limit))
             .layer(from_fn_with_state(self.clone(), trail::note));
-        let router = router
-            .method_not_allowed_fallback(no_method)
-            .fallback(no_path)
-            .layer(inside)
-            .with_state(self.clone());
-        match self.0.options.prefix.as_str() {
+        let router = router.method_not_allowed_fallback(no_method);
+        // Of two routers that are merged one may answer where there is nothing: that is the other one's to say.
+        let router = if is_alone || !prefix.is_empty() { router.fallback(no_path) } else { router };
+        let router = router.layer(inside).with_state(self.clone());
+        match prefix {
             "" => router,
-            prefix => {
-                let home = Redirect::permanent(prefix);
-                Router::new().nest(prefix, router).route(&format!("{prefix}/"), any(async move || home))
-            }
+            prefix => Router::new().nest(prefix, router).route(&format!("{prefix}/"), any(home)),
         }
     }
 
     /// The router for calls from this process, which need no token: they are made as `access`. What it answers is what the
     /// same request would get over a socket from a caller with those rights.
     pub fn local(&self, access: Access) -> Router {
-        self.router().layer(axum::Extension(identify::Caller::Known(access)))
+        self.alone().layer(axum::Extension(identify::Caller::Known(access)))
     }
 
     /// Every operation and page, with the role it needs.
@@ -219,6 +227,11 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!(panic = text, "an operation panicked");
     Problem::new(Code::Internal, "the operation ended in a panic, which the server's log tells")
         .into_response()
+}
+
+/// To the first page, by the address that has no slash at its end.
+async fn home(OriginalUri(uri): OriginalUri) -> Redirect {
+    Redirect::permanent(uri.path().trim_end_matches('/'))
 }
 
 async fn no_method() -> Problem {

@@ -33,6 +33,7 @@ mod listing;
 mod lookout;
 mod memo;
 mod metrics;
+mod mount;
 mod options;
 pub mod problem;
 mod reads;

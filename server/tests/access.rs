@@ -95,7 +95,7 @@ impl Town {
             }
         };
         let group = tokio::time::timeout(Duration::from_secs(60), group).await.expect("a group");
-        let router = stage.app.router();
+        let router = stage.app.alone();
         Self { stage, router, callers, group }
     }
 

@@ -34,7 +34,7 @@ impl Events {
             request = request.header("last-event-id", last.to_string());
         }
         let request = request.body(Body::empty()).expect("a request");
-        let response = stage.app.router().oneshot(request).await.expect("an answer");
+        let response = stage.app.alone().oneshot(request).await.expect("an answer");
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Self { body: response.into_body().into_data_stream(), text: String::new() }

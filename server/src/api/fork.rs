@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::access::{Access, Role};
 use crate::api::runs::{Tagged, head};
 use crate::app::App;
+use crate::mount::Mount;
 use crate::problem::Problem;
 use crate::request::{Body, DryRun, IfMatch, Params, RunAt, Who, etag, present};
 use crate::routes::Routes;
@@ -99,6 +100,7 @@ pub(crate) async fn carry_out(
 async fn fork(
     State(app): State<App>,
     who: Who,
+    Mount(mount): Mount,
     RunAt(key): RunAt,
     Params(DryRun { dry_run }): Params<DryRun>,
     if_match: IfMatch,
@@ -110,7 +112,7 @@ async fn fork(
         Forked::Previewed(preview) => Ok(Tagged(etag(&old), Preview::of(preview)).into_response()),
         Forked::Made { head, is_new } => {
             let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-            let place = format!("{}/api/v1/runs/{}", app.options().prefix, head.key.run);
+            let place = format!("{mount}/api/v1/runs/{}", head.key.run);
             Ok((status, [(LOCATION, place)], Tagged::run(&head)).into_response())
         }
     }

@@ -20,6 +20,7 @@ use crate::access::token::SecretHash;
 use crate::app::App;
 use crate::filter::Filter;
 use crate::listing::{self, cursor_of, cursor_text};
+use crate::mount::Mount;
 use crate::problem::{Code, Problem};
 use crate::request::{Body, NoParams, Params, RunAt, Who, etag};
 use crate::routes::Routes;
@@ -138,6 +139,7 @@ struct NewRun {
 async fn start(
     State(app): State<App>,
     who: Who,
+    Mount(mount): Mount,
     Params(NoParams {}): Params<NoParams>,
     headers: HeaderMap,
     Body(new): Body<NewRun>,
@@ -174,7 +176,7 @@ async fn start(
     })?;
     let head = head(&app, started.key()).await?;
     let status = if started.is_new() { StatusCode::CREATED } else { StatusCode::OK };
-    let place = format!("{}/api/v1/runs/{}", app.options().prefix, started.key().run);
+    let place = format!("{mount}/api/v1/runs/{}", started.key().run);
     Ok((status, [(LOCATION, place)], Tagged::run(&head)).into_response())
 }
 

@@ -19,6 +19,7 @@ use crate::access::Role;
 use crate::api::values::SecretsParams;
 use crate::app::App;
 use crate::listing::{Paging, cursor_text};
+use crate::mount::Mount;
 use crate::problem::{Code, Problem};
 use crate::request::{At, Body, DryRun, Params, Who, Why};
 use crate::routes::Routes;
@@ -149,6 +150,7 @@ impl Plan {
 async fn put(
     State(app): State<App>,
     who: Who,
+    Mount(mount): Mount,
     At(SchedulePart { name }): At<SchedulePart>,
     Params(WhyParams { reason, dry_run }): Params<WhyParams>,
     Body(plan): Body<Plan>,
@@ -171,7 +173,7 @@ async fn put(
     if is_new {
         match schedules.create(&name, spec.clone()).await {
             Ok(view) => {
-                let place = format!("{}/api/v1/schedules/{name}", app.options().prefix);
+                let place = format!("{mount}/api/v1/schedules/{name}");
                 let body = Json(Schedule::of(view, false));
                 return Ok((StatusCode::CREATED, [(LOCATION, place)], body).into_response());
             }

@@ -9,6 +9,7 @@ use axum::routing::{get, post};
 use crate::access::identify::{Caller, cookie};
 use crate::access::{session, token};
 use crate::app::App;
+use crate::mount::Mount;
 use crate::problem::{Code, Problem};
 use crate::routes::Routes;
 use crate::trail::Stranger;
@@ -32,8 +33,13 @@ struct Login<'a> {
     is_wrong: bool,
 }
 
-async fn ask(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
-    let page = Page::new(&app, &headers, uri.path(), uri.query());
+async fn ask(
+    State(app): State<App>,
+    mount: Mount,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let page = Page::new(&app, mount, &headers, &uri);
     if !page.has_login {
         return Ok(page.go("/", None));
     }
@@ -42,11 +48,12 @@ async fn ask(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Result<Res
 
 async fn log_in(
     State(app): State<App>,
+    mount: Mount,
     headers: HeaderMap,
     uri: Uri,
     form: Form,
 ) -> Result<Response, Problem> {
-    let page = Page::new(&app, &headers, uri.path(), None);
+    let page = Page::new(&app, mount, &headers, &uri);
     let Some(rule) = token::find(&app.options().tokens, form.text("token")) else {
         let again = Login { p: &page, to: form.text("to"), is_wrong: true };
         let mut response = page.show_with(StatusCode::UNAUTHORIZED, &again)?;
@@ -62,8 +69,8 @@ async fn log_in(
     Ok(response)
 }
 
-async fn log_out(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Response {
-    let page = Page::new(&app, &headers, uri.path(), None);
+async fn log_out(State(app): State<App>, mount: Mount, headers: HeaderMap, uri: Uri) -> Response {
+    let page = Page::new(&app, mount, &headers, &uri);
     if let Some(secret) = cookie(&headers, session::COOKIE) {
         app.sessions().end(secret);
     }

@@ -7,7 +7,7 @@ use askama::Template;
 use axum::extract::FromRequestParts;
 use axum::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, COOKIE, LOCATION, SET_COOKIE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use stepwell::contract::{TenantId, Timestamp};
@@ -16,6 +16,7 @@ use stepwell::diagnosis::Language;
 use crate::access::Access;
 use crate::access::identify::{Caller, cookie};
 use crate::app::App;
+use crate::mount::Mount;
 use crate::problem::{Code, Problem};
 use crate::request::Who;
 use crate::ui::words::{self, Frame};
@@ -67,7 +68,8 @@ impl FromRequestParts<App> for Page {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let who = Who::from_request_parts(parts, app).await?;
-        let mut page = Self::new(app, &parts.headers, parts.uri.path(), parts.uri.query());
+        let mount = Mount::of(&parts.extensions, &parts.uri);
+        let mut page = Self::new(app, mount, &parts.headers, &parts.uri);
         page.access = Some(who.access);
         page.tenant = who.tenant;
         Ok(page)
@@ -76,10 +78,10 @@ impl FromRequestParts<App> for Page {
 
 impl Page {
     /// A page for whoever sent this, not known so far.
-    pub(crate) fn new(app: &App, headers: &HeaderMap, path: &str, query: Option<&str>) -> Self {
+    pub(crate) fn new(app: &App, mount: Mount, headers: &HeaderMap, uri: &Uri) -> Self {
         let options = app.options();
         let query: Vec<(String, String)> =
-            serde_urlencoded::from_str(query.unwrap_or_default()).unwrap_or_default();
+            serde_urlencoded::from_str(uri.query().unwrap_or_default()).unwrap_or_default();
         let asked = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let mut chosen = Vec::new();
         let language = asked("lang").and_then(words::language);
@@ -102,8 +104,8 @@ impl Page {
             language,
             now: app.engine().now(),
             theme: theme.or_else(|| cookie(headers, THEME_COOKIE).and_then(theme_word)),
-            prefix: options.prefix.clone(),
-            path: path.to_owned(),
+            prefix: mount.0,
+            path: uri.path().to_owned(),
             is_secure: options.secure_cookies,
             has_login: !options.tokens.is_empty(),
             query,

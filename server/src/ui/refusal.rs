@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::access::identify::Caller;
 use crate::app::App;
+use crate::mount::Mount;
 use crate::problem::{MEDIA_TYPE, Problem};
 use crate::ui::page::{Page, part};
 
@@ -32,13 +33,14 @@ pub(crate) async fn in_words(State(app): State<App>, request: Request, next: Nex
     let is_page = wants_page(request.uri().path(), request.headers(), has_route);
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     let (headers, uri) = (request.headers().clone(), request.uri().clone());
+    let mount = Mount::of(request.extensions(), &uri);
     let response = next.run(request).await;
     let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|media| media == MEDIA_TYPE);
     if !is_page || !is_problem {
         return response;
     }
     let caller = response.extensions().get::<Caller>().cloned();
-    let page = Page::new(&app, &headers, uri.path(), uri.query()).seen_by(caller.as_ref());
+    let page = Page::new(&app, mount, &headers, &uri).seen_by(caller.as_ref());
     match response.status() {
         StatusCode::UNAUTHORIZED if page.has_login => {
             let to = if is_get { page.here() } else { "/".to_owned() };

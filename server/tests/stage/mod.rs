@@ -146,7 +146,7 @@ impl Stage {
     /// The server of an engine.
     pub fn of(engine: Engine, options: ServerOptions) -> Self {
         let app = App::new(&engine, options).expect("settings");
-        let router = app.router();
+        let router = app.alone();
         Self { engine, app, router }
     }
 

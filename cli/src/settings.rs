@@ -59,6 +59,18 @@ pub(crate) struct ServerSettings {
     pub(crate) request_timeout: Option<Duration>,
     /// Largest request body, in bytes.
     pub(crate) body_bytes_max: Option<usize>,
+    /// Most connections at once.
+    pub(crate) connections_max: Option<usize>,
+    /// How long a connection may stand still, as in `75s`.
+    #[serde(deserialize_with = "span")]
+    pub(crate) stall_timeout: Option<Duration>,
+    /// Most requests answered at once.
+    pub(crate) requests_max: Option<usize>,
+    /// Most streams of events at once.
+    pub(crate) streams_max: Option<usize>,
+    /// How long requests may go on after the server was told to stop, as in `10s`.
+    #[serde(deserialize_with = "span")]
+    pub(crate) shutdown_grace: Option<Duration>,
     /// Who may do what.
     pub(crate) tokens: Vec<TokenLine>,
 }
@@ -139,8 +151,17 @@ impl ServerSettings {
         options.prefix = self.prefix.clone().unwrap_or_default();
         options.secure_cookies = self.secure_cookies.unwrap_or(options.secure_cookies);
         options.body_bytes_max = self.body_bytes_max.unwrap_or(options.body_bytes_max);
-        if let Some(timeout) = self.request_timeout {
-            options.request_timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        options.connections_max = self.connections_max.unwrap_or(options.connections_max);
+        options.requests_max = self.requests_max.unwrap_or(options.requests_max);
+        options.streams_max = self.streams_max.unwrap_or(options.streams_max);
+        for (set, option_ms) in [
+            (self.request_timeout, &mut options.request_timeout_ms),
+            (self.stall_timeout, &mut options.stall_timeout_ms),
+            (self.shutdown_grace, &mut options.shutdown_grace_ms),
+        ] {
+            if let Some(span) = set {
+                *option_ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+            }
         }
         Ok(options)
     }
@@ -172,13 +193,16 @@ mod tests {
     fn the_tables_of_the_server_and_its_tokens_are_read() {
         let text = format!(
             "store = \"memory:\"\n[server]\nbind = \"127.0.0.1:9\"\nrequest_timeout = \"5s\"\n\
+             stall_timeout = \"1m\"\nshutdown_grace = \"2s\"\nconnections_max = 3\nrequests_max = 4\nstreams_max = 5\n\
              [[server.tokens]]\nname = \"ci\"\nrole = \"operator\"\ntenant = \"acme\"\nsha256 = \"{}\"\n",
             SecretHash::of("swt_x")
         );
         let server =
             parse(Path::new(FILE_NAME), &text).map_err(|failure| failure.text()).expect("read").server;
         let options = server.options().map_err(|failure| failure.text()).expect("options");
-        assert_eq!(options.request_timeout_ms, 5_000);
+        let times = (options.request_timeout_ms, options.stall_timeout_ms, options.shutdown_grace_ms);
+        assert_eq!(times, (5_000, 60_000, 2_000));
+        assert_eq!((options.connections_max, options.requests_max, options.streams_max), (3, 4, 5));
         assert_eq!(options.tokens[0].role, Role::Operator);
         assert!(options.tokens[0].hash.is(&SecretHash::of("swt_x")));
     }

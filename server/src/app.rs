@@ -9,7 +9,6 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::any;
 use stepwell::contract::TenantId;
 use stepwell::{Engine, Error};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -19,6 +18,7 @@ use utoipa::openapi::OpenApi;
 use crate::access::session::Sessions;
 use crate::access::{Access, identify};
 use crate::hub::Hub;
+use crate::limits::shares::Shares;
 use crate::lookout::Lookout;
 use crate::metrics::{self, Figures};
 use crate::options::{OptionsError, ServerOptions};
@@ -42,8 +42,9 @@ struct Inner {
     sessions: Sessions,
     estimates: Estimates,
     stopping: CancellationToken,
-    turns: Semaphore,
-    strangers: Semaphore,
+    turns: Shares,
+    strangers: Shares,
+    streams: Shares,
     reads: Reads,
     hub: Hub,
     lookout: Lookout,
@@ -67,15 +68,16 @@ impl App {
     /// [`OptionsError`]: correct the settings.
     pub fn new(engine: &Engine, options: ServerOptions) -> Result<Self, OptionsError> {
         options.check()?;
-        let requests_max = options.requests_max.clamp(1, Semaphore::MAX_PERMITS);
+        let are_several = options.tokens.len() > 1;
         let inner = Inner {
             engine: engine.clone(),
+            turns: Shares::new(options.requests_max, are_several),
+            strangers: Shares::new(limits::STRANGERS_MAX, true),
+            streams: Shares::new(options.streams_max, are_several),
             options,
             sessions: Sessions::default(),
             estimates: Estimates::default(),
             stopping: CancellationToken::new(),
-            turns: Semaphore::new(requests_max),
-            strangers: Semaphore::new(limits::STRANGERS_MAX),
             reads: Reads::new(),
             hub: Hub::default(),
             lookout: Lookout::default(),
@@ -144,7 +146,7 @@ impl App {
         document
     }
 
-    /// Ends all streams of events, so that a graceful shutdown of the listener can end.
+    /// Ends all streams of events, so that a graceful shutdown of the listener can end, and what [`serve`](Self::serve) serves.
     pub fn stop(&self) {
         self.0.stopping.cancel();
     }
@@ -194,12 +196,18 @@ impl App {
     }
 
     /// One for each request that may be answered at once.
-    pub(crate) fn turns(&self) -> &Semaphore {
+    pub(crate) fn turns(&self) -> &Shares {
         &self.0.turns
     }
 
-    pub(crate) fn strangers(&self) -> &Semaphore {
+    /// The same for callers who are not known.
+    pub(crate) fn strangers(&self) -> &Shares {
         &self.0.strangers
+    }
+
+    /// One for each stream of events that may be open at once.
+    pub(crate) fn streams(&self) -> &Shares {
+        &self.0.streams
     }
 
     pub(crate) fn stopping(&self) -> &CancellationToken {

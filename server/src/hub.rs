@@ -8,7 +8,6 @@ mod run;
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,7 +22,7 @@ pub(crate) use counts::{Counts, CountsAsked};
 pub(crate) use list::{List, ListAsked};
 pub(crate) use run::{RunSeen, SeenRecord};
 
-/// Most things watched at once, each by a poller of its own.
+/// Most things of a sort watched at once, each by a poller of its own.
 const TOPICS_MAX: usize = 1_000;
 /// A poller rests at least so many times as long as its look took.
 const RESTS: u32 = 20;
@@ -70,7 +69,6 @@ pub(crate) struct Hub {
     runs: Topics<RunKey, RunSeen>,
     lists: Topics<ListAsked, List>,
     counts: Topics<CountsAsked, Counts>,
-    streams: Arc<AtomicUsize>,
 }
 
 /// What is watched of one sort.
@@ -88,22 +86,22 @@ impl<K: Eq + Hash + Clone, T> Topics<K, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Watches something; the second says whether nobody looks at it yet.
-    fn join(&self, key: &K) -> Result<(Watcher<T>, bool), Problem> {
+    /// Watches something; the second is there when nobody looks at it yet.
+    fn join(&self, key: &K) -> Result<(Watcher<T>, Option<watch::Sender<Seen<T>>>), Problem> {
         let mut topics = self.lock();
         if let Some(topic) = topics.get(key) {
             let mut watcher = topic.subscribe();
             // What is known already is new to this one.
             watcher.mark_changed();
-            return Ok((watcher, false));
+            return Ok((watcher, None));
         }
         if topics.len() >= TOPICS_MAX {
             let detail = format!("{TOPICS_MAX} different things are being watched");
             return Err(Problem::new(Code::TooMany, detail));
         }
         let (topic, watcher) = watch::channel(None);
-        topics.insert(key.clone(), topic);
-        Ok((watcher, true))
+        topics.insert(key.clone(), topic.clone());
+        Ok((watcher, Some(topic)))
     }
 
     /// Tells those who watch. Returns whether there are any: when there are none, it is watched no longer.
@@ -126,54 +124,34 @@ impl<K: Eq + Hash + Clone, T> Topics<K, T> {
     }
 }
 
-/// A stream of events that is open: counted as long as this is kept.
-#[derive(Debug)]
-pub(crate) struct Open(Arc<AtomicUsize>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 impl Hub {
-    /// How many streams are open.
-    pub(crate) fn streams(&self) -> usize {
-        self.streams.load(Ordering::Acquire)
-    }
-
     /// How many different things are watched.
     pub(crate) fn topics(&self) -> usize {
         self.runs.lock().len() + self.lists.lock().len() + self.counts.lock().len()
     }
 
-    /// Counts one more stream, unless there are too many.
-    pub(crate) fn open(&self, most: usize) -> Result<Open, Problem> {
-        let before = self.streams.fetch_add(1, Ordering::AcqRel);
-        let open = Open(Arc::clone(&self.streams));
-        if before < most {
-            return Ok(open);
-        }
-        Err(Problem::new(Code::TooMany, format!("{most} streams of events are open")))
-    }
-
     /// Watches something, by the poller that it has already, or else by one of its own.
     pub(crate) fn watch<T: Topic>(app: &App, topic: &T) -> Result<Watcher<T::Seen>, Problem> {
-        let (watcher, is_first) = T::topics(app.hub()).join(topic)?;
-        if is_first {
-            tokio::spawn(poll(app.clone(), topic.clone()));
+        let (watcher, unseen) = T::topics(app.hub()).join(topic)?;
+        if let Some(watched) = unseen {
+            tokio::spawn(poll(app.clone(), topic.clone(), watched));
         }
         Ok(watcher)
     }
 }
 
-/// Looks again and again, as long as somebody watches.
-async fn poll<T: Topic>(app: App, topic: T) {
+/// Looks again and again, as long as somebody watches: what nobody watches any more is let go at once, so that whoever opens
+/// streams and leaves does not fill the table.
+async fn poll<T: Topic>(app: App, topic: T, watched: watch::Sender<Seen<T::Seen>>) {
     let topics = T::topics(app.hub());
     let mut before: Seen<T::Seen> = None;
     loop {
         let since = Instant::now();
-        let new = match topic.look(&app, before.clone()).await {
+        let looked = tokio::select! {
+            looked = topic.look(&app, before.clone()) => looked,
+            () = watched.closed() => Ok(Looked::Same),
+        };
+        let new = match looked {
             Ok(Looked::New(seen)) => Some(Arc::new(seen)),
             Ok(Looked::Same) => None,
             Ok(Looked::Gone) => return topics.end(&topic),
@@ -192,6 +170,7 @@ async fn poll<T: Topic>(app: App, topic: T) {
         let rest = (since.elapsed() * RESTS).clamp(T::EVERY, REST_MAX);
         tokio::select! {
             () = app.stopping().cancelled() => return topics.end(&topic),
+            () = watched.closed() => {}
             () = tokio::time::sleep(rest) => {}
         }
     }

@@ -12,6 +12,7 @@ const LASTS_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Memo<T> {
     lasts: Duration,
+    lasts_max: Duration,
     kept: Mutex<Kept<T>>,
     reading: tokio::sync::Mutex<()>,
 }
@@ -28,7 +29,12 @@ struct Kept<T> {
 impl<T> Memo<T> {
     pub(crate) fn new(lasts: Duration) -> Self {
         let kept = Kept { value: None, until: Instant::now(), forgotten: 0 };
-        Self { lasts, kept: Mutex::new(kept), reading: tokio::sync::Mutex::default() }
+        Self { lasts, lasts_max: LASTS_MAX, kept: Mutex::new(kept), reading: tokio::sync::Mutex::default() }
+    }
+
+    /// One that is kept no longer than said, however long reading it took.
+    pub(crate) fn brief(lasts: Duration) -> Self {
+        Self { lasts_max: lasts, ..Self::new(lasts) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept<T>> {
@@ -57,10 +63,11 @@ impl<T> Memo<T> {
         }
         let (since, forgotten) = (Instant::now(), self.lock().forgotten);
         let value = Arc::new(read.await?);
+        let took = since.elapsed();
         let mut kept = self.lock();
         if kept.forgotten == forgotten {
             kept.value = Some(Arc::clone(&value));
-            kept.until = since + self.lasts.max((since.elapsed() * RESTS).min(LASTS_MAX));
+            kept.until = Instant::now() + self.lasts.max((took * RESTS).min(self.lasts_max));
         }
         Ok(value)
     }

@@ -19,9 +19,17 @@ pub struct ServerOptions {
     pub body_bytes_max: usize,
     /// Longest time a request may take, in milliseconds; streams of events are not requests in that sense.
     pub request_timeout_ms: u64,
-    /// Most requests answered at once; more are told to come again.
+    /// Most connections at once, of a server that [`App::serve`](crate::App::serve) serves: more are told to come again. With
+    /// what the store has open it has to stay below the system's limit of open files, which is 1024 in most places.
+    pub connections_max: usize,
+    /// How long a connection may stand still before it is cut, in milliseconds: without the head of a next request, or without
+    /// taking what it is sent. Longer than a proxy in front keeps its connections: most keep them for a minute.
+    pub stall_timeout_ms: u64,
+    /// Most requests answered at once; more are told to come again. Where there are several tokens, the holder of one has at
+    /// most half of them.
     pub requests_max: usize,
-    /// Most streams of events open at once.
+    /// Most streams of events open at once; each takes a connection. Where there are several tokens, the holder of one has at
+    /// most half of them.
     pub streams_max: usize,
     /// How long requests may go on after the server was told to stop, in milliseconds.
     pub shutdown_grace_ms: u64,
@@ -37,8 +45,10 @@ impl Default for ServerOptions {
             prefix: String::new(),
             body_bytes_max: 2 << 20,
             request_timeout_ms: 30_000,
+            connections_max: 800,
+            stall_timeout_ms: 75_000,
             requests_max: 512,
-            streams_max: 1_000,
+            streams_max: 500,
             shutdown_grace_ms: 10_000,
             secure_cookies: false,
         }

@@ -93,6 +93,9 @@ codes! {
         "Send it from the dashboard itself, or from a program with a token and without an `Origin` header.";
     TooMany = "SW9515", TOO_MANY_REQUESTS, "Too many requests at once",
         "Wait as long as `Retry-After` says, and ask again.";
+    Crowded = "SW9516", SERVICE_UNAVAILABLE, "Too many connections at once",
+        "Close those that are not needed, wait as long as `Retry-After` says, and connect again. Whoever runs the server can \
+         raise `server.connections_max`.";
     Internal = "SW9520", INTERNAL_SERVER_ERROR, "A fault in the server",
         "Please report it, with the request id.";
     Unreadable = "SW9521", INTERNAL_SERVER_ERROR, "What is stored cannot be read",

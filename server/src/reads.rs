@@ -2,15 +2,18 @@
 //! whether they are one or a hundred.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use stepwell::contract::{Status, Tally, TenantId};
+use stepwell::workflow::posted::is_own;
 use stepwell::{Engine, Error, QueueView, WorkerView};
 
+use crate::api::health;
 use crate::memo::Memo;
 use crate::view::run::RunStatus;
-use stepwell::workflow::posted::is_own;
+use crate::view::store::StoreHealth;
 
 /// What was read lately.
 #[derive(Debug)]
@@ -18,6 +21,7 @@ pub(crate) struct Reads {
     tally: Memo<Vec<Tally>>,
     workers: Memo<Vec<WorkerView>>,
     queues: Memo<Vec<QueueView>>,
+    store: Memo<StoreHealth>,
 }
 
 impl Reads {
@@ -26,6 +30,7 @@ impl Reads {
             tally: Memo::new(Duration::from_millis(500)),
             workers: Memo::new(Duration::from_secs(2)),
             queues: Memo::new(Duration::from_secs(2)),
+            store: Memo::brief(Duration::from_secs(1)),
         }
     }
 
@@ -47,6 +52,15 @@ impl Reads {
     /// The queues of the store. This reads the heads of all runs that have not ended.
     pub(crate) async fn queues(&self, engine: &Engine) -> Result<Arc<Vec<QueueView>>, Error> {
         self.queues.get(engine.queues()).await
+    }
+
+    /// How the store is.
+    pub(crate) async fn store(&self, engine: &Engine) -> Arc<StoreHealth> {
+        let read = async { Ok::<_, Infallible>(health::of_store(engine).await) };
+        match self.store.get(read).await {
+            Ok(health) => health,
+            Err(never) => match never {},
+        }
     }
 
     /// Forgets the queues: one of them was changed.

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use stage::Stage;
 use stepwell::contract::{RunId, RunKey, TenantId};
 use stepwell_server::ServerOptions;
+use stepwell_server::access::Role;
+use stepwell_server::access::token::TokenRule;
 use tower::ServiceExt as _;
 
 /// An event.
@@ -200,4 +202,40 @@ async fn what_cannot_be_watched_is_refused_by_name() {
         assert_eq!(refused.status.as_u16(), status, "{query}: {}", refused.text);
         assert!(refused.text.contains(text), "{query}: {}", refused.text);
     }
+}
+
+#[tokio::test]
+async fn one_caller_leaves_streams_to_others_and_a_stream_ends_with_its_session() {
+    let draw = |name: &str| TokenRule::draw(name, Role::Viewer, None).expect("random numbers");
+    let ((anns, ann), (bobs, bob)) = (draw("ann"), draw("bob"));
+    let mut options = ServerOptions::default().token(ann).token(bob);
+    options.streams_max = 4;
+    let stage = Stage::with(options).await;
+    let login = format!("token={anns}&to=/");
+    let form =
+        Request::post("/login").header("host", "localhost").body(Body::from(login)).expect("a request");
+    let logged_in = stage.app.alone().oneshot(form).await.expect("an answer");
+    let set = logged_in.headers()["set-cookie"].to_str().expect("text").to_owned();
+    let cookie = set.split(';').next().expect("a cookie").to_owned();
+    let watch = async |name: &str, value: String| {
+        let request = Request::get("/events").header("host", "localhost").header(name, value);
+        let request = request.body(Body::empty()).expect("a request");
+        stage.app.alone().oneshot(request).await.expect("an answer")
+    };
+    let in_session = watch("cookie", cookie.clone()).await;
+    let by_token = watch("authorization", format!("Bearer {anns}")).await;
+    assert_eq!((in_session.status(), by_token.status()), (StatusCode::OK, StatusCode::OK));
+    assert_eq!(
+        watch("authorization", format!("Bearer {anns}")).await.status(),
+        StatusCode::TOO_MANY_REQUESTS
+    );
+    let bobs = watch("authorization", format!("Bearer {bobs}")).await;
+    assert_eq!(bobs.status(), StatusCode::OK);
+    let out = Request::post("/logout").header("host", "localhost").header("cookie", cookie);
+    stage.app.alone().oneshot(out.body(Body::empty()).expect("a request")).await.expect("an answer");
+    let ended = async { in_session.into_body().into_data_stream().collect::<Vec<_>>().await };
+    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("it ends with the session");
+    // What it took is there for the next one.
+    let again = watch("authorization", format!("Bearer {anns}")).await;
+    assert_eq!(again.status(), StatusCode::OK);
 }

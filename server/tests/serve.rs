@@ -149,3 +149,90 @@ async fn a_full_server_says_when_to_come_again_and_that_it_lives() {
     assert!(answer(half).await.starts_with("HTTP/1.1 201"));
     assert_eq!(get(address, "/api/v1/runs").await.status(), 200);
 }
+
+/// Sends a request, and waits for the beginning of the answer: the connection is kept.
+fn asked(address: SocketAddr, path: &str) -> (TcpStream, String) {
+    let mut socket = TcpStream::connect(address).expect("a connection");
+    socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a limit");
+    write!(socket, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("sent");
+    let mut bytes = [0; 4096];
+    let read = socket.read(&mut bytes).expect("an answer within a minute");
+    (socket, String::from_utf8_lossy(&bytes[..read]).into_owned())
+}
+
+/// Reads until the server closes, and returns how much there was.
+fn until_cut(mut socket: TcpStream) -> u64 {
+    socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a limit");
+    match std::io::copy(&mut socket, &mut std::io::sink()) {
+        Ok(read) => read,
+        Err(error) => {
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "it is cut within a minute");
+            0
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_stands_still_is_cut() {
+    let mut options = ServerOptions::default();
+    options.stall_timeout_ms = 300;
+    let stage = Stage::with(options).await;
+    let (address, _stop, _served) = serving(&stage).await;
+    // One that sends its head a byte at a time, one that sends nothing, and one that asks for nothing more.
+    let mut slow = TcpStream::connect(address).expect("a connection");
+    let silent = TcpStream::connect(address).expect("a connection");
+    let (idle, text) = asked(address, "/livez");
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    slow.set_read_timeout(Some(Duration::from_millis(20))).expect("a limit");
+    let dripping = tokio::task::spawn_blocking(move || {
+        let head =
+            "GET /livez HTTP/1.1\r\nhost: localhost\r\nx-slow: ".bytes().chain(std::iter::repeat(b'a'));
+        head.take(3_000).any(|byte| {
+            let is_gone = |error: &std::io::Error| error.kind() != std::io::ErrorKind::WouldBlock;
+            let sent = slow.write_all(&[byte]);
+            sent.is_err() || slow.read(&mut [0]).map_or_else(|error| is_gone(&error), |read| read == 0)
+        })
+    });
+    for socket in [silent, idle] {
+        tokio::task::spawn_blocking(move || until_cut(socket)).await.expect("cut");
+    }
+    assert!(dripping.await.expect("no panic"), "it was not cut");
+    // One that asks and asks and takes nothing of the answers.
+    let greedy = tokio::task::spawn_blocking(move || {
+        let mut socket = TcpStream::connect(address).expect("a connection");
+        socket.set_write_timeout(Some(Duration::from_secs(60))).expect("a limit");
+        let ask = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        (0..1_000_000).find_map(|_| socket.write_all(ask).err())
+    });
+    let cut = greedy.await.expect("no panic").expect("it was not cut").kind();
+    assert!(matches!(cut, std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe), "{cut:?}");
+    assert_eq!(get(address, "/livez").await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_beyond_the_limit_are_told_so_and_whether_the_server_lives() {
+    let mut options = ServerOptions::default();
+    options.connections_max = 3;
+    let stage = Stage::with(options).await;
+    let (address, stop, served) = serving(&stage).await;
+    let mut held: Vec<_> = (0..3).map(|_| asked(address, "/livez").0).collect();
+    let (socket, text) = asked(address, "/api/v1/runs");
+    let is_told =
+        text.starts_with("HTTP/1.1 503") && text.contains("SW9516") && text.contains("retry-after: 1");
+    assert!(is_told && text.contains("connection: close"), "{text}");
+    until_cut(socket);
+    // Even when more than are told at once say nothing at all.
+    let _silent: Vec<_> = (0..40).map(|_| TcpStream::connect(address).expect("a connection")).collect();
+    for path in ["/livez", "/readyz", "/metrics"] {
+        let (socket, text) = asked(address, path);
+        assert!(text.starts_with("HTTP/1.1 200"), "{path}: {text}");
+        drop(socket);
+    }
+    held.pop();
+    let free = async { while get(address, "/api/v1/whoami").await.status() != 200 {} };
+    tokio::time::timeout(Duration::from_secs(60), free).await.expect("a place that was left is taken");
+    // Connections without a request do not hold the end up.
+    stop.send(()).expect("it serves");
+    let served = tokio::time::timeout(Duration::from_secs(8), served).await;
+    served.expect("before the grace time is over").expect("no panic").expect("it has stopped");
+}

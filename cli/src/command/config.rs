@@ -1,5 +1,7 @@
 //! `stepwell config show`.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::args::Place;
@@ -73,9 +75,24 @@ pub(super) fn rows(place: &Place, settings: &Settings) -> Result<Vec<Value>, Fai
     rows.push(row("server.prefix", &options.prefix, in_file(server.prefix.is_some())));
     rows.push(row("server.hosts", options.hosts.join(", "), in_file(server.hosts.is_some())));
     rows.push(row("server.secure_cookies", options.secure_cookies, in_file(server.secure_cookies.is_some())));
-    let timeout = humantime::format_duration(std::time::Duration::from_millis(options.request_timeout_ms));
-    rows.push(row("server.request_timeout", timeout, in_file(server.request_timeout.is_some())));
-    rows.push(row("server.body_bytes_max", options.body_bytes_max, in_file(server.body_bytes_max.is_some())));
+    let span = |ms: u64| humantime::format_duration(Duration::from_millis(ms));
+    rows.extend([
+        row(
+            "server.request_timeout",
+            span(options.request_timeout_ms),
+            in_file(server.request_timeout.is_some()),
+        ),
+        row("server.stall_timeout", span(options.stall_timeout_ms), in_file(server.stall_timeout.is_some())),
+        row(
+            "server.shutdown_grace",
+            span(options.shutdown_grace_ms),
+            in_file(server.shutdown_grace.is_some()),
+        ),
+        row("server.body_bytes_max", options.body_bytes_max, in_file(server.body_bytes_max.is_some())),
+        row("server.connections_max", options.connections_max, in_file(server.connections_max.is_some())),
+        row("server.requests_max", options.requests_max, in_file(server.requests_max.is_some())),
+        row("server.streams_max", options.streams_max, in_file(server.streams_max.is_some())),
+    ]);
     for token in &options.tokens {
         let tenant = token.tenant.as_ref().map(|tenant| format!(" of tenant {tenant}")).unwrap_or_default();
         let what = format!("{} is {}{tenant}, sha256 {MASKED}", token.name, token.role);

@@ -1,11 +1,14 @@
 //! Finds out who makes a request, before anything else looks at it.
 
-use axum::extract::{Request, State};
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, COOKIE};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
+use crate::access::session::Session;
 use crate::access::{Access, Role, origin, session, token};
 use crate::app::App;
 use crate::problem::{Code, Problem};
@@ -17,6 +20,16 @@ pub(crate) enum Caller {
     Known(Access),
     /// Nobody who is known: may ask whether the server lives, and log in.
     Unknown,
+}
+
+/// On whose account a request is counted. A request without one cannot be told from others: it is made in this process, or where
+/// there are no tokens from this host, as all of them that come through a proxy are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Holder {
+    /// Of those who have this token.
+    Token(String),
+    /// Of somebody at this address.
+    Address(IpAddr),
 }
 
 /// Refuses a request that a foreign page caused, and says of the others whose they are.
@@ -32,12 +45,18 @@ pub(crate) async fn identify(State(app): State<App>, mut request: Request, next:
         {
             return Problem::foreign(&foreign).into_response();
         }
-        let caller =
-            if has_tokens { known(&app, headers) } else { Ok(Caller::Known(Access::local("local"))) };
-        match caller {
-            Ok(caller) => request.extensions_mut().insert(caller),
+        let (caller, session) = match known(&app, headers) {
+            Ok(known) => known,
             Err(problem) => return problem.into_response(),
         };
+        let holder = match &caller {
+            Caller::Known(access) if has_tokens => Some(Holder::Token(access.name.clone())),
+            Caller::Known(_) | Caller::Unknown => address(&request).map(Holder::Address),
+        };
+        let extensions = request.extensions_mut();
+        extensions.insert(caller);
+        holder.map(|holder| extensions.insert(holder));
+        session.map(|session| extensions.insert(session));
     }
     let caller = request.extensions().get::<Caller>().cloned();
     let mut response = next.run(request).await;
@@ -48,7 +67,17 @@ pub(crate) async fn identify(State(app): State<App>, mut request: Request, next:
     response
 }
 
-fn known(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
+/// The address that a request comes from, where it tells something.
+fn address(request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>()?.ip().to_canonical();
+    (!peer.is_loopback()).then_some(peer)
+}
+
+/// Who it is, and the session by which they are known, if it is one.
+fn known(app: &App, headers: &HeaderMap) -> Result<(Caller, Option<Session>), Problem> {
+    if app.options().tokens.is_empty() {
+        return Ok((Caller::Known(Access::local("local")), None));
+    }
     if let Some(value) = headers.get(AUTHORIZATION) {
         let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
         let secret = bearer
@@ -62,10 +91,11 @@ fn known(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
                 "the token in `Authorization: Bearer …` is not one of this server's",
             )
         };
-        return rule.map(|rule| Caller::Known(rule.access())).ok_or_else(unknown);
+        return rule.map(|rule| (Caller::Known(rule.access()), None)).ok_or_else(unknown);
     }
     let session = cookie(headers, session::COOKIE).and_then(|secret| app.sessions().find(secret));
-    Ok(session.map_or(Caller::Unknown, Caller::Known))
+    let caller = session.as_ref().map_or(Caller::Unknown, |session| Caller::Known(session.access().clone()));
+    Ok((caller, session))
 }
 
 /// The value of a cookie.

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::access::token::{SecretHash, draw};
@@ -11,12 +14,36 @@ use crate::access::token::{SecretHash, draw};
 pub const COOKIE: &str = "stepwell_session";
 /// How long a session lasts.
 pub const LASTS: Duration = Duration::from_secs(12 * 60 * 60);
-/// Most sessions at once; the oldest go first.
-const SESSIONS_MAX: usize = 10_000;
+/// Most sessions at once of the holders of one token; their oldest go first, and nobody else's.
+const SESSIONS_EACH_MAX: usize = 200;
 
 /// The sessions of this process: they end with it.
 #[derive(Debug, Default)]
-pub struct Sessions(Mutex<HashMap<SecretHash, (Instant, Access)>>);
+pub struct Sessions(Mutex<HashMap<SecretHash, Session>>);
+
+/// Someone who is logged in.
+#[derive(Debug, Clone)]
+pub struct Session {
+    access: Access,
+    until: Instant,
+    ended: CancellationToken,
+}
+
+impl Session {
+    /// Whose it is.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Returns once it has ended: by logging out, by its age, or because the same token was used to log in too often since.
+    pub async fn over(&self) {
+        tokio::select! {
+            () = self.ended.cancelled() => {}
+            () = tokio::time::sleep_until(self.until) => {}
+        }
+    }
+}
 
 impl Sessions {
     /// Begins a session, and returns what its cookie says.
@@ -27,30 +54,35 @@ impl Sessions {
         let secret = draw()?;
         let now = Instant::now();
         let mut sessions = self.lock();
-        sessions.retain(|_, (since, _)| now.duration_since(*since) < LASTS);
-        if sessions.len() >= SESSIONS_MAX
-            && let Some(oldest) = sessions.iter().min_by_key(|(_, (since, _))| *since).map(|(hash, _)| *hash)
+        sessions.retain(|_, session| now < session.until);
+        let own = || sessions.iter().filter(|(_, session)| session.access.name == access.name);
+        let oldest = own().min_by_key(|(_, session)| session.until).map(|(hash, _)| *hash);
+        if let Some(oldest) = oldest.filter(|_| own().count() >= SESSIONS_EACH_MAX)
+            && let Some(session) = sessions.remove(&oldest)
         {
-            sessions.remove(&oldest);
+            session.ended.cancel();
         }
-        sessions.insert(SecretHash::of(&secret), (now, access));
+        let session = Session { access, until: now + LASTS, ended: CancellationToken::new() };
+        sessions.insert(SecretHash::of(&secret), session);
         Ok(secret)
     }
 
-    /// Whose session it is; `None` when it ended or there is none.
+    /// The session that a cookie names; `None` when it ended or there is none.
     #[must_use]
-    pub fn find(&self, secret: &str) -> Option<Access> {
+    pub fn find(&self, secret: &str) -> Option<Session> {
         let sessions = self.lock();
-        let (since, access) = sessions.get(&SecretHash::of(secret))?;
-        (since.elapsed() < LASTS).then(|| access.clone())
+        let session = sessions.get(&SecretHash::of(secret))?;
+        (Instant::now() < session.until).then(|| session.clone())
     }
 
     /// Ends a session, if there is one.
     pub fn end(&self, secret: &str) {
-        self.lock().remove(&SecretHash::of(secret));
+        if let Some(session) = self.lock().remove(&SecretHash::of(secret)) {
+            session.ended.cancel();
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SecretHash, (Instant, Access)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SecretHash, Session>> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -59,13 +91,40 @@ impl Sessions {
 mod tests {
     use super::*;
 
+    fn is_there(sessions: &Sessions, secret: &str) -> bool {
+        sessions.find(secret).is_some()
+    }
+
     #[test]
     fn a_session_lasts_until_it_is_ended() {
         let sessions = Sessions::default();
         let secret = sessions.begin(Access::local("ann")).expect("random numbers");
-        assert_eq!(sessions.find(&secret), Some(Access::local("ann")));
-        assert_eq!(sessions.find("other"), None);
+        let session = sessions.find(&secret).expect("a session");
+        assert_eq!(session.access(), &Access::local("ann"));
+        assert!(!is_there(&sessions, "other") && !session.ended.is_cancelled());
         sessions.end(&secret);
-        assert_eq!(sessions.find(&secret), None);
+        assert!(!is_there(&sessions, &secret) && session.ended.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_ends_by_its_age() {
+        let sessions = Sessions::default();
+        let secret = sessions.begin(Access::local("ann")).expect("random numbers");
+        let session = sessions.find(&secret).expect("a session");
+        let before = Instant::now();
+        session.over().await;
+        assert_eq!(before.elapsed().as_secs(), LASTS.as_secs());
+        assert!(!is_there(&sessions, &secret));
+    }
+
+    #[test]
+    fn whoever_logs_in_again_and_again_ends_no_sessions_but_their_own() {
+        let sessions = Sessions::default();
+        let bobs = sessions.begin(Access::local("bob")).expect("random numbers");
+        let anns = sessions.begin(Access::local("ann")).expect("random numbers");
+        for _ in 0..SESSIONS_EACH_MAX {
+            sessions.begin(Access::local("ann")).expect("random numbers");
+        }
+        assert!(is_there(&sessions, &bobs) && !is_there(&sessions, &anns));
     }
 }

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -17,11 +18,14 @@ use utoipa::IntoParams;
 use utoipa_axum::routes;
 
 use crate::access::Role;
+use crate::access::identify::Holder;
+use crate::access::session::Session;
 use crate::api::runs::head;
 use crate::app::App;
 use crate::filter::Filter;
-use crate::hub::{Counts, CountsAsked, Hub, List, ListAsked, Open, RunSeen, SeenRecord, Watcher};
-use crate::problem::Problem;
+use crate::hub::{Counts, CountsAsked, Hub, List, ListAsked, RunSeen, SeenRecord, Watcher};
+use crate::limits::shares::{Full, Share};
+use crate::problem::{Code, Problem};
 use crate::request::{Params, Who};
 use crate::routes::Routes;
 use crate::view::group::RunName;
@@ -64,9 +68,12 @@ async fn events(
     State(app): State<App>,
     who: Who,
     Params(params): Params<EventParams>,
+    holder: Option<Extension<Holder>>,
+    session: Option<Extension<Session>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let open = app.hub().open(app.options().streams_max)?;
+    let open = open(&app, holder.as_deref())?;
+    let session = session.map(|Extension(session)| session);
     match (params.run, params.q) {
         (Some(_), Some(_)) => Err(Problem::bad("`run` and `q` are for two streams")),
         (Some(run), None) => {
@@ -78,7 +85,10 @@ async fn events(
                 None => params.from.unwrap_or(Seq::FIRST.0),
             };
             let watcher = Hub::watch(&app, &key)?;
-            Ok(answer(RunStream { app, key, watcher, from, told: None, has_ended: false, _open: open }))
+            Ok(answer(
+                session,
+                RunStream { app, key, watcher, from, told: None, has_ended: false, _open: open },
+            ))
         }
         (None, _) if params.from.is_some() => Err(Problem::bad("`from` is for the records of a `run`")),
         (None, query) => {
@@ -90,9 +100,22 @@ async fn events(
                 }
             };
             let counts = Hub::watch(&app, &CountsAsked(who.tenant))?;
-            Ok(answer(ListStream { app, list, counts, told: None, _open: open }))
+            Ok(answer(session, ListStream { app, list, counts, told: None, _open: open }))
         }
     }
+}
+
+/// Counts one more stream, unless there are too many.
+fn open(app: &App, holder: Option<&Holder>) -> Result<Share, Problem> {
+    app.streams().take(holder).map_err(|full| {
+        let detail = match full {
+            Full::All(most) => format!("{most} streams of events are open, which is as many as there may be"),
+            Full::Own(most) => {
+                format!("{most} streams of events of this caller are open; the rest is for others")
+            }
+        };
+        Problem::new(Code::TooMany, detail)
+    })
 }
 
 fn last_seq(text: &str) -> Result<u64, Problem> {
@@ -105,9 +128,17 @@ trait Told: Send + 'static {
     fn next(&mut self) -> impl Future<Output = Option<Vec<Event>>> + Send;
 }
 
-fn answer<T: Told>(told: T) -> Response {
+/// A stream of what is told. It lasts no longer than the session that it was asked for in.
+fn answer<T: Told>(session: Option<Session>, told: T) -> Response {
     let first = stream::iter([Event::default().retry(RETRY).comment("stepwell")]);
     let rest = stream::unfold(told, async |mut told| told.next().await.map(|batch| (batch, told)));
+    let over = async move {
+        match session {
+            Some(session) => session.over().await,
+            None => std::future::pending().await,
+        }
+    };
+    let rest = rest.take_until(Box::pin(over));
     let events = first.chain(rest.flat_map(stream::iter));
     Sse::new(infallible(events)).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response()
 }
@@ -130,7 +161,7 @@ struct RunStream {
     /// The head that was told last.
     told: Option<Version>,
     has_ended: bool,
-    _open: Open,
+    _open: Share,
 }
 
 impl RunStream {
@@ -217,7 +248,7 @@ struct ListStream {
     counts: Watcher<Counts>,
     /// The runs that were told last, in their order.
     told: Option<Vec<(RunKey, Version)>>,
-    _open: Open,
+    _open: Share,
 }
 
 impl ListStream {

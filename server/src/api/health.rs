@@ -50,7 +50,7 @@ async fn readyz(State(app): State<App>) -> Result<Json<Lives>, Problem> {
         return Err(Problem::new(Code::Stopping, "the server is shutting down"));
     }
     // Whoever asks is not known: why the store is not well is told elsewhere.
-    match of_store(app.engine()).await.state {
+    match app.reads().store(app.engine()).await.state {
         StoreState::Ok | StoreState::Degraded => Ok(Lives::ok()),
         StoreState::Poisoned => Err(Problem::new(Code::StoreDown, "the store is not written any more")),
         StoreState::Unreachable => Err(Problem::new(Code::StoreDown, "the store does not answer")),

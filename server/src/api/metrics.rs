@@ -8,7 +8,6 @@ use axum::response::IntoResponse;
 use utoipa_axum::routes;
 
 use crate::access::Role;
-use crate::api::health;
 use crate::app::App;
 use crate::metrics::Moment;
 use crate::problem::Problem;
@@ -33,7 +32,7 @@ async fn metrics(
 ) -> Result<impl IntoResponse, Problem> {
     who.needs_all()?;
     let (engine, reads) = (app.engine(), app.reads());
-    let store = health::of_store(engine).await;
+    let store = reads.store(engine).await;
     // A store that is not well is a figure too, and then the others are missing.
     let tally = reads.tally(engine).await.unwrap_or_default();
     let workers = reads.workers(engine).await.unwrap_or_default();
@@ -50,7 +49,7 @@ async fn metrics(
         queues: &queues,
         store: &store,
         running: engine.running(),
-        streams: app.hub().streams(),
+        streams: app.streams().taken(),
         topics: app.hub().topics(),
     });
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))

@@ -49,7 +49,7 @@ pub use async_trait::async_trait;
 pub use config::EngineOptions;
 pub use error::{Error, RunError};
 pub use exec::builder::EngineBuilder;
-pub use exec::bulk::{Asked, BulkPreview, Selection};
+pub use exec::bulk::{Asked, AskedInTime, BulkPreview, Selection};
 pub use exec::engine::Engine;
 pub use exec::fork::ForkRun;
 pub use exec::handle::RunHandle;

@@ -268,3 +268,5 @@ function enliven(within = document) {
 setInterval(() => !document.hidden && tellTimes(), 1000);
 enliven();
 listen();
+/* What one request had no time for, the page asks with the next. */
+document.querySelector("form[data-goes-on]")?.requestSubmit();

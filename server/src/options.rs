@@ -87,6 +87,11 @@ impl ServerOptions {
         Duration::from_millis(self.request_timeout_ms)
     }
 
+    /// How long an operation may wait for others before it says what is so by then: it is to answer before its time is over.
+    pub(crate) fn answers_within(&self) -> Duration {
+        self.request_timeout() / 2
+    }
+
     pub(crate) fn check(&self) -> Result<(), OptionsError> {
         let is_part = |part: &str| {
             !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))

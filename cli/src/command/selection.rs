@@ -1,7 +1,7 @@
 //! One verb for many runs: the runs are chosen once, shown, confirmed, and then asked. What comes to fit later is left alone.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use stepwell_server::view::preview::Preview;
 
 use crate::args::runs::{Care, Many};
@@ -99,6 +99,9 @@ struct Outcomes {
     runs: Vec<Value>,
     refused: usize,
     waits: usize,
+    /// Those that the time of the request was not enough for.
+    #[serde(default)]
+    left: Vec<Key>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -151,22 +154,48 @@ pub(super) async fn ask(
     confirm(&format!("{verb} {runs}?"), count, care.yes)?;
     let mut progress = Progress::begin(false);
     let (mut outcomes, mut refused, mut waits) = (Vec::with_capacity(count), 0, 0);
-    for runs in selection.runs.chunks(AT_ONCE) {
-        let told: Outcomes = desk.client.call(call(runs)?).await?.json()?;
+    let mut rest = selection.runs.clone();
+    let mut failure = None;
+    while !rest.is_empty() {
+        let later = rest.split_off(rest.len().min(AT_ONCE));
+        let told: Outcomes = match desk.client.call(call(&rest)?).await.and_then(|answer| answer.json()) {
+            Ok(told) => told,
+            // What was done so far is told before.
+            Err(error) => {
+                failure = Some(error);
+                rest.extend(later);
+                break;
+            }
+        };
         (refused, waits) = (refused + told.refused, waits + told.waits);
+        let is_stuck = told.runs.is_empty();
         outcomes.extend(told.runs);
+        rest = told.left;
+        rest.extend(later);
+        if is_stuck {
+            break;
+        }
         let percent = outcomes.len() as f64 / count as f64 * 100.0;
         progress.say(format!("{verb}: {} of {count}", outcomes.len()), Some(percent));
     }
     drop(progress);
+    let left = rest.len();
+    outcomes
+        .extend(rest.iter().map(|key| json!({ "tenant": key.tenant, "run": key.run, "outcome": "left" })));
     let is_of_many = outcomes.iter().any(|told| told["tenant"] != "default");
     let is_shown = |column: &&Column| is_of_many || column.head != "TENANT";
     desk.output.rows(&OUTCOMES.iter().filter(is_shown).copied().collect::<Vec<_>>(), &outcomes, "")?;
     note(&format!(
         "{} done, {waits} wait in the inbox for a worker, {refused} refused",
-        count - refused - waits
+        count - refused - waits - left
     ));
-    Ok(if refused > 0 { Exit::Refused } else { Exit::Ok })
+    if left > 0 {
+        note(&format!("{} not asked, or not known to be: ask the same again", counted(left)));
+    }
+    match failure {
+        Some(failure) => Err(failure),
+        None => Ok(if refused + left > 0 { Exit::Refused } else { Exit::Ok }),
+    }
 }
 
 /// So many runs, in words.

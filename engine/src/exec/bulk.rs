@@ -2,22 +2,28 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use stepwell_contract::limits::PAGE_ITEMS_MAX;
 use stepwell_contract::{Head, MessageId, Query, RunKey};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::error::Error;
 use crate::exec::core::Core;
+use crate::exec::requests::Sent;
 use crate::exec::{limits, requests};
 use crate::run::preview::Preview;
 use crate::run::request::Ask;
 
 /// How many runs are asked at once.
 const AT_ONCE: usize = 16;
+/// How long one run's owner is waited for where there are others to be asked: long enough for one that hangs to lose a run that
+/// is to be ended at once.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Runs that were listed to be asked together. Store it to ask the same ones again: each has it once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +52,15 @@ pub struct Asked {
     pub run: RunKey,
     /// Its head after the request was answered, or why it was not carried out.
     pub outcome: Result<Head, Error>,
+}
+
+/// What became of a request to many runs within some time.
+#[derive(Debug)]
+pub struct AskedInTime {
+    /// Those that were asked, in the order of the selection.
+    pub asked: Vec<Asked>,
+    /// Those that it did not come to: ask them under the same id.
+    pub left: Vec<RunKey>,
 }
 
 /// Lists at most `limit` runs.
@@ -108,4 +123,54 @@ pub(crate) async fn ask_all(core: &Arc<Core>, selection: &Selection, ask: &Ask) 
         Asked { run, outcome }
     });
     stream::iter(asked).buffered(AT_ONCE).collect().await
+}
+
+/// Asks runs as long as there is time, and tells what became of each.
+pub(crate) async fn ask_within(
+    core: &Arc<Core>,
+    selection: &Selection,
+    ask: &Ask,
+    within: Duration,
+) -> AskedInTime {
+    let until = Instant::now() + within;
+    let told = selection.runs.iter().cloned().map(|run| async move {
+        let outcome = ask_until(core, &run, ask, &selection.id, until, within / 2).await;
+        (run, outcome)
+    });
+    let told: Vec<_> = stream::iter(told).buffered(AT_ONCE).collect().await;
+    let mut in_time = AskedInTime { asked: Vec::new(), left: Vec::new() };
+    for (run, outcome) in told {
+        match outcome {
+            Some(outcome) => in_time.asked.push(Asked { run, outcome }),
+            None => in_time.left.push(run),
+        }
+    }
+    in_time
+}
+
+/// Asks a run if there is still time; `None` when there is none, or when the store has not said for longer than `slack` after it
+/// whether the run has the request.
+async fn ask_until(
+    core: &Arc<Core>,
+    run: &RunKey,
+    ask: &Ask,
+    id: &MessageId,
+    until: Instant,
+    slack: Duration,
+) -> Option<Result<Head, Error>> {
+    if Instant::now() >= until {
+        return None;
+    }
+    // What is on its way is waited for: whether the run has it is to be told.
+    let sent = requests::send(core, run, ask.clone(), id.clone(), true);
+    let sent = tokio::time::timeout_at(until + slack, sent).await.ok()?;
+    Some(match sent {
+        Err(error) => Err(error),
+        Ok(Sent::Answered(head)) => Ok(head),
+        Ok(Sent::Posted(posted)) => {
+            let until = until.min(Instant::now() + PATIENCE);
+            let answered = tokio::time::timeout_at(until, posted.answered(core)).await;
+            answered.unwrap_or_else(|_| Err(Error::NoAnswerYet { key: run.clone() }))
+        }
+    })
 }

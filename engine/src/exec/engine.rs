@@ -11,7 +11,7 @@ use stepwell_contract::{
 
 use crate::error::Error;
 use crate::exec::builder::{EngineBuilder, OwnRuntime};
-use crate::exec::bulk::{self, Asked, BulkPreview, Selection};
+use crate::exec::bulk::{self, Asked, AskedInTime, BulkPreview, Selection};
 use crate::exec::core::Core;
 use crate::exec::fork::{self, ForkRun};
 use crate::exec::handle::RunHandle;
@@ -298,6 +298,16 @@ impl Engine {
     /// Dropping the future leaves some runs asked and others not: call it again with the same selection.
     pub async fn ask_all(&self, selection: &Selection, ask: &Ask) -> Vec<Asked> {
         bulk::ask_all(&self.0.core, selection, ask).await
+    }
+
+    /// The same for as long as there is time: after `within` no further run is asked, and those that were not are returned too.
+    /// What is on its way to the store then is waited for half as long again, so that every run is told of. A run whose owner
+    /// does not answer within three seconds, or within the time, has the request in its inbox: [`Error::NoAnswerYet`].
+    ///
+    /// # Cancellation
+    /// As for [`ask_all`](Self::ask_all).
+    pub async fn ask_within(&self, selection: &Selection, ask: &Ask, within: Duration) -> AskedInTime {
+        bulk::ask_within(&self.0.core, selection, ask, within).await
     }
 
     /// Passes over a step that has no result: one that has failed, waits, sleeps or has not begun. It gives what would have

@@ -59,6 +59,37 @@ pub(crate) async fn ask_as(
     id: MessageId,
     may_be_repeated: bool,
 ) -> Result<Head, Error> {
+    match send(core, key, ask, id, may_be_repeated).await? {
+        Sent::Answered(head) => Ok(head),
+        Sent::Posted(posted) => posted.answered(core).await,
+    }
+}
+
+/// What came of sending a request.
+pub(crate) enum Sent {
+    /// It was answered as it was sent.
+    Answered(Head),
+    /// It is in the run's inbox, durably.
+    Posted(Posted),
+}
+
+/// A request that a run has in its inbox.
+pub(crate) struct Posted {
+    key: RunKey,
+    ask: Ask,
+    id: MessageId,
+    /// Its answer is written from here on.
+    from: Seq,
+}
+
+/// Sends a request: returns once the run has it.
+pub(crate) async fn send(
+    core: &Arc<Core>,
+    key: &RunKey,
+    ask: Ask,
+    id: MessageId,
+    may_be_repeated: bool,
+) -> Result<Sent, Error> {
     let head = head_of(core, key).await?;
     let ask = Ask { message: reason(ask.message), ..ask };
     if !may_be_repeated {
@@ -72,40 +103,51 @@ pub(crate) async fn ask_as(
     let from = if may_be_repeated { Seq::FIRST } else { head.next_seq };
     // Whoever may ask again under the same id does so after a crash; only a message shows then that it was asked before.
     if !may_be_repeated && let Some(head) = ask_ended(core, head, &message).await? {
-        return told(core, &id, from, &ask, head).await;
+        return told(core, &id, from, &ask, head).await.map(Sent::Answered);
     }
     if let Verdict::Rejected { .. } = core.committer.commit(Batch::post(key.clone(), message)).await? {
         return Err(Error::NoSuchRun(key.clone()));
     }
-    let mut looks = 0;
-    loop {
-        let head = head_of(core, key).await?;
-        let slot = core.registry.slot(key);
-        if let Some(slot) = &slot {
-            slot.tell_mail();
-        }
-        let is_unowned = slot.is_none() && head.live_lease(core.time.now()).is_none();
-        // The write takes the run from an owner that hangs: whatever that one writes afterwards is refused.
-        let is_forced = ask.verb == Verb::Terminate && looks >= TERMINATE_LOOKS;
-        if (is_unowned || is_forced)
-            && let Some((head, answered)) = answer_unowned(core, &head).await?
-            && answered.contains(&id)
-        {
-            if let Some(slot) = slot {
-                slot.lost.cancel();
-            }
-            return told(core, &id, from, &ask, head).await;
-        }
-        let waiting = core.backend.inbox(key, usize::MAX).await?;
-        if !waiting.iter().any(|message| message.id == id) {
+    Ok(Sent::Posted(Posted { key: key.clone(), ask, id, from }))
+}
+
+impl Posted {
+    /// Waits for the answer, and returns the run's head then.
+    ///
+    /// # Errors
+    /// As for [`ask`].
+    pub(crate) async fn answered(self, core: &Arc<Core>) -> Result<Head, Error> {
+        let Self { key, ask, id, from } = &self;
+        let mut looks = 0;
+        loop {
             let head = head_of(core, key).await?;
-            return told(core, &id, from, &ask, head).await;
+            let slot = core.registry.slot(key);
+            if let Some(slot) = &slot {
+                slot.tell_mail();
+            }
+            let is_unowned = slot.is_none() && head.live_lease(core.time.now()).is_none();
+            // The write takes the run from an owner that hangs: whatever that one writes afterwards is refused.
+            let is_forced = ask.verb == Verb::Terminate && looks >= TERMINATE_LOOKS;
+            if (is_unowned || is_forced)
+                && let Some((head, answered)) = answer_unowned(core, &head).await?
+                && answered.contains(id)
+            {
+                if let Some(slot) = slot {
+                    slot.lost.cancel();
+                }
+                return told(core, id, *from, ask, head).await;
+            }
+            let waiting = core.backend.inbox(key, usize::MAX).await?;
+            if !waiting.iter().any(|message| message.id == *id) {
+                let head = head_of(core, key).await?;
+                return told(core, id, *from, ask, head).await;
+            }
+            if looks == LOOKS_MAX {
+                return Err(Error::NoAnswerYet { key: key.clone() });
+            }
+            looks += 1;
+            core.time.pause(LOOK).await;
         }
-        if looks == LOOKS_MAX {
-            return Err(Error::NoAnswerYet { key: key.clone() });
-        }
-        looks += 1;
-        core.time.pause(LOOK).await;
     }
 }
 

@@ -151,7 +151,7 @@ pub(crate) async fn steer(
     let drained = match verb {
         QueueVerb::Drain => {
             let drained = engine.drain_queue(queue, who.access.actor(), reason);
-            match tokio::time::timeout(app.options().request_timeout() / 2, drained).await {
+            match tokio::time::timeout(app.options().answers_within(), drained).await {
                 Ok(drained) => drained.map(|()| true).map_err(named)?,
                 Err(_) => false,
             }

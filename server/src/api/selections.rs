@@ -1,13 +1,13 @@
 //! One request to many runs: the runs are listed first and the list is frozen, then each is asked.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use stepwell::Selection as Frozen;
 use stepwell::contract::{MessageId, Order, RunKey};
+use stepwell::{AskedInTime, Selection as Frozen};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -131,7 +131,8 @@ struct AskingAll {
     group: Option<String>,
 }
 
-/// Asks each of the runs, and answers with what became of each.
+/// Asks each of the runs, and answers with what became of each. When that takes longer than half of the time that a request may
+/// take, the answer tells of those that were asked so far, and which are left: send these again, with the same id.
 #[utoipa::path(post, path = "/api/v1/selections/ask", tag = "runs", operation_id = "askSelection", request_body = AskingAll,
     params(DryRun, ("tenant" = Option<String>, Query, description = "Whose runs they are, where the list does not say.")),
     responses((status = 200, description = "What became of each; or, for a dry run, what it would do to some.", body = SelectionOutcome)))]
@@ -161,11 +162,14 @@ async fn ask(
         let preview = app.engine().dry_run_all(&frozen, &ask, SAMPLE).await?;
         return Ok(Json(SelectionOutcome::Preview(SelectionPreview::of(preview))));
     }
-    let answers = app.engine().ask_all(&frozen, &ask).await;
+    let AskedInTime { asked, left } =
+        app.engine().ask_within(&frozen, &ask, app.options().answers_within()).await;
     let mut answers: HashMap<RunKey, RunOutcome> =
-        answers.into_iter().map(|asked| (asked.run.clone(), RunOutcome::of(asked))).collect();
-    let outcomes = keys.iter().map(|key| answers.remove(key).unwrap_or_else(|| RunOutcome::missing(key)));
-    Ok(Json(SelectionOutcome::Answer(SelectionAnswer::of(outcomes.collect()))))
+        asked.into_iter().map(|asked| (asked.run.clone(), RunOutcome::of(asked))).collect();
+    let are_left: HashSet<&RunKey> = left.iter().collect();
+    let told = keys.iter().filter(|key| !are_left.contains(key));
+    let outcomes = told.map(|key| answers.remove(key).unwrap_or_else(|| RunOutcome::missing(key)));
+    Ok(Json(SelectionOutcome::Answer(SelectionAnswer::of(outcomes.collect(), &left))))
 }
 
 /// The run that an entry of the list names, of the tenant that it or the request names.

@@ -168,7 +168,7 @@ pub(crate) async fn in_time<T>(
     key: &RunKey,
     asked: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let answered = tokio::time::timeout(app.options().request_timeout() / 2, asked).await;
+    let answered = tokio::time::timeout(app.options().answers_within(), asked).await;
     answered.unwrap_or_else(|_| Err(Error::NoAnswerYet { key: key.clone() }))
 }
 

@@ -1,14 +1,16 @@
 //! Asking the same of many runs. Which ones is settled first: the page that asks for confirmation carries the list, and asks
-//! those and no others.
+//! those and no others. One request asks as many as it has time for; the page that it is answered with shows how far that came,
+//! and goes on with the rest.
+
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
 use futures_util::FutureExt as _;
 use stepwell::contract::{MessageId, RunId, RunKey, TenantId};
-use stepwell::{Ask, Asked, Selection};
+use stepwell::{Ask, Asked, AskedInTime, Error, Selection};
 use uuid::Uuid;
 
 use crate::access::{Access, Role};
@@ -22,6 +24,7 @@ use crate::ui::spoken::command;
 use crate::ui::verbs::{self, Deed};
 use crate::ui::words::fill;
 use crate::ui::words::runs::Runs;
+use crate::view::count;
 use crate::view::group::RunName;
 use crate::view::preview::Preview;
 
@@ -31,6 +34,8 @@ pub(crate) const RUNS_MAX: u64 = 10_000;
 const SAMPLE: usize = 10;
 /// So many refusals are listed.
 const REFUSED_MAX: usize = 100;
+/// How long one request asks runs before it shows how far it came.
+const ASKS_FOR: Duration = Duration::from_secs(4);
 
 pub(super) fn routes() -> Routes {
     Routes::new().page(Some(Role::Operator), "POST", "/bulk", post(confirm)).page(
@@ -59,7 +64,59 @@ struct Confirm<'a> {
 
 impl Confirm<'_> {
     fn count(&self) -> u64 {
-        u64::try_from(self.selection.runs.len()).unwrap_or(u64::MAX)
+        count(self.selection.runs.len())
+    }
+}
+
+/// What has become of the runs that were asked so far: carried from page to page until none is left.
+#[derive(Debug, Default)]
+struct SoFar {
+    done: u64,
+    waits: u64,
+    refused: u64,
+    /// The first that refused, and why.
+    why: Vec<(RunName, String)>,
+}
+
+impl SoFar {
+    fn of(form: &Form) -> Self {
+        let count = |name: &str| form.text(name).parse().unwrap_or_default();
+        let why = form.text("why").lines().filter_map(|line| {
+            let (run, why) = line.split_once(' ')?;
+            let (tenant, run) = run.split_once('/')?;
+            Some((RunName { tenant: tenant.to_owned(), run: run.to_owned() }, why.to_owned()))
+        });
+        let why = why.take(REFUSED_MAX).collect();
+        Self { done: count("done"), waits: count("waits"), refused: count("refused"), why }
+    }
+
+    fn add(&mut self, Asked { run, outcome }: Asked) {
+        match outcome {
+            Ok(_) => self.done += 1,
+            Err(Error::NoAnswerYet { .. }) => self.waits += 1,
+            Err(error) => {
+                self.refused += 1;
+                if self.why.len() < REFUSED_MAX {
+                    let why: Vec<_> = error.to_string().split_whitespace().map(str::to_owned).collect();
+                    self.why.push((RunName::of(&run), why.join(" ")));
+                }
+            }
+        }
+    }
+
+    fn asked(&self) -> u64 {
+        self.done + self.waits + self.refused
+    }
+
+    fn more_refused(&self) -> u64 {
+        self.refused.saturating_sub(count(self.why.len()))
+    }
+
+    /// The refusals as the next page is told of them.
+    fn why_lines(&self) -> String {
+        let lines: Vec<_> =
+            self.why.iter().map(|(run, why)| format!("{}/{} {why}", run.tenant, run.run)).collect();
+        lines.join("\n")
     }
 }
 
@@ -69,8 +126,14 @@ struct Outcome<'a> {
     p: &'a Page,
     t: &'static Runs,
     title: String,
-    refused: Vec<(RunName, String)>,
-    more_refused: usize,
+    deed: &'static Deed,
+    so_far: SoFar,
+    left: u64,
+    /// The runs that are left, as the next request names them.
+    runs: String,
+    id: &'a str,
+    group: &'a str,
+    reason: &'a str,
     back: &'a str,
 }
 
@@ -129,24 +192,36 @@ async fn ask(State(app): State<App>, p: Page, form: Form) -> Result<Response, Pr
     let id = MessageId::new(form.text("id")).map_err(Problem::bad)?;
     let selection = Selection { id, runs, is_complete: true };
     let request = asking(access, deed, form.text("reason"), form.text("group"));
-    let mut done: u64 = 0;
-    let mut refused = Vec::new();
+    let mut so_far = SoFar::of(&form);
+    let within = app.options().answers_within().min(ASKS_FOR);
     // In a box: what it borrows need not be told from outside.
-    for Asked { run, outcome } in app.engine().ask_all(&selection, &request).boxed().await {
-        match outcome {
-            // One whose worker has not answered yet has the request in its inbox.
-            Ok(_) | Err(stepwell::Error::NoAnswerYet { .. }) => done += 1,
-            Err(error) => refused.push((RunName::of(&run), error.to_string())),
-        }
+    let AskedInTime { asked, left } = app.engine().ask_within(&selection, &request, within).boxed().await;
+    asked.into_iter().for_each(|asked| so_far.add(asked));
+    let (word, back) = (deed.word(t), form.text("back"));
+    let mut title = fill(t.bulk_result, &[&word, &so_far.done, &so_far.refused]);
+    if left.is_empty() && so_far.waits > 0 {
+        title = format!("{title}. {}", fill(t.bulk_waits, &[&so_far.waits]));
     }
-    let title = fill(t.bulk_result, &[&deed.word(t), &done, &refused.len()]);
-    let back = form.text("back");
-    if refused.is_empty() {
+    if left.is_empty() && so_far.refused == 0 {
         return Ok(p.go(back, Some(Notice::good(title))));
     }
-    let more_refused = refused.len().saturating_sub(REFUSED_MAX);
-    refused.truncate(REFUSED_MAX);
-    p.show_with(StatusCode::OK, &Outcome { p: &p, t, title, refused, more_refused, back })
+    if !left.is_empty() {
+        let all = so_far.asked() + count(left.len());
+        title = fill(t.bulk_so_far, &[&word, &p.number(&so_far.asked()), &p.number(&all)]);
+    }
+    p.show(&Outcome {
+        p: &p,
+        t,
+        title,
+        deed,
+        so_far,
+        left: count(left.len()),
+        runs: lines(&left),
+        id: form.text("id"),
+        group: form.text("group"),
+        reason: form.text("reason"),
+        back,
+    })
 }
 
 fn asking(access: &Access, deed: &Deed, reason: &str, group: &str) -> Ask {

@@ -74,8 +74,11 @@ pub struct SelectionAnswer {
     pub waits: u64,
     /// How many did not do it.
     pub refused: u64,
-    /// Each run, in the order of the request.
+    /// Each run that was asked, in the order of the request.
     pub runs: Vec<RunOutcome>,
+    /// Those that the time of one request was not enough for: send them again, with the same id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<RunRef>,
 }
 
 /// What became of a request to one run.
@@ -138,12 +141,13 @@ impl SelectionPreview {
 }
 
 impl SelectionAnswer {
-    /// The view of what became of each.
+    /// The view of what became of each, and of those that are left.
     #[must_use]
-    pub fn of(runs: Vec<RunOutcome>) -> Self {
+    pub fn of(runs: Vec<RunOutcome>, left: &[RunKey]) -> Self {
         let counted = |outcome: &str| count(runs.iter().filter(|run| run.outcome == outcome).count());
         let (done, waits, refused) = (counted("done"), counted("waits"), counted("refused"));
-        Self { done, waits, refused, runs }
+        let left = left.iter().map(RunRef::of).collect();
+        Self { done, waits, refused, runs, left }
     }
 }
 

@@ -83,6 +83,10 @@ words! {
         bulk_confirm: "{}: {} runs", "{}: {} 件";
         bulk_result: "{}: {} done, {} refused", "{}: 成功 {} 件、拒否 {} 件";
         bulk_refused: "Refused", "拒否された実行";
+        bulk_waits: "{} have the request in their inbox: their workers have not answered yet.", "{} 件はワーカーの応答待ちです(要求は受信箱にあります)。";
+        bulk_so_far: "{}: {} of {} runs asked", "{}: {} / {} 件を要求済み";
+        bulk_left: "The rest is asked as this page goes on by itself. Going back leaves the rest alone.", "残りは自動的に続行されます。戻ると残りは実行されません。";
+        bulk_go_on: "Go on with {} more", "残り {} 件を続行";
         bulk_more_refused: "and {} more", "ほか {} 件";
         bulk_of_group: "of failure group {}", "障害グループ {}";
         bulk_of_query: "query", "クエリ";

@@ -35,8 +35,9 @@ pub struct GroupFilter {
 impl Engine {
     /// A page of the failure groups, the one that came up last first: at most `limit` and at most 100, fewer where some do not
     /// fit the filter. How many runs are failed or held is counted over at most 10 000 such runs, the newest; what became of
-    /// the others [`failure_group`](Self::failure_group) tells. With a tenant, a group without such runs is listed when it has one
-    /// among the newest 10 000 runs of the tenant. Reads heads only. A store that keeps no list of failed runs looks through all
+    /// the others [`failure_group`](Self::failure_group) tells. With a tenant, the groups are made of its runs alone, and nothing
+    /// tells that there are others: a group without such runs is listed when it has one among the newest 10 000 runs of the
+    /// tenant. Reads heads only. A store that keeps no list of failed runs looks through all
     /// of its runs for them.
     ///
     /// A group appears a moment after its first failure. One that could not be written then is written by the first page.
@@ -63,11 +64,18 @@ impl Engine {
         if after.is_none() {
             self.make_missing(trouble.values()).await;
         }
-        let of_tenant = match &filter.tenant {
-            Some(tenant) if !filter.in_trouble => self.members_of(tenant).await?,
-            _ => HashMap::new(),
+        let limit = limit.min(GROUPS_MAX);
+        let page = match &filter.tenant {
+            None => groups::page(self.core(), after, limit).await?,
+            Some(tenant) => {
+                let others = match filter.in_trouble {
+                    true => HashMap::new(),
+                    false => self.members_of(tenant).await?,
+                };
+                let firsts = trouble.values().chain(others.values()).filter_map(Members::first);
+                page_of(firsts, after.as_ref(), limit)
+            }
         };
-        let page = groups::page(self.core(), after, limit.min(GROUPS_MAX)).await?;
         let mut listed = Page { items: Vec::new(), next: page.next };
         for first in page.items {
             let fits = filter.workflow.as_ref().is_none_or(|wanted| *wanted == first.workflow)
@@ -76,14 +84,7 @@ impl Engine {
             if !fits || (members.is_none() && filter.in_trouble) {
                 continue;
             }
-            let first = match (&filter.tenant, &members) {
-                (None, _) => Some(first),
-                (Some(_), Some(members)) => members.first().cloned(),
-                (Some(_), None) => {
-                    of_tenant.get(&first.said.fingerprint).and_then(|members| members.first().cloned())
-                }
-            };
-            let Some(group) = first.as_ref().map(FailureGroup::of) else { continue };
+            let group = FailureGroup::of(&first);
             let members = members.unwrap_or_default();
             let (failed, held) = (members.standings.failed, members.standings.held);
             listed.items.push(GroupEntry { group, failed, held, last_seen: members.last_seen, is_complete });
@@ -202,6 +203,25 @@ impl Engine {
         .await?;
         Ok(found)
     }
+}
+
+/// A page of groups made of how their runs failed, the last that came up first. Of those of one group the first told counts.
+fn page_of<'a>(
+    firsts: impl Iterator<Item = &'a FirstSeen>,
+    after: Option<&Cursor>,
+    limit: usize,
+) -> Page<FirstSeen> {
+    let mut known = HashSet::new();
+    let place = |first: &FirstSeen| Cursor { created_at: first.said.at, key: first.run.clone() };
+    let mut all: Vec<_> = firsts
+        .filter(|first| known.insert(&first.said.fingerprint))
+        .map(|first| (place(first), first))
+        .filter(|(place, _)| after.is_none_or(|after| place < after))
+        .collect();
+    all.sort_by(|(a, _), (b, _)| b.cmp(a));
+    let more = all.get(limit).and_then(|_| all.get(limit.checked_sub(1)?));
+    let next = more.map(|(place, _)| place.clone());
+    Page { items: all.into_iter().take(limit).map(|(_, first)| first.clone()).collect(), next }
 }
 
 /// The runs of a group.

@@ -5,7 +5,7 @@ mod search;
 mod stats;
 
 use stepwell_contract::limits::PAGE_ITEMS_MAX;
-use stepwell_contract::{Cursor, Head, Page, Query, RunKey, Status, WorkflowRef};
+use stepwell_contract::{Cursor, Head, Page, Query, RunKey, Status, TenantId, WorkflowRef};
 
 use crate::diagnosis::Diagnosis;
 use crate::diagnosis::evidence::AttemptRecord;
@@ -217,7 +217,7 @@ impl Engine {
     /// The same run by run, the newest first, with one in memory at a time.
     #[must_use]
     pub fn checks(&self) -> Checks<'_> {
-        Checks { engine: self, page: Vec::new().into_iter(), next: Some(None) }
+        Checks { engine: self, query: open(), page: Vec::new().into_iter(), next: Some(None) }
     }
 
     /// What the steps of the same workflow took in its tenant's latest runs.
@@ -247,12 +247,20 @@ fn open() -> Query {
 #[derive(Debug)]
 pub struct Checks<'a> {
     engine: &'a Engine,
+    query: Query,
     page: std::vec::IntoIter<Head>,
     /// Where the next page begins, from the beginning if nowhere; nothing behind the last page.
     next: Option<Option<Cursor>>,
 }
 
 impl Checks<'_> {
+    /// Of the runs of a tenant alone.
+    #[must_use]
+    pub fn of(mut self, tenant: TenantId) -> Self {
+        self.query.tenant = Some(tenant);
+        self
+    }
+
     /// What was found about the next run; `None` behind the last.
     ///
     /// # Errors
@@ -267,7 +275,7 @@ impl Checks<'_> {
                 }
             }
             let Some(after) = self.next.clone() else { return Ok(None) };
-            let page = self.engine.list(&open(), after, CHECK_HEADS).await?;
+            let page = self.engine.list(&self.query, after, CHECK_HEADS).await?;
             self.next = page.next.map(Some);
             self.page = page.items.into_iter();
         }

@@ -11,7 +11,6 @@ use stepwell::contract::limits::PAGE_ITEMS_MAX;
 use stepwell::contract::{Head, Query, Status, TenantId};
 use stepwell::{Engine, Error, GroupFilter};
 
-use crate::api::health;
 use crate::app::App;
 use crate::memo::Memo;
 use crate::reads::{by_status, is_of};
@@ -87,6 +86,10 @@ impl Lookout {
         let held = Query { tenant: tenant.cloned(), statuses: vec![Status::Paused], ..Query::default() };
         let held = engine.list(&held, None, HELD_MAX).await?.items;
         let workers = app.reads().workers(engine).await?;
+        let mut store = app.reads().store(engine).await.as_ref().clone();
+        // What goes wrong there, and how many work there, is everyone's.
+        let of_all = |workers: usize| tenant.is_none().then(|| count(workers));
+        store.why = store.why.filter(|_| tenant.is_none());
         Ok(Overview {
             at: time(now),
             counts: by_status(&tally, |counted| is_of(tenant, counted)),
@@ -94,9 +97,9 @@ impl Lookout {
             workflows: durations(&newest, now),
             groups: groups.into_iter().take(GROUPS_MAX).map(Group::of).collect(),
             held: held.iter().map(Run::of).collect(),
-            workers_alive: count(workers.iter().filter(|worker| worker.alive).count()),
-            workers_known: count(workers.len()),
-            store: health::of_store(engine).await,
+            workers_alive: of_all(workers.iter().filter(|worker| worker.alive).count()),
+            workers_known: of_all(workers.len()),
+            store,
         })
     }
 

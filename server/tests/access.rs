@@ -313,6 +313,32 @@ async fn a_caller_of_one_tenant_finds_its_own_and_no_query_finds_anothers() {
         let found = town.ask(&get(&path), admin, &path, "theirs", &[]).await;
         assert!(found.text.contains("ours-run") && !found.text.contains("theirs"), "{path}: {}", found.text);
     }
+    // Nor is it told that others are there: not by how many there are, and not by a next page.
+    for nth in 0..6 {
+        let start = StartRun::new("wait", &format!("theirs-run-{nth}"), &nth).expect("an input");
+        town.stage.engine.start_with(start.tenant(tenant("theirs"))).await.expect("started");
+    }
+    let odd = StartRun::new("chatty", "theirs-run-odd", "not a number").expect("an input");
+    let odd = town.stage.engine.start_with(odd.tenant(tenant("theirs"))).await.expect("started");
+    odd.result::<Value>().await.expect_err("it fails");
+    let all = town.callers.last().expect("a caller");
+    let two = async {
+        let path = "/api/v1/groups";
+        while town.ask(&get(path), all, path, "theirs", &[]).await.text.matches("\"first_seen\"").count() < 2
+        {
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), two).await.expect("another group");
+    for path in ["/api/v1/groups?limit=1&in_trouble=true", "/api/v1/groups?limit=1"] {
+        let found: Value = serde_json::from_str(&town.ask(&get(path), admin, path, "theirs", &[]).await.text)
+            .expect("a list");
+        assert_eq!(found["next_cursor"], Value::Null, "{path}: {found}");
+    }
+    let checked = town.ask(&get("/api/v1/check?runs=4"), admin, "/api/v1/check?runs=4", "theirs", &[]).await;
+    let checked: Value = serde_json::from_str(&checked.text).expect("a check");
+    assert_eq!(checked["is_complete"], true, "runs of theirs were counted: {checked}");
+    let overview = town.ask(&get("/api/v1/overview"), admin, "/api/v1/overview", "theirs", &[]).await;
+    assert!(!overview.text.contains("workers_"), "workers are everyone's: {}", overview.text);
     for path in
         ["/api/v1/events?run=theirs-run", "/api/v1/audit?run=theirs-run", "/api/v1/runs?tenant=theirs"]
     {

@@ -26,11 +26,13 @@ pub struct Overview {
     pub groups: Vec<Group>,
     /// Runs that are held, the newest first, at most ten.
     pub held: Vec<Run>,
-    /// How many workers are there.
-    pub workers_alive: u64,
-    /// How many were there within the last days.
-    pub workers_known: u64,
-    /// Whether the store can be used.
+    /// How many workers are there; missing where one tenant was asked about, as they are everyone's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers_alive: Option<u64>,
+    /// How many were there within the last days; missing where one tenant was asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers_known: Option<u64>,
+    /// Whether the store can be used; without why not where one tenant was asked about.
     pub store: StoreHealth,
 }
 

@@ -261,3 +261,49 @@ impl From<BytesRejection> for Problem {
         }
     }
 }
+
+/// What every code means, as the document `docs/refusals.md`.
+#[must_use]
+pub fn document() -> String {
+    let mut text = String::from(
+        "# Codes of refused requests\n\n\
+         A refusal of the server is `application/problem+json` with one of these codes, what is wrong with the request, and what to\n\
+         do. Codes are stable. `stepwell explain CODE` and `GET /api/v1/codes/CODE` tell the same. What is said of runs that fail has\n\
+         [codes of its own](errors/README.md).\n\n\
+         | code | status | what it means | what to do |\n|---|---|---|---|\n",
+    );
+    for code in Code::ALL {
+        let (name, status) = (code.as_str(), code.status().as_u16());
+        text += &format!("| {name} | {status} | {} | {} |\n", code.title(), code.fix());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_code_is_one_of_a_kind_and_says_what_it_means_and_what_to_do() {
+        let mut codes = BTreeSet::new();
+        for code in Code::ALL {
+            let name = code.as_str();
+            assert!(codes.insert(name), "{name} is there twice");
+            assert!(name.len() == 6 && name.starts_with("SW95"), "{name} is not in the range of refusals");
+            assert!(code.status().is_client_error() || code.status().is_server_error(), "{name}");
+            assert!(code.title().len() > 10 && code.fix().len() > 20 && code.fix().ends_with('.'), "{name}");
+            let is_diagnosis = stepwell::diagnosis::page::codes().any(|diagnosis| diagnosis == name);
+            assert!(!is_diagnosis, "{name} is a diagnosis, too");
+        }
+    }
+
+    #[test]
+    fn the_document_says_what_the_table_says() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/refusals.md");
+        let written = std::fs::read_to_string(file).expect("docs/refusals.md");
+        assert_eq!(written, document(), "run `cargo run -p stepwell-server --example refusal_page`");
+    }
+}

@@ -119,7 +119,7 @@ fn index() -> String {
         "# Codes of diagnoses\n\n\
          A diagnosis names its cause by one of these codes, says how sure it is, and keeps what was seen apart from what seems to\n\
          follow. Codes are stable. `stepwell::diagnosis::explain_code` gives the same pages in the program, also in Japanese.\n\
-         Rules of a program's own have codes with another prefix.\n",
+         Rules of a program's own have codes with another prefix. Refused requests have [codes of their own](../refusals.md).\n",
     );
     for (prefix, about) in RANGES {
         write!(text, "\n## {prefix}xxx: {about}\n\n").expect("a String takes any text");

@@ -1,13 +1,15 @@
 //! The operations, asked of a server over HTTP or of the same router in this process.
 
 mod events;
+mod patience;
 mod remote;
 
 use std::fmt;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use serde::Deserialize;
@@ -25,6 +27,7 @@ use crate::failure::{Failure, chain};
 use crate::target::{Target, variable};
 
 pub(crate) use events::{Event, Events};
+pub(crate) use patience::Patience;
 use remote::Remote;
 
 /// Where the API is, from the root of the server.
@@ -129,6 +132,51 @@ impl Answer {
     }
 }
 
+/// What comes back, before its body was read.
+struct Reply {
+    status: StatusCode,
+    /// After how long whoever answers wants to be asked again.
+    retry_after: Option<Duration>,
+    stream: BoxStream<'static, Result<Bytes, Failure>>,
+}
+
+impl Reply {
+    fn new(parts: (StatusCode, &HeaderMap), stream: BoxStream<'static, Result<Bytes, Failure>>) -> Self {
+        let (status, headers) = parts;
+        let seconds = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = seconds.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
+        Self { status, retry_after, stream }
+    }
+
+    async fn text(mut self) -> Result<String, Failure> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.stream.next().await {
+            bytes.extend_from_slice(&chunk?);
+        }
+        String::from_utf8(bytes).map_err(|_| Failure::Foreign("the answer is not text".to_owned()))
+    }
+
+    /// The refusal that it is.
+    async fn refusal(self) -> Failure {
+        let (status, retry_after) = (self.status, self.retry_after);
+        let text = match self.text().await {
+            Ok(text) => text,
+            Err(failure) => return failure,
+        };
+        let problem = serde_json::from_str::<Problem>(&text);
+        if !matches!(status.as_u16(), 429 | 502..=504) {
+            let foreign = |_| Failure::Foreign(format!("whoever answers is no stepwell server: {status}"));
+            return problem.map_or_else(foreign, Failure::from);
+        }
+        // A proxy says so in its own words while the server behind it starts again.
+        let (what, fix) = match problem {
+            Ok(problem) => (problem.to_string(), problem.fix),
+            Err(_) => (format!("whoever answers says {status}"), "ask again later".to_owned()),
+        };
+        Failure::Passing { what, fix, retry_after }
+    }
+}
+
 /// Items of a list, each as it was sent.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Items {
@@ -167,21 +215,14 @@ impl Client {
     /// Asks, and returns what is answered.
     ///
     /// # Errors
-    /// [`Failure::Problem`] for a refusal, [`Failure::Unreachable`] when nobody answers.
+    /// [`Failure::Problem`] for a refusal, [`Failure::Passing`] for one of the moment, [`Failure::Unreachable`] when nobody answers.
     pub(crate) async fn call(&self, call: Call) -> Result<Answer, Failure> {
-        let (status, mut stream) = self.send(call).await?;
-        let mut bytes = Vec::new();
-        while let Some(chunk) = stream.next().await {
-            bytes.extend_from_slice(&chunk?);
-        }
-        let text = String::from_utf8(bytes);
-        let text = text.map_err(|_| Failure::Foreign("the answer is not text".to_owned()))?;
+        let reply = self.send(call).await?;
+        let status = reply.status;
         if status.is_success() {
-            return Ok(Answer { status, text });
-        }
-        match serde_json::from_str::<Problem>(&text) {
-            Ok(problem) => Err(problem.into()),
-            Err(_) => Err(Failure::Foreign(format!("whoever answers is no stepwell server: {status}"))),
+            Ok(Answer { status, text: reply.text().await? })
+        } else {
+            Err(reply.refusal().await)
         }
     }
 
@@ -233,24 +274,11 @@ impl Client {
         let call = call
             .header(header::ACCEPT, Some("text/event-stream"))
             .header(HeaderName::from_static("last-event-id"), last);
-        let (status, mut stream) = self.send(call).await?;
-        if status.is_success() {
-            return Ok(Events::of(stream));
-        }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = stream.next().await {
-            bytes.extend_from_slice(&chunk?);
-        }
-        match serde_json::from_slice::<Problem>(&bytes) {
-            Ok(problem) => Err(problem.into()),
-            Err(_) => Err(Failure::Foreign(format!("whoever answers is no stepwell server: {status}"))),
-        }
+        let reply = self.send(call).await?;
+        if reply.status.is_success() { Ok(Events::of(reply.stream)) } else { Err(reply.refusal().await) }
     }
 
-    async fn send(
-        &self,
-        mut call: Call,
-    ) -> Result<(StatusCode, BoxStream<'static, Result<Bytes, Failure>>), Failure> {
+    async fn send(&self, mut call: Call) -> Result<Reply, Failure> {
         // A call about someone's run names whose it is.
         if let (Some(tenant), false) = (&self.tenant, call.query.iter().any(|(name, _)| *name == TENANT)) {
             call = call.with(TENANT, tenant);
@@ -262,7 +290,8 @@ impl Client {
                 let response = response.unwrap_or_else(|never| match never {});
                 let (parts, body) = response.into_parts();
                 let stream = body.into_data_stream();
-                Ok((parts.status, stream.map(|chunk| chunk.map_err(Failure::other)).boxed()))
+                let stream = stream.map(|chunk| chunk.map_err(Failure::other)).boxed();
+                Ok(Reply::new((parts.status, &parts.headers), stream))
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::time::Duration;
 
 use stepwell_server::problem::{Code, Problem};
 
@@ -17,6 +18,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// The store or the server cannot be reached: what, and what to do.
     Unreachable { what: String, fix: String },
+    /// Whoever answers cannot just now: too much to do, a restart, a store that does not answer.
+    Passing { what: String, fix: String, retry_after: Option<Duration> },
     /// It would do harm: what, and what to do.
     Refused { what: String, fix: String },
     /// Nobody has confirmed it.
@@ -43,7 +46,7 @@ impl Failure {
         match self {
             Self::Problem(problem) => exit_of(problem),
             Self::Usage(_) => Exit::Usage,
-            Self::Unreachable { .. } => Exit::Unreachable,
+            Self::Unreachable { .. } | Self::Passing { .. } => Exit::Unreachable,
             Self::Refused { .. } | Self::NotConfirmed { .. } => Exit::Refused,
             // Whoever reads the output has had enough.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
@@ -65,6 +68,7 @@ impl Failure {
             }
             Self::Usage(what) | Self::Other(what) => (what.clone(), String::new()),
             Self::Unreachable { what, fix }
+            | Self::Passing { what, fix, .. }
             | Self::Refused { what, fix }
             | Self::NotConfirmed { what, fix } => (what.clone(), fix.clone()),
             Self::Foreign(what) => {

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
 use reqwest::Url;
 
-use crate::client::Call;
+use crate::client::{Call, Reply};
 use crate::failure::{Failure, chain};
 use crate::target::Token;
 
@@ -47,10 +45,7 @@ impl Remote {
         Ok(Self { http, base, token })
     }
 
-    pub(super) async fn send(
-        &self,
-        call: &Call,
-    ) -> Result<(StatusCode, BoxStream<'static, Result<Bytes, Failure>>), Failure> {
+    pub(super) async fn send(&self, call: &Call) -> Result<Reply, Failure> {
         let url = format!("{}{}", self.base.as_str().trim_end_matches('/'), call.target());
         let mut request = self.http.request(call.method.clone(), url);
         for (name, value) in &call.headers {
@@ -63,10 +58,10 @@ impl Remote {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body.clone());
         }
         let response = request.send().await.map_err(|error| self.silent(&error))?;
-        let status = response.status();
+        let (status, headers) = (response.status(), response.headers().clone());
         let base = self.base.clone();
         let stream = response.bytes_stream().map(move |chunk| chunk.map_err(|error| broken(&base, &error)));
-        Ok((status, stream.boxed()))
+        Ok(Reply::new((status, &headers), stream.boxed()))
     }
 
     fn silent(&self, error: &reqwest::Error) -> Failure {

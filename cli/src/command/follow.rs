@@ -1,14 +1,12 @@
 //! Follows a run as things happen to it: what it logs, or all of it.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 use stepwell_server::view::run::{Run, RunStatus};
 use tokio::time::Instant;
 
 use crate::args::Form;
 use crate::args::runs::{Level, LogsArgs, Until, WatchArgs};
-use crate::client::{Call, Event};
+use crate::client::{Call, Event, Patience};
 use crate::command::Desk;
 use crate::command::runs::{ENTRIES, level};
 use crate::command::wait::is_over;
@@ -17,10 +15,6 @@ use crate::failure::Failure;
 use crate::output::progress::Progress;
 use crate::output::words::{safe, style};
 use crate::output::{Output, note};
-
-/// How often a stream that broke is asked for again, one after the other.
-const TRIES_MAX: u32 = 5;
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What of an entry decides whether and how it is shown.
 #[derive(Debug, Deserialize)]
@@ -36,7 +30,16 @@ struct Entry {
 /// The kind of an entry that a step logged.
 const LOGGED: &str = "logged";
 
-/// What is done after an event.
+/// What is told of a run that is followed.
+#[derive(Clone, Copy)]
+enum Told<'a> {
+    /// Something happened.
+    Event(&'a Event),
+    /// Nothing is heard of it for a while, in words.
+    Break(&'a str),
+}
+
+/// What is done after that.
 enum Then {
     GoOn,
     Stop(Exit),
@@ -62,7 +65,14 @@ pub(super) async fn logs(desk: &Desk, args: &LogsArgs) -> Result<Exit, Failure> 
         desk.output.list(&columns, &found, "")?;
         return Ok(Exit::Ok);
     }
-    follow(desk, &args.run, |event| {
+    follow(desk, &args.run, |told| {
+        let event = match told {
+            Told::Event(event) => event,
+            Told::Break(words) => {
+                note(words);
+                return Ok(Then::GoOn);
+            }
+        };
         match event.kind.as_str() {
             "record" if is_wanted(args, &read::<Entry>(&event.data)?) => line(desk.output, &event.data)?,
             "end" => return Ok(Then::Stop(Exit::Ok)),
@@ -92,7 +102,14 @@ fn severity(word: &str) -> Level {
 
 pub(super) async fn watch(desk: &Desk, args: &WatchArgs) -> Result<Exit, Failure> {
     let mut progress = Progress::begin(false);
-    let watching = follow(desk, &args.run, |event| {
+    let watching = follow(desk, &args.run, |told| {
+        let event = match told {
+            Told::Event(event) => event,
+            Told::Break(words) => {
+                progress.aside(|| note(words));
+                return Ok(Then::GoOn);
+            }
+        };
         match event.kind.as_str() {
             "record" => progress.aside(|| line(desk.output, &event.data))?,
             "run" => {
@@ -133,37 +150,33 @@ pub(super) async fn watch(desk: &Desk, args: &WatchArgs) -> Result<Exit, Failure
 async fn follow(
     desk: &Desk,
     run: &str,
-    mut tell: impl FnMut(&Event) -> Result<Then, Failure>,
+    mut tell: impl FnMut(Told<'_>) -> Result<Then, Failure>,
 ) -> Result<Exit, Failure> {
-    let (mut last, mut tries) = (None::<String>, 0);
+    let (mut last, mut patience) = (None::<String>, Patience::default());
     loop {
         let opened = desk.client.events(Call::get(&["events"]).with("run", run), last.as_deref()).await;
         let broke = match opened {
             Ok(mut events) => loop {
                 match events.next().await {
                     Ok(Some(event)) => {
-                        tries = 0;
-                        if let Then::Stop(exit) = tell(&event)? {
+                        patience.answered();
+                        if let Then::Stop(exit) = tell(Told::Event(&event))? {
                             return Ok(exit);
                         }
                         last = event.id.or(last);
                     }
-                    Ok(None) => break None,
-                    Err(failure) => break Some(failure),
+                    Ok(None) => {
+                        let what = "the stream of events has ended before the run has".to_owned();
+                        break Failure::Passing { what, fix: String::new(), retry_after: None };
+                    }
+                    Err(failure) => break failure,
                 }
             },
-            Err(failure @ Failure::Unreachable { .. }) if last.is_some() => Some(failure),
-            Err(failure) => return Err(failure),
+            Err(failure) => failure,
         };
-        tries += 1;
-        if tries > TRIES_MAX {
-            let ended = || Failure::Unreachable {
-                what: "the stream of events ends again and again".to_owned(),
-                fix: "look at the server's log".to_owned(),
-            };
-            return Err(broke.unwrap_or_else(ended));
-        }
-        tokio::time::sleep(TRY_AGAIN_AFTER).await;
+        let pause = patience.pause(broke)?;
+        tell(Told::Break(&pause.words))?;
+        tokio::time::sleep(pause.time).await;
     }
 }
 

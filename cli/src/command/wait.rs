@@ -7,7 +7,7 @@ use stepwell_server::view::run::{Run, RunStatus};
 use tokio::time::Instant;
 
 use crate::args::runs::{Until, WaitArgs};
-use crate::client::Call;
+use crate::client::{Call, Patience};
 use crate::command::Desk;
 use crate::command::runs::columns;
 use crate::exit::Exit;
@@ -41,11 +41,20 @@ async fn over(desk: &Desk, ids: &[String], timeout: Option<Duration>, until: Unt
     let ends = timeout.map(|timeout| Instant::now() + timeout);
     let mut seen: Vec<Option<Run>> = vec![None; ids.len()];
     let mut progress = Progress::begin(false);
-    let (mut pause, mut is_late) = (LOOK_FIRST, false);
+    let (mut pause, mut is_late, mut patience) = (LOOK_FIRST, false, Patience::default());
     loop {
-        for (id, seen) in ids.iter().zip(&mut seen) {
-            if !seen.as_ref().is_some_and(|run| is_over(run.status, until)) {
-                *seen = Some(desk.client.call(Call::get(&["runs", id])).await?.json()?);
+        match look(desk, ids, until, &mut seen).await {
+            Ok(()) => patience.answered(),
+            Err(failure) => {
+                let silence = patience.pause(failure)?;
+                if is_late {
+                    break;
+                }
+                progress.aside(|| note(&silence.words));
+                let next = Instant::now() + silence.time;
+                is_late = ends.is_some_and(|ends| ends <= next);
+                tokio::time::sleep_until(ends.map_or(next, |ends| ends.min(next))).await;
+                continue;
             }
         }
         let left: Vec<_> = seen.iter().flatten().filter(|run| !is_over(run.status, until)).collect();
@@ -65,13 +74,23 @@ async fn over(desk: &Desk, ids: &[String], timeout: Option<Duration>, until: Unt
     let rows =
         runs.iter().map(serde_json::to_value).collect::<Result<Vec<Value>, _>>().map_err(Failure::other)?;
     desk.output.rows(&columns(false), &rows, "")?;
-    let waiting = runs.iter().filter(|run| !is_over(run.status, until)).count();
+    let waiting = ids.len() - runs.iter().filter(|run| is_over(run.status, until)).count();
     if waiting > 0 {
-        note(&format!("the time is over; {waiting} of {} are still on their way", runs.len()));
+        note(&format!("the time is over; {waiting} of {} are still on their way", ids.len()));
         return Ok(Exit::TimedOut);
     }
     let is_well = runs.iter().all(|run| run.status == RunStatus::Succeeded);
     Ok(if is_well { Exit::Ok } else { Exit::Failed })
+}
+
+/// Looks at every run that was not over when it was seen last.
+async fn look(desk: &Desk, ids: &[String], until: Until, seen: &mut [Option<Run>]) -> Result<(), Failure> {
+    for (id, seen) in ids.iter().zip(seen) {
+        if !seen.as_ref().is_some_and(|run| is_over(run.status, until)) {
+            *seen = Some(desk.client.call(Call::get(&["runs", id])).await?.json()?);
+        }
+    }
+    Ok(())
 }
 
 /// How far a run is, in percent, where it says.

@@ -1,6 +1,8 @@
 //! What tests of the program stand on: a store in a folder with a few runs in it, and the program called on it.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod relay;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};

@@ -51,7 +51,12 @@ pub fn main() -> Exit {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {
-        Ok(runtime) => runtime.block_on(interruptible(cli)),
+        Ok(runtime) => {
+            let done = runtime.block_on(interruptible(cli));
+            // Whoever was interrupted may have been reading from the terminal: nobody waits for that to end.
+            runtime.shutdown_background();
+            done
+        }
         Err(error) => Err(Failure::other(error)),
     };
     done.unwrap_or_else(|failure| {
@@ -68,8 +73,10 @@ async fn interruptible(cli: Cli) -> Result<Exit, Failure> {
     if matches!(cli.command, Command::Serve(_)) {
         return run(cli).await;
     }
+    // On a thread of its own: a question at the terminal waits for an answer, and the interrupt must not wait for that.
+    let running = tokio::spawn(run(cli));
     tokio::select! {
-        done = run(cli) => done,
+        done = running => done.unwrap_or_else(|error| Err(Failure::other(error))),
         _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
     }
 }

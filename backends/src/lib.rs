@@ -26,5 +26,5 @@ mod open;
 pub mod settings;
 mod url;
 
-pub use open::{OpenError, open, open_url};
+pub use open::{OpenError, is_there, open, open_url};
 pub use url::{StoreUrl, UrlError};

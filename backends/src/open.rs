@@ -76,6 +76,20 @@ pub async fn open_url(url: &StoreUrl) -> Result<Arc<dyn Backend>, OpenError> {
     }
 }
 
+/// Whether there is a store at a URL already: `false` means that [`open_url`] would make one. Nothing is touched. A store behind a
+/// host is taken to be there, and so is one that this build cannot open: opening it says what is wrong.
+#[must_use]
+pub fn is_there(url: &StoreUrl) -> bool {
+    match url.place() {
+        Place::Memory => false,
+        #[cfg(feature = "file")]
+        Place::File { path, .. } => stepwell_file::FileBackend::is_there(path),
+        #[cfg(feature = "sled")]
+        Place::Sled { path, .. } => stepwell_sled::SledBackend::is_there(path),
+        _ => true,
+    }
+}
+
 #[cfg(not(all(feature = "file", feature = "sled", feature = "redis-tls")))]
 fn not_built(url: &StoreUrl, feature: &'static str) -> OpenError {
     OpenError::NotBuilt { scheme: url.scheme().to_owned(), feature }
@@ -128,6 +142,24 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_is_there_once_it_was_made_and_looking_makes_none() {
+        let folder = tempfile::TempDir::new().expect("folder");
+        for scheme in ["file", "sled"] {
+            let path = folder.path().join(scheme);
+            let url: StoreUrl = format!("{scheme}:{}", path.display()).parse().expect("a URL");
+            let is_built = if scheme == "file" { cfg!(feature = "file") } else { cfg!(feature = "sled") };
+            if !is_built {
+                continue;
+            }
+            assert!(!is_there(&url) && !path.exists(), "{scheme}");
+            std::fs::create_dir(&path).expect("an empty folder");
+            assert!(!is_there(&url), "{scheme}");
+            drop(open_url(&url).await.expect("made"));
+            assert!(is_there(&url), "{scheme}");
         }
     }
 

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::disk::Disk;
 use crate::fault::definite;
+use crate::identity;
 use crate::keeper;
 use crate::lock::{self, FolderLock};
 use crate::opening;
@@ -48,6 +49,15 @@ impl fmt::Debug for FileBackend {
 }
 
 impl FileBackend {
+    /// Whether a store is in the folder, be it damaged: opening it makes none. Nothing is touched. A folder that cannot be looked
+    /// at counts as one with a store: opening it says why.
+    #[must_use]
+    pub fn is_there(path: impl AsRef<Path>) -> bool {
+        let folder = path.as_ref();
+        let is_named = folder.join(identity::NAME).try_exists().unwrap_or(true);
+        is_named || folder.join("journal").read_dir().is_ok_and(|mut segments| segments.next().is_some())
+    }
+
     /// Opens the store in the folder, or makes both. It blocks its thread, for as long as reading the end of the
     /// journal takes.
     ///

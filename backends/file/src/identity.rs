@@ -11,7 +11,7 @@ use crate::entry::{self, FORMAT};
 use crate::fault::{corrupt, definite};
 use crate::line;
 
-const NAME: &str = "store.json";
+pub(crate) const NAME: &str = "store.json";
 const NEW: &str = "store.json.tmp";
 
 /// What `store.json` says.

@@ -59,6 +59,13 @@ struct Threads {
 }
 
 impl SledBackend {
+    /// Whether a store is in the folder `path`, be it damaged: opening it makes none. Nothing is touched. A folder that cannot be
+    /// looked at counts as one with a store: opening it says why.
+    #[must_use]
+    pub fn is_there(path: impl AsRef<Path>) -> bool {
+        Folder::is_made(path.as_ref())
+    }
+
     /// Opens the store in the folder `path`; the folder and the store are made when they are not there. Every lease
     /// of an earlier opening has ended. Waits for the disk: call it where that is allowed.
     ///

@@ -21,6 +21,9 @@ use crate::options::SledOptions;
 use crate::parts::SEGMENT_BYTES;
 use crate::trees::Trees;
 
+/// Where in the folder sled's own files are.
+const STORE: &str = "store";
+
 /// Below this much free space the store is not opened: sled can be left unable to open by a disk that is full
 /// while it writes a snapshot.
 pub(crate) const OPEN_FREE_BYTES_MIN: u64 = 64 << 20;
@@ -36,6 +39,11 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
+    /// Whether a store was made there.
+    pub(crate) fn is_made(root: &Path) -> bool {
+        root.join(STORE).try_exists().unwrap_or(true)
+    }
+
     /// Makes the folder when it is not there, and locks it.
     ///
     /// # Errors
@@ -74,7 +82,7 @@ impl Folder {
     }
 
     fn store(&self) -> PathBuf {
-        self.root.join("store")
+        self.root.join(STORE)
     }
 
     /// The file that sled writes its log to.

@@ -17,7 +17,7 @@ use crate::config::EngineOptions;
 use crate::diagnosis::Rules;
 use crate::error::Error;
 use crate::exec::committer::Committer;
-use crate::exec::core::{Core, Registered};
+use crate::exec::core::{Core, Registered, built_in};
 use crate::exec::definitions::Definitions;
 use crate::exec::engine::Engine;
 use crate::exec::groups::Groups;
@@ -30,9 +30,7 @@ use crate::exec::registry::Registry;
 use crate::exec::witness::Witness;
 use crate::exec::workers::presence::Telling;
 use crate::exec::{keeper, panics, posted};
-use crate::integrity;
 use crate::run::notes::within;
-use crate::schedule;
 use crate::workflow::classify::Classifiers;
 use crate::workflow::context::Resources;
 use crate::workflow::definition::{Definition, Workflow};
@@ -120,7 +118,7 @@ impl EngineBuilder {
     /// [started](Self::start) does so anyway; one that is [built](Self::build) and begins to [work](Engine::work) later is
     /// told with this.
     pub fn keep_schedules(mut self) -> Self {
-        for keeper in [schedule::keeper::definition(), integrity::keeper::definition()] {
+        for keeper in built_in() {
             let is_kept = |known: &Definition| {
                 known.name() == keeper.name() && known.fingerprint() == keeper.fingerprint()
             };

@@ -124,7 +124,12 @@ impl Registered {
     }
 }
 
-/// Whether the engine brings the workflow along.
+/// The workflows that every engine brings along.
+pub(crate) fn built_in() -> [Definition; 2] {
+    [crate::schedule::keeper::definition(), crate::integrity::keeper::definition()]
+}
+
+/// Whether a workflow is one of those.
 pub(crate) fn is_built_in(workflow: &Name) -> bool {
     [crate::schedule::WORKFLOW, crate::integrity::WORKFLOW].contains(&workflow.as_str())
 }

@@ -12,13 +12,14 @@ use stepwell_contract::{Head, Name, RunKey, Seq, Timestamp, Version, WorkerId, W
 
 use crate::diagnosis::evidence::WorkerFacts;
 use crate::error::Error;
-use crate::exec::core::{Core, Registered};
+use crate::exec::core::{Core, Registered, built_in};
 use crate::exec::engine::Engine;
 use crate::exec::limits::heads_of;
 use crate::exec::limits::system::Sort;
 use crate::exec::posted;
 use crate::exec::workers::view::{READS_AT_ONCE, facts};
 use crate::lock::lock;
+use crate::workflow::definition::Definition;
 use crate::workflow::outline::Outline;
 
 /// A workflow that an engine has registered, as it told of it.
@@ -135,6 +136,9 @@ async fn told(core: &Core) -> Result<Vec<(WorkflowRef, Timestamp)>, Error> {
 /// # Errors
 /// [`Error::UnknownWorkflow`] names the nearest of what is known here and elsewhere.
 pub(crate) async fn find(core: &Core, name: &str, version: Option<u32>) -> Result<Arc<Registered>, Error> {
+    if let Some(known) = of_the_engine(core, name, version) {
+        return Ok(known);
+    }
     let told = told(core).await?;
     let versions: Vec<(u32, Timestamp)> = told
         .iter()
@@ -156,6 +160,15 @@ pub(crate) async fn find(core: &Core, name: &str, version: Option<u32>) -> Resul
     Err(core.unknown(name, version, &elsewhere))
 }
 
+/// A workflow that every engine brings along: those that keep schedules go on with its runs, also where this one does not.
+fn of_the_engine(core: &Core, name: &str, version: Option<u32>) -> Option<Arc<Registered>> {
+    let is_it = |definition: &Definition| {
+        definition.name().as_str() == name && version.is_none_or(|version| version == definition.version())
+    };
+    let found = built_in().into_iter().find(is_it)?;
+    Some(Arc::new(Registered::new(found, &core.options.step)))
+}
+
 /// The newest version that a worker goes on with which is there; where there is none, the version that was seen last, the newer one
 /// of two.
 fn newest(name: &str, versions: &[(u32, Timestamp)], workers: &[WorkerFacts]) -> Option<u32> {
@@ -175,6 +188,9 @@ fn newest(name: &str, versions: &[(u32, Timestamp)], workers: &[WorkerFacts]) ->
 pub(crate) async fn definition_of(core: &Core, head: &Head) -> Result<Option<Arc<Registered>>, Error> {
     if let Some(registered) = posted::definition_of(core, head).await? {
         return Ok(Some(registered));
+    }
+    if let Some(known) = of_the_engine(core, head.workflow.as_str(), Some(head.workflow_version)) {
+        return Ok(Some(known));
     }
     let reference = WorkflowRef { name: head.workflow.clone(), version: head.workflow_version };
     if let Some(known) = of(core, &reference).await? {

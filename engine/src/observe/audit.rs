@@ -301,7 +301,7 @@ impl EventFilter {
     fn complete(&self, record: &Record, draft: Draft, text: impl FnOnce() -> String) -> Option<AuditEntry> {
         let is_there = |wanted: &Place| {
             let place = draft.place.as_ref();
-            place.is_some_and(|place| place.step == wanted.step && place.item.is_within(&wanted.item))
+            place.is_some_and(|place| place.is_within(wanted))
         };
         let fits = (self.categories.is_empty() || self.categories.contains(&draft.category))
             && self.place.as_ref().is_none_or(is_there)

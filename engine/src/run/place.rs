@@ -74,6 +74,12 @@ impl Place {
         format!("{run}/{self}")
     }
 
+    /// Whether it is `outer`, or an item or round of it: `pack[2]` is within `pack`.
+    #[must_use]
+    pub fn is_within(&self, outer: &Self) -> bool {
+        self.step == outer.step && self.item.is_within(&outer.item)
+    }
+
     /// The step of that name, outside maps and loops.
     #[must_use]
     pub fn of(step: Name) -> Self {

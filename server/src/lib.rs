@@ -16,6 +16,7 @@
 //! * [`access`]: who may do what: tokens, roles, tenants, where a request may come from.
 //! * [`filter`]: the query language of lists: `status:failed step:charge tag:eu since:2h`.
 //! * [`view`]: what is shown of runs and of the rest, as JSON with a stable form.
+//! * [`json`]: values laid out for people, digit by digit.
 //! * [`problem`]: how a request is refused: `application/problem+json` with a code and what to do.
 //! * `api`: the operations, one file for each thing operated on.
 //! * `ui`: the dashboard, one file for each page.
@@ -28,6 +29,7 @@ mod app;
 pub mod filter;
 mod headers;
 mod hub;
+pub mod json;
 mod limits;
 mod listing;
 mod lookout;
@@ -49,3 +51,4 @@ pub use app::{App, router};
 pub use options::{OptionsError, ServerOptions};
 pub use routes::Route;
 pub use serve::ServeError;
+pub use ui::spoken::quoted;

@@ -3,6 +3,7 @@
 //! Times are RFC 3339 in UTC, spans are milliseconds, and values of runs are passed through as they are stored.
 
 pub mod attempt;
+pub mod code;
 pub mod deed;
 pub mod diagnosis;
 pub mod entry;

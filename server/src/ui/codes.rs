@@ -8,13 +8,14 @@ use axum::routing::get;
 
 use crate::access::Role;
 use crate::api;
-use crate::api::codes::{CodePage, CodePart, CodeTitle, LanguageParams};
+use crate::api::codes::{CodePart, LanguageParams};
 use crate::app::App;
 use crate::problem::{self, Problem};
 use crate::request::{At, Params};
 use crate::routes::Routes;
 use crate::ui::page::{Page, part};
 use crate::ui::words::places::Places;
+use crate::view::code::{CodePage, CodeTitle};
 
 pub(super) fn routes() -> Routes {
     Routes::new().page(Some(Role::Viewer), "GET", "/codes", get(list)).page(

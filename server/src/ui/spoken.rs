@@ -1,7 +1,8 @@
 //! Commands as they are typed: what pages print so that a terminal gives the same.
 
 /// A word of a command line for a POSIX shell, in quotes where it needs them.
-pub(crate) fn quoted(word: &str) -> String {
+#[must_use]
+pub fn quoted(word: &str) -> String {
     let is_plain = !word.is_empty()
         && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:=@,+%".contains(&byte));
     if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }

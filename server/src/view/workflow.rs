@@ -1,14 +1,14 @@
 //! Workflows, as they are shown: their steps, and the tree that these are in.
 
 use serde::{Deserialize, Serialize};
-use stepwell::Definition;
 use stepwell::workflow::graph::{Graph, StepSpec};
+use stepwell::{Definition, Outline};
 use utoipa::ToSchema;
 
 use crate::view::graph::GraphNode;
 use crate::view::word;
 
-/// A workflow that is registered in this program.
+/// A workflow that is known here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Workflow {
     /// Its name.
@@ -55,6 +55,22 @@ impl Workflow {
             fingerprint: definition.fingerprint().to_owned(),
             steps: graph.steps.iter().map(|step| Step::of(graph, step)).collect(),
             nodes: GraphNode::all(graph),
+        }
+    }
+}
+
+impl Workflow {
+    /// The view of what another program has registered.
+    #[must_use]
+    pub fn outlined(outline: &Outline) -> Self {
+        Self {
+            workflow: outline.name.to_string(),
+            version: outline.version,
+            queue: outline.queue.to_string(),
+            takes_over: outline.takes_over.iter().copied().collect(),
+            fingerprint: outline.fingerprint.clone(),
+            steps: outline.graph.steps.iter().map(|step| Step::of(&outline.graph, step)).collect(),
+            nodes: GraphNode::all(&outline.graph),
         }
     }
 }

@@ -1,4 +1,6 @@
-//! JSON as people read it: indented, with every number and text exactly as it is stored.
+//! Values as pages show them: within bounds.
+
+use crate::json::{Layout, laid_out};
 
 /// Most bytes of a value that a page shows; the rest is for those who take the whole of it.
 pub(crate) const SHOWN_BYTES_MAX: usize = 64 << 10;
@@ -20,70 +22,8 @@ pub(crate) fn shown(json: &str) -> Shown {
 
 /// The same within other bounds.
 pub(crate) fn shown_within(json: &str, bytes_max: usize) -> Shown {
-    let (text, is_cut) = laid_out(json, bytes_max);
+    let (text, is_cut) = laid_out(json, Layout::Indented, bytes_max);
     Shown { text, bytes: json.len(), is_cut }
-}
-
-/// All of a value, indented: for whoever edits it.
-pub(crate) fn indented(json: &str) -> String {
-    laid_out(json, usize::MAX).0
-}
-
-/// JSON with a line for each item, until it has so many bytes; and whether something was left out. Nothing in it is read as a
-/// number, so nothing is rounded.
-fn laid_out(json: &str, bytes_max: usize) -> (String, bool) {
-    let mut text = String::with_capacity(json.len().min(bytes_max).saturating_add(64));
-    let (mut depth, mut in_string, mut is_escaped) = (0_usize, false, false);
-    let mut marks = json.chars().peekable();
-    while let Some(mark) = marks.next() {
-        if text.len() >= bytes_max {
-            return (text, true);
-        }
-        if in_string {
-            text.push(mark);
-            in_string = is_escaped || mark != '"';
-            is_escaped = mark == '\\' && !is_escaped;
-            continue;
-        }
-        match mark {
-            '"' => {
-                in_string = true;
-                text.push(mark);
-            }
-            '{' | '[' => {
-                text.push(mark);
-                while marks.next_if(char::is_ascii_whitespace).is_some() {}
-                match marks.next_if(|next| matches!(next, '}' | ']')) {
-                    Some(end) => text.push(end),
-                    None => {
-                        depth += 1;
-                        line(&mut text, depth);
-                    }
-                }
-            }
-            '}' | ']' => {
-                depth = depth.saturating_sub(1);
-                line(&mut text, depth);
-                text.push(mark);
-            }
-            ',' => {
-                text.push(mark);
-                line(&mut text, depth);
-            }
-            ':' => text.push_str(": "),
-            mark if mark.is_ascii_whitespace() => {}
-            mark => text.push(mark),
-        }
-    }
-    (text, false)
-}
-
-/// Deeper than that the lines do not move further in: a hostile value must not blow up its own indentation.
-const DEPTH_SHOWN: usize = 40;
-
-fn line(text: &mut String, depth: usize) {
-    text.push('\n');
-    (0..depth.min(DEPTH_SHOWN)).for_each(|_| text.push_str("  "));
 }
 
 #[cfg(test)]

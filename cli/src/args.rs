@@ -1,6 +1,9 @@
 //! What can be said: the grammar of the command line.
 
+pub(crate) mod care;
+pub(crate) mod outside;
 pub(crate) mod own;
+pub(crate) mod part;
 pub(crate) mod runs;
 pub(crate) mod system;
 
@@ -10,9 +13,12 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Exit;
+use outside::OutsideCommand;
 use own::{CheckArgs, ConfigCommand, DoctorArgs, ExplainArgs, ManArgs, ServeArgs, ShellArgs, TokenCommand};
 use runs::RunsCommand;
-use system::{AuditArgs, GroupsCommand, QueuesCommand, SchedulesCommand, StatsArgs, WorkersArgs};
+use system::{
+    AuditArgs, GroupsCommand, QueuesCommand, SchedulesCommand, StatsArgs, WorkersArgs, WorkflowsCommand,
+};
 
 /// See durable workflows and steer them, in a store or through a server.
 #[derive(Debug, Parser)]
@@ -134,12 +140,18 @@ pub(crate) enum AskCommand {
     /// Failures of one cause: look at, and steer all their runs
     #[command(alias = "group", subcommand)]
     Groups(GroupsCommand),
+    /// Steps that are done outside: which wait, and reports on them
+    #[command(subcommand)]
+    Outside(OutsideCommand),
     /// Who works, and who is gone
     Workers(WorkersArgs),
+    /// Workflows: those that programs have registered, and those that were posted as data
+    #[command(alias = "workflow", subcommand)]
+    Workflows(WorkflowsCommand),
     /// Queues: list, pause, resume, drain
     #[command(alias = "queue", subcommand)]
     Queues(QueuesCommand),
-    /// Schedules: list, look at, pause, trigger, backfill
+    /// Schedules: list, look at, make, pause, trigger, backfill, delete
     #[command(alias = "schedule", subcommand)]
     Schedules(SchedulesCommand),
     /// How runs and steps did: counts, rates, durations
@@ -152,8 +164,8 @@ pub(crate) enum AskCommand {
 
 /// The commands in the order and groups of the help.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Runs", &["runs", "groups"]),
-    ("The system", &["workers", "queues", "schedules", "stats", "audit"]),
+    ("Runs", &["runs", "groups", "outside"]),
+    ("The system", &["workers", "workflows", "queues", "schedules", "stats", "audit"]),
     ("When something is wrong", &["explain", "check", "doctor"]),
     ("This program", &["serve", "token", "config", "completions", "man"]),
 ];

@@ -17,12 +17,14 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use stepwell::contract::FaultKind;
 use stepwell::{Engine, EngineOptions};
+use stepwell_backends::settings::Origin;
 use stepwell_backends::{OpenError, StoreUrl};
 use stepwell_server::access::Access;
 use stepwell_server::problem::Problem;
-use stepwell_server::{App, ServerOptions};
+use stepwell_server::{App, ServerOptions, quoted};
 use tower::ServiceExt as _;
 
+use crate::args::part::Part;
 use crate::failure::{Failure, chain};
 use crate::target::{Target, variable};
 
@@ -81,6 +83,21 @@ impl Call {
     /// Asks for something to be done.
     pub(crate) fn post(parts: &[&str]) -> Self {
         Self::new(Method::POST, parts)
+    }
+
+    /// Makes what is at a path, or makes it another.
+    pub(crate) fn put(parts: &[&str]) -> Self {
+        Self::new(Method::PUT, parts)
+    }
+
+    /// Changes what is at a path.
+    pub(crate) fn patch(parts: &[&str]) -> Self {
+        Self::new(Method::PATCH, parts)
+    }
+
+    /// Takes away what is at a path.
+    pub(crate) fn delete(parts: &[&str]) -> Self {
+        Self::new(Method::DELETE, parts)
     }
 
     /// Adds to the query.
@@ -186,14 +203,17 @@ pub(crate) struct Items {
 }
 
 impl Client {
-    /// Opens the store, or prepares to call the server.
+    /// Opens the store, or prepares to call the server. Where there is no store, one is made only if `makes` says so.
     ///
     /// # Errors
-    /// [`Failure::Unreachable`] when the store does not open; says so when another process has it.
-    pub(crate) async fn open(target: &Target, tenant: Option<String>) -> Result<Self, Failure> {
+    /// [`Failure::Unreachable`] when there is no store or it does not open; says so when another process has it.
+    pub(crate) async fn open(target: &Target, tenant: Option<String>, makes: bool) -> Result<Self, Failure> {
         let way = match target {
             Target::Server { url, token, .. } => Way::Remote(Remote::new(url.clone(), token.clone())?),
-            Target::Store { url, .. } => {
+            Target::Store { url, origin } => {
+                if !makes && url.folder().is_some() && !stepwell_backends::is_there(url) {
+                    return Err(no_store(url, origin));
+                }
                 let engine = engine(url).await?;
                 let mut options = ServerOptions::default();
                 options.request_timeout_ms = PATIENCE_MS;
@@ -226,38 +246,36 @@ impl Client {
         }
     }
 
-    /// Items of a list, page by page, until there are enough.
-    pub(crate) async fn list(
+    /// A part of a list, page by page: each is handed on as it comes. Returns where the list goes on.
+    pub(crate) async fn each_page(
         &self,
         call: Call,
-        limit: Option<usize>,
-        cursor: Option<String>,
-    ) -> Result<Items, Failure> {
-        let mut found = Items { items: Vec::new(), next_cursor: cursor };
+        part: Part,
+        mut page: impl FnMut(Vec<Box<RawValue>>) -> Result<(), Failure>,
+    ) -> Result<Option<String>, Failure> {
+        let (mut count, mut cursor) = (0, part.cursor);
         loop {
-            let left = limit.map_or(PAGE_MAX, |limit| limit - found.items.len()).min(PAGE_MAX);
-            let page = call.clone().with("limit", left).maybe("cursor", found.next_cursor.take());
-            let page: Items = self.call(page).await?.json()?;
-            found.items.extend(page.items);
-            found.next_cursor = page.next_cursor;
-            if found.next_cursor.is_none() || limit.is_some_and(|limit| found.items.len() >= limit) {
-                return Ok(found);
+            let left = part.limit.map_or(PAGE_MAX, |limit| limit.saturating_sub(count)).min(PAGE_MAX);
+            let asked = call.clone().with("limit", left).maybe("cursor", cursor.take());
+            let found: Items = self.call(asked).await?.json()?;
+            count += found.items.len();
+            page(found.items)?;
+            cursor = found.next_cursor;
+            if cursor.is_none() || part.limit.is_some_and(|limit| count >= limit) {
+                return Ok(cursor);
             }
         }
     }
 
-    /// All items of a list, in the pages that it has by itself.
-    pub(crate) async fn pages(&self, call: Call) -> Result<Items, Failure> {
-        let mut found = Items::default();
-        let mut cursor = None;
-        loop {
-            let page = self.items(call.clone().maybe("cursor", cursor)).await?;
-            found.items.extend(page.items);
-            cursor = page.next_cursor;
-            if cursor.is_none() {
-                return Ok(found);
-            }
-        }
+    /// A part of a list.
+    pub(crate) async fn list(&self, call: Call, part: Part) -> Result<Items, Failure> {
+        let mut items = Vec::new();
+        let next_cursor = self.each_page(call, part, |page| {
+            items.extend(page);
+            Ok(())
+        });
+        let next_cursor = next_cursor.await?;
+        Ok(Items { items, next_cursor })
     }
 
     /// All items of a list that has no pages.
@@ -324,6 +342,17 @@ async fn engine(url: &StoreUrl) -> Result<Engine, Failure> {
         what: format!("the store {url} does not answer: {}", chain(&error)),
         fix: format!("`stepwell doctor --store {url}` says more"),
     })
+}
+
+/// A store that was never made: a name that was mistyped, more likely than not.
+fn no_store(url: &StoreUrl, origin: &Origin) -> Failure {
+    Failure::Unreachable {
+        what: format!("there is no store at {url} ({origin})"),
+        fix: format!(
+            "correct the URL; the program with the workflows makes its store when it starts, and so does `stepwell serve --store {}`",
+            quoted(&url.to_string())
+        ),
+    }
 }
 
 /// A store that did not open, and what to do.

@@ -8,6 +8,7 @@ mod explain;
 mod follow;
 mod groups;
 mod logging;
+mod outside;
 mod queues;
 mod runs;
 mod schedules;
@@ -19,14 +20,19 @@ mod token;
 mod value;
 mod verbs;
 mod wait;
+mod workflows;
 
 use clap::FromArgMatches as _;
 
-use crate::args::{AskCommand, Cli, Command, Place, grammar};
-use crate::client::Client;
+use crate::args::part::Part;
+use crate::args::system::{SchedulesCommand, WorkflowsCommand};
+use crate::args::{AskCommand, Cli, Command, Form, Place, grammar};
+use crate::called::Called;
+use crate::client::{Call, Client, Items};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Output, note};
+use crate::output::table::Column;
+use crate::output::{Output, more, note};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -34,6 +40,29 @@ use crate::target::Target;
 pub(crate) struct Desk {
     pub(crate) client: Client,
     pub(crate) output: Output,
+    pub(crate) called: Called,
+}
+
+impl Desk {
+    /// Prints a part of a list: as lines of JSON page by page, as they come.
+    async fn list(
+        &self,
+        call: Call,
+        part: impl Into<Part>,
+        columns: &[Column],
+        none: &str,
+    ) -> Result<Exit, Failure> {
+        let part = part.into();
+        if self.output.form == Form::Jsonl {
+            let print = |items| self.output.list(columns, &Items { items, next_cursor: None }, none);
+            if let Some(cursor) = self.client.each_page(call, part, print).await? {
+                more(&cursor);
+            }
+        } else {
+            self.output.list(columns, &self.client.list(call, part).await?, none)?;
+        }
+        Ok(Exit::Ok)
+    }
 }
 
 /// Does what the arguments of the process say, and returns how it ended.
@@ -109,11 +138,13 @@ async fn ask(
     command: AskCommand,
 ) -> Result<Exit, Failure> {
     let target = Target::choose(place, settings)?;
-    let client = Client::open(&target, place.tenant.clone()).await?;
-    let desk = Desk { client, output };
+    let client = Client::open(&target, place.tenant.clone(), makes_a_store(&command)).await?;
+    let desk = Desk { client, output, called: Called::of(place) };
     let done = match command {
         AskCommand::Runs(command) => runs::runs(&desk, command).await,
         AskCommand::Groups(command) => groups::groups(&desk, command).await,
+        AskCommand::Outside(command) => outside::outside(&desk, command).await,
+        AskCommand::Workflows(command) => workflows::workflows(&desk, command).await,
         AskCommand::Workers(args) => system::workers(&desk, &args).await,
         AskCommand::Queues(command) => queues::queues(&desk, command).await,
         AskCommand::Schedules(command) => schedules::schedules(&desk, command).await,
@@ -123,4 +154,12 @@ async fn ask(
     };
     desk.client.close().await;
     done
+}
+
+/// Whether a command has its place in a store that nobody has made yet. A run is none: nobody could go on with it.
+fn makes_a_store(command: &AskCommand) -> bool {
+    matches!(
+        command,
+        AskCommand::Workflows(WorkflowsCommand::Post(_)) | AskCommand::Schedules(SchedulesCommand::Put(_))
+    )
 }

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-/// How a command ended, as the shell sees it.
+/// How a command ended, as the shell sees it. Of several runs that were asked, the greatest counts: what one of them alone would
+/// have ended with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// It was done.

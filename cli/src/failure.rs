@@ -9,6 +9,9 @@ use stepwell_server::problem::{Code, Problem};
 use crate::exit::Exit;
 use crate::output::words::safe;
 
+/// How unlike a name may be and still be meant.
+pub(crate) const LIKENESS_MIN: f64 = 0.7;
+
 /// Why a command was not done.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -89,6 +92,17 @@ impl Failure {
         }
         safe(&text)
     }
+}
+
+/// A name that nothing here has, with the one that was probably meant.
+pub(crate) fn not_found<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
+    let likeness = |known: &str| strsim::jaro_winkler(known, name);
+    let near = known
+        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+        .filter(|near| likeness(near) >= LIKENESS_MIN);
+    let meant =
+        near.filter(|near| *near != name).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    Problem::new(Code::NotFound, format!("there is no {what}{meant}")).into()
 }
 
 /// The codes that have an exit code of their own; what is not named is a plain failure.

@@ -5,13 +5,14 @@
 //! # Rooms
 //!
 //! * `args`: what can be said, `command`: what is done then, one file for each thing operated on.
-//! * `target`, `settings`: where runs are, and which source said so. `client`: the operations, over either way.
+//! * `target`, `settings`, `called`: where runs are, which source said so, and how to say it again. `client`: the operations, over either way.
 //! * `output`: tables, JSON, times. `confirm`: what is asked before something is taken away.
 //! * `failure`, `exit`: how a command ends.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod args;
+mod called;
 mod client;
 mod command;
 mod confirm;

@@ -1,8 +1,6 @@
 //! What is printed: data on stdout in the form that was asked for, everything else on stderr.
 
 pub(crate) mod card;
-pub(crate) mod json;
-pub(crate) mod outline;
 pub(crate) mod progress;
 pub(crate) mod table;
 pub(crate) mod words;
@@ -12,6 +10,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use stepwell_server::json::{indented, on_one_line};
+use stepwell_server::view::Listed;
 
 use crate::args::{Color, Form, Shown, Times};
 use crate::client::{Answer, Items};
@@ -57,7 +57,7 @@ impl Output {
     /// A list.
     pub(crate) fn list(&self, columns: &[Column], found: &Items, none: &str) -> Result<(), Failure> {
         match self.form {
-            Form::Json => self.text(&json::indented(&json::page(found)?)),
+            Form::Json => self.text(&indented(&page(found)?)),
             Form::Jsonl => found.items.iter().try_for_each(|item| self.text(item.get())),
             Form::Table => {
                 let rows: Vec<Value> = found.items.iter().map(|item| read(item)).collect::<Result<_, _>>()?;
@@ -66,9 +66,7 @@ impl Output {
                     return Ok(());
                 }
                 self.text(&table::table(columns, &rows, self.words))?;
-                if let Some(cursor) = &found.next_cursor {
-                    note(&format!("more: --cursor {cursor}"));
-                }
+                found.next_cursor.iter().for_each(|cursor| more(cursor));
                 Ok(())
             }
         }
@@ -89,20 +87,18 @@ impl Output {
         }
     }
 
-    /// One thing of many parts: for people an outline of all of it.
-    pub(crate) fn outline(&self, answer: &Answer) -> Result<(), Failure> {
-        match self.form {
-            Form::Table => self.text(outline::outline(&answer.json()?, self.words).trim_end()),
-            _ => self.raw(answer),
-        }
-    }
-
     /// What was answered, as JSON.
     pub(crate) fn raw(&self, answer: &Answer) -> Result<(), Failure> {
         match self.form {
-            Form::Json => self.text(&json::indented(&answer.text)),
-            Form::Jsonl | Form::Table => self.text(&json::on_one_line(&answer.text)),
+            Form::Json => self.text(&indented(&answer.text)),
+            Form::Jsonl | Form::Table => self.text(&on_one_line(&answer.text)),
         }
+    }
+
+    /// One thing that was made or chosen here, as JSON.
+    pub(crate) fn value(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string(value).map_err(Failure::other)?;
+        self.text(&if self.form == Form::Json { indented(&text) } else { text })
     }
 
     /// Lines.
@@ -114,9 +110,20 @@ impl Output {
     }
 }
 
+/// Items as the API would answer them in one page.
+fn page(found: &Items) -> Result<String, Failure> {
+    let page = Listed { items: found.items.iter().collect(), next_cursor: found.next_cursor.clone() };
+    serde_json::to_string(&page).map_err(Failure::other)
+}
+
 fn read(item: &RawValue) -> Result<Value, Failure> {
     let read = serde_json::from_str(item.get());
     read.map_err(|error| Failure::Foreign(format!("the answer is not understood: {error}")))
+}
+
+/// Says that a list goes on.
+pub(crate) fn more(cursor: &str) {
+    note(&format!("there is more: --all, or --cursor {cursor}"));
 }
 
 /// Says something that is no data.

@@ -11,10 +11,7 @@ use stepwell_server::ServerOptions;
 use stepwell_server::access::Role;
 use stepwell_server::access::token::{SecretHash, TokenRule};
 
-use crate::failure::Failure;
-
-/// How unlike a name may be and still be meant.
-const LIKENESS_MIN: f64 = 0.7;
+use crate::failure::{Failure, LIKENESS_MIN};
 
 /// The settings, and where they are from.
 #[derive(Debug, Default)]

@@ -225,3 +225,115 @@ fn colours_follow_the_flag_and_the_environment() {
         "data has no colours"
     );
 }
+
+#[test]
+fn a_store_that_nobody_has_made_is_told_of_and_not_made() {
+    let stage = Stage::empty();
+    for store in ["file:./typo", "sled:./typo"] {
+        for args in [
+            &["runs", "list"][..],
+            &["runs", "start", "greet", "1"],
+            &["queues", "pause", "default"],
+            &["check"],
+            &["schedules", "list"],
+        ] {
+            let args: Vec<_> = ["--store", store].iter().chain(args).copied().collect();
+            let told = stage.complains(5, &args);
+            assert!(told.contains(&format!("there is no store at {store} (--store)")), "{args:?}: {told}");
+        }
+        assert!(stage.says(5, &["--store", store, "doctor"]).contains("there is no store"));
+        assert!(!stage.path().join("typo").exists(), "{store}");
+    }
+    let workflow =
+        "{\"name\": \"photo\", \"version\": 1, \"steps\": [{\"name\": \"cut\", \"timeout_ms\": 60000}]}";
+    stage.says(0, &["--store", "file:./new", "workflows", "post", workflow]);
+    assert!(stage.says(0, &["--store", "file:./new", "workflows", "list"]).contains("photo"));
+}
+
+#[test]
+fn of_several_runs_each_is_told_of_and_the_worst_decides_the_exit() {
+    let stage = Stage::new();
+    let rows: [(i32, &[&str], &[&str]); 4] = [
+        (
+            3,
+            &["waits", "none", "held"],
+            &["waits: waiting -> cancelled", "none: there is no run", "held: paused -> cancelled"],
+        ),
+        (
+            4,
+            &["none", "good", "held"],
+            &["none: there is no run", "good: cancel would be refused", "held: paused -> cancelled"],
+        ),
+        (4, &["good"], &["would be refused"]),
+        (3, &["none"], &[]),
+    ];
+    for (code, runs, holds) in rows {
+        let args: Vec<_> = ["runs", "cancel"].iter().chain(runs).chain(&["--dry-run"]).copied().collect();
+        let shown = stage.says(code, &args);
+        assert!(holds.iter().all(|text| shown.contains(text)), "{args:?}: {shown}");
+    }
+    let told = stage.says(3, &["runs", "cancel", "none", "held", "--dry-run", "-o", "json"]);
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(told["items"][0]["code"], "SW9504", "{told}");
+    assert_eq!(told["items"][1]["preview"]["status_after"], "cancelled", "{told}");
+    let done = stage.says(4, &["runs", "cancel", "none", "good", "held", "--yes"]);
+    assert!(done.contains("held  cancelled") && done.contains("there is no run default/none"), "{done}");
+}
+
+#[test]
+fn every_list_goes_on_where_it_says_that_it_does() {
+    let stage = Stage::new();
+    for list in [
+        &["runs", "list"][..],
+        &["runs", "unfinished"],
+        &["audit"],
+        &["runs", "history", "held"],
+        &["groups", "list"],
+    ] {
+        let with = |more: &[&str]| {
+            let args: Vec<_> = list.iter().chain(more).map(|word| (*word).to_owned()).collect();
+            let assert =
+                stage.stepwell(&args.iter().map(String::as_str).collect::<Vec<_>>()).assert().success();
+            (out(&assert), err(&assert))
+        };
+        let (first, hint) = with(&["-n", "1", "-o", "jsonl"]);
+        assert_eq!(first.lines().count(), 1, "{list:?}: {first}");
+        let cursor = hint.trim().rsplit(' ').next().expect("a cursor").to_owned();
+        assert!(hint.contains("there is more") && hint.contains("--cursor "), "{list:?}: {hint}");
+        let (second, _) = with(&["-n", "1", "-o", "jsonl", "--cursor", &cursor]);
+        assert!(second.lines().count() == 1 && second != first, "{list:?}: {second}");
+        let all: &[&str] =
+            if list[1..].contains(&"history") { &["-o", "jsonl"] } else { &["--all", "-o", "jsonl"] };
+        let (all, hint) = with(all);
+        assert!(all.starts_with(&format!("{first}{second}")) && hint.is_empty(), "{list:?}: {all}");
+    }
+}
+
+#[test]
+fn commands_that_are_printed_can_be_pasted() {
+    let stage = Stage::new();
+    let url = format!("file:{}", stage.path().join("data").display());
+    let called = ["--store", &url, "--tenant", "default"];
+    let with = |args: &[&'static str]| called.iter().copied().chain(args.iter().copied()).collect::<Vec<_>>();
+    let hint = stage.complains(0, &with(&["runs", "show", "held"]));
+    let told = stage.says(0, &with(&["runs", "explain", "bad"]));
+    let begin = format!("stepwell --store {url} --tenant default ");
+    let commands: Vec<_> = [hint.as_str(), &told]
+        .iter()
+        .flat_map(|text| text.lines())
+        .filter_map(|line| line.find("stepwell --store").map(|at| &line[at..]))
+        .collect();
+    assert!(commands.len() > 2 && commands.iter().all(|command| command.starts_with(&begin)), "{commands:?}");
+    let binary = snapbox::cmd::cargo_bin!("stepwell").display().to_string();
+    let looks =
+        commands.iter().filter(|command| command.contains(" explain ") || command.contains(" input "));
+    let mut tried = 0;
+    for command in looks {
+        let line = command.replacen("stepwell", &binary, 1);
+        let ended = std::process::Command::new("sh").args(["-c", &line]).current_dir(stage.path()).output();
+        let ended = ended.expect("a shell");
+        assert!(ended.status.success(), "{line}: {}", String::from_utf8_lossy(&ended.stderr));
+        tried += 1;
+    }
+    assert!(tried > 0, "{commands:?}");
+}

@@ -157,3 +157,24 @@ fn schedules_are_shown_and_steered() {
     assert_eq!(started["items"], planned["items"]);
     caller.complains(3, &["schedules", "show", "nightly"]);
 }
+
+#[test]
+fn logs_of_a_step_are_those_of_all_its_items_also_when_they_are_followed() {
+    let caller = Caller::new();
+    caller.says(0, &["runs", "start", "each", "[7, 8]", "--id", "e", "--wait"]);
+    let rows: [(&[&str], &[&str]); 4] = [
+        (&[], &["pack[0]#1 packing 7", "pack[1]#1 packing 8"]),
+        (&["pack"], &["pack[0]#1 packing 7", "pack[1]#1 packing 8"]),
+        (&["pack[1]"], &["pack[1]#1 packing 8"]),
+        (&["pack", "--attempt", "2"], &[]),
+    ];
+    for (args, lines) in rows {
+        for follow in [&[][..], &["-f"]] {
+            let args: Vec<_> = ["runs", "logs", "e"].iter().chain(args).chain(follow).copied().collect();
+            let shown = caller.says(0, &args);
+            assert_eq!(shown.lines().count(), lines.len(), "{args:?}: {shown}");
+            assert!(lines.iter().all(|line| shown.contains(line)), "{args:?}: {shown}");
+        }
+    }
+    caller.complains(2, &["runs", "logs", "e", "pack[x]", "-f"]);
+}

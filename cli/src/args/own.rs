@@ -76,8 +76,10 @@ pub(crate) struct ConfigShowArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Without tokens it answers this host alone. SIGTERM or Ctrl-C lets requests end; a second one does not.
-Its engine has no workflows: it shows and steers runs that other processes advance. A store that one
-process owns (file:, sled:) is served by the program with the workflows, or while that is stopped.
+It has no code of steps. Runs of posted workflows, whose steps are done outside, it moves on, and so
+it is one of the workers. All other runs it shows and steers; programs with the workflows advance
+them. A store that one process owns (file:, sled:) is served by the program with the workflows, or
+while that is stopped.
 
 Examples:
   stepwell serve --store redis://127.0.0.1/0

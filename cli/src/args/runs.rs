@@ -2,6 +2,9 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::args::care::{Care, IfMatch};
+use crate::args::part::{OwnPartArgs, PartArgs};
+
 /// What is asked of runs.
 #[derive(Debug, Subcommand)]
 #[command(infer_subcommands = true)]
@@ -25,15 +28,23 @@ pub(crate) enum RunsCommand {
     /// Why a run is where it is, who can change it, and what to do
     Explain(RunArgs),
     /// The case file of a run: all that bears on its failure
-    Report(ReportArgs),
+    Report(RunArgs),
+    /// How far a run is: percentage, remaining time, every step
+    Progress(RunArgs),
+    /// The steps of a run as they are now, each item and round by itself
+    Steps(StepsArgs),
     /// The attempts of a step, or of all steps
     Attempts(AttemptsArgs),
     /// The input of a run, as JSON
-    Input(RunArgs),
-    /// The output of a run that has succeeded, as JSON
-    Output(RunArgs),
+    Input(DocumentArgs),
+    /// The output of a run that has succeeded, or of a step, as JSON
+    Output(OutputArgs),
     /// The document that the steps of a run share, as JSON
-    Context(RunArgs),
+    Context(DocumentArgs),
+    /// Whether a run can go on with the workflows that are known; exits 4 when not
+    CanResume(RunArgs),
+    /// Lists the runs that have not ended, with what is wrong with them
+    Unfinished(UnfinishedArgs),
     /// Lets held or failed runs be tried again, with fresh attempts
     Retry(VerbArgs),
     /// Lets held runs go on
@@ -58,6 +69,9 @@ pub(crate) enum RunsCommand {
     /// Changes the input of a run that has made nothing of it yet; `retry` lets it go on
     #[command(after_help = VALUE_HELP)]
     EditInput(EditInputArgs),
+    /// Changes the document that the steps of a run share
+    #[command(after_help = VALUE_HELP)]
+    MergeContext(MergeContextArgs),
     /// Makes a new run that goes on from a step of another one
     #[command(after_help = VALUE_HELP)]
     Fork(ForkArgs),
@@ -101,18 +115,20 @@ pub(crate) struct ListArgs {
     /// The same as one text
     #[arg(short, long, value_name = "QUERY")]
     pub(crate) query: Option<String>,
-    /// How many at most
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) limit: u32,
-    /// All of them, page by page
-    #[arg(short, long, conflicts_with = "limit")]
-    pub(crate) all: bool,
     /// The oldest first
     #[arg(long)]
     pub(crate) oldest: bool,
-    /// Goes on where a list before ended
-    #[arg(long, value_name = "CURSOR")]
-    pub(crate) cursor: Option<String>,
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnfinishedArgs {
+    /// With what the steps of each share, in short; reads the journal of each
+    #[arg(long)]
+    pub(crate) context: bool,
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
 }
 
 #[derive(Debug, Args)]
@@ -186,7 +202,7 @@ pub(crate) struct WatchArgs {
 pub(crate) struct LogsArgs {
     /// Its id
     pub(crate) run: String,
-    /// Only this step's
+    /// Only this step's, with all its items and rounds; as in `pack[2]`, only that one's
     pub(crate) step: Option<String>,
     /// Only this attempt's
     #[arg(long, value_name = "N")]
@@ -195,8 +211,10 @@ pub(crate) struct LogsArgs {
     #[arg(long, value_enum, value_name = "LEVEL")]
     pub(crate) level: Option<Level>,
     /// Goes on with what is logged, until the run has ended
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with_all = ["limit", "cursor"])]
     pub(crate) follow: bool,
+    #[command(flatten)]
+    pub(crate) part: OwnPartArgs,
 }
 
 /// How much a line matters.
@@ -225,15 +243,55 @@ pub(crate) struct HistoryArgs {
     /// The newest first
     #[arg(long)]
     pub(crate) newest: bool,
-    /// How many at most
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) limit: Option<u32>,
+    #[command(flatten)]
+    pub(crate) part: OwnPartArgs,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ReportArgs {
+pub(crate) struct StepsArgs {
     /// Its id
     pub(crate) run: String,
+    /// Only this step, with all its items and rounds
+    pub(crate) step: Option<String>,
+    /// Only steps that are there, as in `failed`
+    #[arg(long, value_name = "STATE")]
+    pub(crate) state: Option<String>,
+    #[command(flatten)]
+    pub(crate) part: OwnPartArgs,
+}
+
+/// A document of a run.
+#[derive(Debug, Args)]
+pub(crate) struct DocumentArgs {
+    /// Its id
+    pub(crate) run: String,
+    /// With what has the form of a secret
+    #[arg(long)]
+    pub(crate) secrets: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// Its id
+    pub(crate) run: String,
+    /// That of this step, as in `pack` or `pack[2]`
+    pub(crate) step: Option<String>,
+    /// With what has the form of a secret
+    #[arg(long)]
+    pub(crate) secrets: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MergeContextArgs {
+    /// Its id
+    pub(crate) run: String,
+    /// The change, a JSON merge patch: objects are merged, `null` takes a field away. JSON, `@FILE` or `-`
+    #[arg(value_name = "PATCH", allow_hyphen_values = true)]
+    pub(crate) value: String,
+    #[command(flatten)]
+    pub(crate) care: Care,
+    #[command(flatten)]
+    pub(crate) if_match: IfMatch,
 }
 
 #[derive(Debug, Args)]
@@ -242,20 +300,6 @@ pub(crate) struct AttemptsArgs {
     pub(crate) run: String,
     /// The step, as in `pack` or `pack[2]`; all when missing
     pub(crate) step: Option<String>,
-}
-
-/// Why, and how carefully.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Care {
-    /// Why, for the audit log
-    #[arg(short, long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    pub(crate) reason: String,
-    /// Says what it would do, and does nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Does not ask; needed without a terminal for what takes something away or is about many runs
-    #[arg(short, long)]
-    pub(crate) yes: bool,
 }
 
 /// The runs that a query finds, instead of named ones.
@@ -295,9 +339,8 @@ pub(crate) struct VerbArgs {
     pub(crate) many: Many,
     #[command(flatten)]
     pub(crate) care: Care,
-    /// Only if the run has not changed since: the `etag` that `show` gave
-    #[arg(long, value_name = "ETAG", conflicts_with_all = ["query", "group"])]
-    pub(crate) if_match: Option<String>,
+    #[command(flatten)]
+    pub(crate) if_match: IfMatch,
 }
 
 #[derive(Debug, Args)]

@@ -2,7 +2,9 @@
 
 use clap::{Args, Subcommand};
 
-use crate::args::runs::{Care, Level};
+use crate::args::care::Care;
+use crate::args::part::PartArgs;
+use crate::args::runs::Level;
 
 /// What is asked of failure groups.
 #[derive(Debug, Subcommand)]
@@ -19,6 +21,8 @@ pub(crate) enum GroupsCommand {
     Resume(GroupVerbArgs),
     /// Passes over a step in all its held and failed runs
     Skip(GroupSkipArgs),
+    /// Forgets how a group was first seen; its runs stay, and while some are held or failed it comes back as new
+    Forget(GroupForgetArgs),
 }
 
 #[derive(Debug, Args)]
@@ -30,8 +34,10 @@ pub(crate) struct GroupsListArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) workflow: Option<String>,
     /// Also those of which no run is held or failed any more
-    #[arg(short, long)]
-    pub(crate) all: bool,
+    #[arg(long)]
+    pub(crate) past: bool,
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
 }
 
 #[derive(Debug, Args)]
@@ -39,6 +45,18 @@ pub(crate) struct GroupArgs {
     /// Its fingerprint
     #[arg(value_name = "FINGERPRINT")]
     pub(crate) group: String,
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GroupForgetArgs {
+    /// Its fingerprint
+    #[arg(value_name = "FINGERPRINT")]
+    pub(crate) group: String,
+    /// Does not ask; needed without a terminal
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +93,46 @@ pub(crate) struct WorkersArgs {
     /// Only those that are there
     #[arg(long)]
     pub(crate) alive: bool,
+}
+
+/// What is asked of workflows.
+#[derive(Debug, Subcommand)]
+#[command(infer_subcommands = true)]
+pub(crate) enum WorkflowsCommand {
+    /// Lists them, each version by itself
+    #[command(visible_alias = "ls")]
+    List,
+    /// Shows the steps of one
+    Show(WorkflowArgs),
+    /// Posts one as data, whose steps are done outside; it holds for all tenants
+    #[command(after_help = POST_HELP)]
+    Post(PostArgs),
+}
+
+const POST_HELP: &str = "\
+It has `name`, `version`, if wanted `queue` and `run_deadline_ms`, and `steps`, each with its `name`
+and `timeout_ms` and, if wanted, `estimate_ms`, `max_attempts`, `retry_delay_ms`, `deadline_ms`,
+`effect` and `on_exhausted`; or several under `parallel`. The same one again has no effect; another
+one needs another version.
+
+Example:
+  stepwell workflows post @photo.json";
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkflowArgs {
+    /// Its name
+    #[arg(value_name = "WORKFLOW")]
+    pub(crate) name: String,
+    /// Its version; the newest when missing
+    #[arg(long, value_name = "N")]
+    pub(crate) version: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PostArgs {
+    /// The workflow: JSON, `@FILE` or `-`
+    #[arg(value_name = "WORKFLOW")]
+    pub(crate) value: String,
 }
 
 /// What is asked of queues.
@@ -118,9 +176,14 @@ pub(crate) struct QueueVerbArgs {
 pub(crate) enum SchedulesCommand {
     /// Lists schedules with their next times
     #[command(visible_alias = "ls")]
-    List,
+    List(PartArgs),
     /// Shows a schedule: next times, what it started, what it passed over
     Show(ScheduleArgs),
+    /// Makes a schedule, or makes the one of that name another from now on
+    #[command(after_help = PUT_HELP)]
+    Put(PutArgs),
+    /// Ends a schedule; runs that were started go on
+    Delete(DeleteArgs),
     /// Starts nothing until it is resumed
     Pause(ScheduleVerbArgs),
     /// Starts again what comes due
@@ -149,6 +212,41 @@ pub(crate) struct ScheduleVerbArgs {
     /// Says what it would do, and does nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+const PUT_HELP: &str = "\
+The plan has `workflow`, and either `cron`, with its `timezone`, or `every_ms`; if wanted `input`,
+`tags`, `queue`, `priority`, `version`, `from`, `until`, `overlap` (skip, queue, cancel_old, allow),
+`catch_up_ms`, `jitter_ms`.
+
+Examples:
+  stepwell schedules put nightly '{\"workflow\":\"report\",\"cron\":\"0 2 * * *\"}'
+  stepwell schedules put hourly @hourly.json --reason 'the new format is there'";
+
+#[derive(Debug, Args)]
+pub(crate) struct PutArgs {
+    /// Its name
+    #[arg(value_name = "SCHEDULE")]
+    pub(crate) name: String,
+    /// What it starts, and when: JSON, `@FILE` or `-`
+    #[arg(value_name = "PLAN")]
+    pub(crate) value: String,
+    /// Why, for the audit log
+    #[arg(short, long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// Its name
+    #[arg(value_name = "SCHEDULE")]
+    pub(crate) name: String,
+    /// Why, for the audit log
+    #[arg(short, long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
+    /// Does not ask; needed without a terminal
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -234,7 +332,6 @@ pub(crate) struct AuditArgs {
     /// The oldest first
     #[arg(long)]
     pub(crate) oldest: bool,
-    /// How many at most
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) limit: u32,
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
 }

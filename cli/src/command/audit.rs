@@ -20,8 +20,5 @@ pub(super) async fn audit(desk: &Desk, args: AuditArgs) -> Result<Exit, Failure>
         .maybe("until", args.until)
         .maybe("text", (!text.is_empty()).then_some(text))
         .with("order", if args.oldest { "oldest" } else { "newest" });
-    let limit = usize::try_from(args.limit).map_err(Failure::usage)?;
-    let found = desk.client.list(call, Some(limit), None).await?;
-    desk.output.list(ENTRIES, &found, "nothing that fits happened")?;
-    Ok(Exit::Ok)
+    desk.list(call, args.part, ENTRIES, "nothing that fits happened").await
 }

@@ -129,7 +129,7 @@ async fn examine(
     };
     progress.say("opening the store".to_owned(), None);
     let began = std::time::Instant::now();
-    let client = match Client::open(&target, place.tenant.clone()).await {
+    let client = match Client::open(&target, place.tenant.clone(), false).await {
         Ok(client) => client,
         Err(failure) => {
             checks.push(Check::failed("store", &failure));

@@ -2,14 +2,12 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
-use stepwell::diagnosis::page::codes;
-use stepwell::diagnosis::{Language, explain_code};
-use stepwell_server::problem::Code;
+use stepwell::diagnosis::Language;
+use stepwell_server::view::code::{CodePage, CodeTitle};
 
 use crate::args::own::{ExplainArgs, Tongue};
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, not_found};
 use crate::output::Output;
 use crate::output::table::{As, Column, column};
 
@@ -21,64 +19,47 @@ pub(super) fn explain(args: &ExplainArgs, output: Output) -> Result<Exit, Failur
         Tongue::Ja => Language::Japanese,
     };
     let Some(asked) = &args.code else {
-        let rows: Vec<_> =
-            every(language).map(|(code, title)| json!({ "code": code, "title": title })).collect();
-        return output.rows(CODES, &rows, "").map(|()| Exit::Ok);
+        let rows = CodeTitle::all(language).iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>();
+        return output.rows(CODES, &rows.map_err(Failure::other)?, "").map(|()| Exit::Ok);
     };
     let digits = asked.trim().to_ascii_uppercase();
     let code = if digits.starts_with("SW") { digits } else { format!("SW{digits}") };
-    let page = page(&code, language);
-    let Some((page, text)) = page else {
-        let near = every(language).map(|(known, _)| known);
-        let near = near.max_by(|a, b| strsim::jaro(a, &code).total_cmp(&strsim::jaro(b, &code)));
-        let meant = near.map(|near| format!("; the nearest is {near}")).unwrap_or_default();
-        let mut problem =
-            stepwell_server::problem::Problem::new(Code::NotFound, format!("there is no code {code}{meant}"));
-        problem.fix =
-            "`stepwell explain` lists them; codes of a program's own rules are told by that program"
-                .to_owned();
-        return Err(problem.into());
+    let Some(page) = CodePage::of(&code, language) else {
+        let known = CodeTitle::all(language);
+        let mut failure =
+            not_found(&format!("code {code}"), &code, known.iter().map(|known| known.code.as_str()));
+        if let Failure::Problem(problem) = &mut failure {
+            problem.fix =
+                "`stepwell explain` lists them; codes of a program's own rules are told by that program"
+                    .to_owned();
+        }
+        return Err(failure);
     };
     if output.is_for_people() {
-        output.text(text.trim_end())?;
+        output.text(told(&page).trim_end())?;
     } else {
-        output.rows(&[], &[page], "")?;
+        output.value(&page)?;
     }
     Ok(Exit::Ok)
 }
 
-/// Every code with its title: those of diagnoses, then those of refusals.
-fn every(language: Language) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let said =
-        codes().filter_map(move |code| explain_code(code, language)).map(|page| (page.code, page.title));
-    said.chain(Code::ALL.iter().map(|code| (code.as_str(), code.title())))
-}
-
-/// The page of a code, for programs and for people.
-fn page(code: &str, language: Language) -> Option<(Value, String)> {
-    if let Some(page) = explain_code(code, language) {
-        let mut text = format!(
-            "{}: {}\n\n{}\n\ncause\n  {}\nto be sure\n  {}\nto mend it\n  {}\n",
-            page.code, page.title, page.summary, page.cause, page.confirm, page.fix
-        );
-        let mut actions = Vec::new();
-        for (nth, (action, command)) in page.actions.iter().enumerate() {
-            let _ = writeln!(text, "  {}. {action}", nth + 1);
-            if let Some(command) = command {
-                let _ = writeln!(text, "       {command}");
-            }
-            actions.push(json!({ "text": action, "command": command }));
+/// The page of a code for people.
+fn told(page: &CodePage) -> String {
+    let mut text = format!("{}: {}\n", page.code, page.title);
+    page.summary.iter().for_each(|summary| text.push_str(&format!("\n{summary}\n")));
+    let parts =
+        [("cause", &page.cause), ("to be sure", &page.confirm), ("to mend it", &Some(page.fix.clone()))];
+    for (title, part) in parts {
+        if let Some(part) = part {
+            let _ = write!(text, "\n{title}\n  {part}\n");
         }
-        // What a case fills in.
-        let text = text.replace('{', "<").replace('}', ">");
-        let json = json!({
-            "code": page.code, "title": page.title, "summary": page.summary, "cause": page.cause,
-            "confirm": page.confirm, "fix": page.fix, "actions": actions,
-        });
-        return Some((json, text));
     }
-    let refusal = Code::ALL.iter().find(|known| known.as_str() == code)?;
-    let (title, fix) = (refusal.title(), refusal.fix());
-    let text = format!("{code}: {title}\n\nto mend it\n  {fix}\n");
-    Some((json!({ "code": code, "title": title, "fix": fix, "status": refusal.status().as_u16() }), text))
+    for (nth, action) in page.actions.iter().enumerate() {
+        let _ = writeln!(text, "  {}. {}", nth + 1, action.text);
+        if let Some(command) = &action.command {
+            let _ = writeln!(text, "       {command}");
+        }
+    }
+    // What a case fills in.
+    text.replace('{', "<").replace('}', ">")
 }

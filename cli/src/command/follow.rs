@@ -1,20 +1,22 @@
 //! Follows a run as things happen to it: what it logs, or all of it.
 
 use serde::Deserialize;
+use stepwell::Place;
 use stepwell_server::view::run::{Run, RunStatus};
 use tokio::time::Instant;
 
 use crate::args::Form;
+use crate::args::part::Part;
 use crate::args::runs::{Level, LogsArgs, Until, WatchArgs};
 use crate::client::{Call, Event, Patience};
 use crate::command::Desk;
-use crate::command::runs::{ENTRIES, level};
+use crate::command::runs::{ENTRIES, explanation_of, level};
 use crate::command::wait::is_over;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::progress::Progress;
 use crate::output::words::{safe, style};
-use crate::output::{Output, note};
+use crate::output::{Output, more, note};
 
 /// What of an entry decides whether and how it is shown.
 #[derive(Debug, Deserialize)]
@@ -46,23 +48,26 @@ enum Then {
 }
 
 pub(super) async fn logs(desk: &Desk, args: &LogsArgs) -> Result<Exit, Failure> {
+    let place = args.step.as_deref().map(str::parse::<Place>).transpose().map_err(Failure::usage)?;
     if !args.follow {
         let call = Call::get(&["runs", &args.run, "logs"])
             .maybe("step", args.step.as_ref())
             .maybe("attempt", args.attempt)
             .maybe("level", args.level.map(level));
-        let found = desk.client.pages(call).await?;
-        if desk.output.is_for_people() {
-            for item in &found.items {
-                line(desk.output, item.get())?;
-            }
-            if found.items.is_empty() {
-                note("nothing was logged");
-            }
-            return Ok(Exit::Ok);
+        let part = Part::from(args.part.clone());
+        if !desk.output.is_for_people() {
+            return desk.list(call, part, ENTRIES, "").await;
         }
-        let columns: Vec<_> = ENTRIES.iter().filter(|column| column.head != "RUN").copied().collect();
-        desk.output.list(&columns, &found, "")?;
+        let mut is_empty = true;
+        let cursor = desk.client.each_page(call, part, |items| {
+            is_empty &= items.is_empty();
+            items.iter().try_for_each(|item| line(desk.output, item.get()))
+        });
+        let cursor = cursor.await?;
+        cursor.iter().for_each(|cursor| more(cursor));
+        if is_empty {
+            note("nothing was logged");
+        }
         return Ok(Exit::Ok);
     }
     follow(desk, &args.run, |told| {
@@ -74,7 +79,9 @@ pub(super) async fn logs(desk: &Desk, args: &LogsArgs) -> Result<Exit, Failure> 
             }
         };
         match event.kind.as_str() {
-            "record" if is_wanted(args, &read::<Entry>(&event.data)?) => line(desk.output, &event.data)?,
+            "record" if is_wanted(args, place.as_ref(), &read::<Entry>(&event.data)?) => {
+                line(desk.output, &event.data)?
+            }
             "end" => return Ok(Then::Stop(Exit::Ok)),
             _ => {}
         }
@@ -83,11 +90,15 @@ pub(super) async fn logs(desk: &Desk, args: &LogsArgs) -> Result<Exit, Failure> 
     .await
 }
 
-fn is_wanted(args: &LogsArgs, entry: &Entry) -> bool {
+fn is_wanted(args: &LogsArgs, place: Option<&Place>, entry: &Entry) -> bool {
+    let is_there = |wanted: &Place| {
+        let at = entry.step.as_ref().and_then(|step| step.parse::<Place>().ok());
+        at.is_some_and(|at| at.is_within(wanted))
+    };
     let is_bad_enough = args.level.is_none_or(|least| severity(&entry.level) >= least);
     entry.kind == LOGGED
         && is_bad_enough
-        && args.step.as_ref().is_none_or(|step| entry.step.as_ref() == Some(step))
+        && place.is_none_or(is_there)
         && args.attempt.is_none_or(|attempt| entry.attempt == Some(attempt))
 }
 
@@ -140,7 +151,7 @@ pub(super) async fn watch(desk: &Desk, args: &WatchArgs) -> Result<Exit, Failure
     drop(progress);
     match exit {
         Exit::TimedOut => note("the time is over; the run is still on its way"),
-        Exit::Failed => note(&format!("why, and what to do: stepwell runs explain {}", args.run)),
+        Exit::Failed => note(&format!("why, and what to do: {}", explanation_of(desk, &args.run))),
         _ => {}
     }
     Ok(exit)
@@ -188,7 +199,7 @@ fn read<T: serde::de::DeserializeOwned>(data: &str) -> Result<T, Failure> {
 /// Prints an entry on a line of its own.
 fn line(output: Output, data: &str) -> Result<(), Failure> {
     if output.form != Form::Table {
-        return output.text(&crate::output::json::on_one_line(data));
+        return output.text(&stepwell_server::json::on_one_line(data));
     }
     let entry: Entry = read(data)?;
     let words = output.words;

@@ -18,7 +18,7 @@ const QUEUES: &[Column] = &[
     column("UNFINISHED", &["/unfinished"], As::Tally),
     column("AT ONCE", &["/concurrency"], As::Word),
     column("PER KEY", &["/per_key"], As::Word),
-    column("RATE", &["/rate"], As::Word),
+    column("RATE", &["/rate"], As::Rate),
     column("PAUSED", &["/paused/since"], As::Time),
     column("BY", &["/paused/by"], As::Word),
     column("WHY", &["/paused/reason"], As::Text),

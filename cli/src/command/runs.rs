@@ -2,20 +2,28 @@
 
 use axum::http::HeaderName;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
+use stepwell_server::json::indented;
+use stepwell_server::quoted;
+use stepwell_server::view::explanation::CanResume;
 use stepwell_server::view::run::Run;
 
-use crate::args::runs::{AttemptsArgs, HistoryArgs, Level, ListArgs, RunsCommand, StartArgs};
+use crate::args::part::Part;
+use crate::args::runs::{
+    AttemptsArgs, HistoryArgs, Level, ListArgs, RunsCommand, StartArgs, StepsArgs, UnfinishedArgs,
+};
 use crate::client::{Call, Items};
 use crate::command::{Desk, follow, value, verbs, wait};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::card::Explanation;
-use crate::output::table::{As, Column, column};
-use crate::output::{json, note};
+use crate::output::note;
+use crate::output::table::{As, Column, column, fields, table};
+use crate::output::words::safe;
 
 /// A run in a list.
-const RUNS: &[Column] = &[
+pub(super) const RUNS: &[Column] = &[
     column("RUN", &["/run"], As::Word),
     column("TENANT", &["/tenant"], As::Word),
     column("WORKFLOW", &["/workflow"], As::Word),
@@ -27,6 +35,10 @@ const RUNS: &[Column] = &[
     column("CODE", &["/said/code"], As::Word),
     column("WHAT", &["/said/summary", "/trouble/message", "/at/note"], As::Text),
 ];
+
+/// What the steps of a run share, in short.
+const SHARED: &[Column] =
+    &[column("SHARED", &["/context/bytes"], As::Word), column("FIELDS", &["/context/fields"], As::Text)];
 
 /// A run by itself.
 pub(super) const RUN: &[Column] = &[
@@ -56,6 +68,38 @@ pub(super) const RUN: &[Column] = &[
     column("cause", &["/said/summary"], As::Text),
     column("group", &["/said/group"], As::Word),
     column("etag", &["/etag"], As::Word),
+];
+
+const PROGRESS: &[Column] = &[
+    column("status", &["/status"], As::Mark),
+    column("percent", &["/percent"], As::Word),
+    column("remaining", &["/remaining_ms"], As::Span),
+];
+
+const STEPS_PROGRESS: &[Column] = &[
+    column("STEP", &["/step"], As::Word),
+    column("STATE", &["/state"], As::Mark),
+    column("TRY", &["/attempt"], As::Word),
+    column("ITEMS", &["/items_done", "/items_begun"], As::Of),
+    column("DONE", &["/fraction"], As::Share),
+    column("TOOK", &["/elapsed_ms"], As::Span),
+    column("SAYS", &["/note"], As::Text),
+];
+
+const STEPS: &[Column] = &[
+    column("STEP", &["/step"], As::Word),
+    column("ITEM", &["/item_name"], As::Word),
+    column("STATE", &["/state"], As::Mark),
+    column("TRY", &["/attempt"], As::Word),
+    column("BEGAN", &["/began_at"], As::Time),
+    column("UNTIL", &["/until"], As::Time),
+    column("SIGNALS", &["/signals"], As::Word),
+    column("RUNS", &["/runs"], As::Word),
+    column("BY", &["/outsider"], As::Word),
+    column("DONE", &["/fraction"], As::Share),
+    column("SAYS", &["/note"], As::Text),
+    column("CLASS", &["/failure/class"], As::Word),
+    column("ERROR", &["/failure/message"], As::Text),
 ];
 
 const ATTEMPTS: &[Column] = &[
@@ -91,13 +135,21 @@ pub(super) async fn runs(desk: &Desk, command: RunsCommand) -> Result<Exit, Fail
         RunsCommand::Wait(args) => wait::wait(desk, &args).await,
         RunsCommand::Watch(args) => follow::watch(desk, &args).await,
         RunsCommand::Logs(args) => follow::logs(desk, &args).await,
-        RunsCommand::History(args) => history(desk, &args).await,
+        RunsCommand::History(args) => history(desk, args).await,
         RunsCommand::Explain(args) => explain(desk, &args.run).await,
         RunsCommand::Report(args) => report(desk, &args.run).await,
         RunsCommand::Attempts(args) => attempts(desk, &args).await,
-        RunsCommand::Input(args) => document(desk, &args.run, "input").await,
-        RunsCommand::Output(args) => document(desk, &args.run, "output").await,
-        RunsCommand::Context(args) => document(desk, &args.run, "context").await,
+        RunsCommand::Progress(args) => progress(desk, &args.run).await,
+        RunsCommand::Steps(args) => list_steps(desk, args).await,
+        RunsCommand::CanResume(args) => can_resume(desk, &args.run).await,
+        RunsCommand::Unfinished(args) => unfinished(desk, args).await,
+        RunsCommand::Input(args) => document(desk, &[&args.run, "input"], args.secrets).await,
+        RunsCommand::Output(args) => match &args.step {
+            Some(step) => document(desk, &[&args.run, "steps", step, "output"], args.secrets).await,
+            None => document(desk, &[&args.run, "output"], args.secrets).await,
+        },
+        RunsCommand::Context(args) => document(desk, &[&args.run, "context"], args.secrets).await,
+        RunsCommand::MergeContext(args) => verbs::merge_context(desk, args).await,
         RunsCommand::Fork(args) => verbs::fork(desk, args).await,
         RunsCommand::Signal(args) => verbs::signal(desk, args).await,
         RunsCommand::Retry(args) => verbs::ask(desk, "retry", args).await,
@@ -114,9 +166,15 @@ pub(super) async fn runs(desk: &Desk, command: RunsCommand) -> Result<Exit, Fail
     }
 }
 
-/// The columns of a list of runs; whose they are is shown where that differs.
-pub(super) fn columns(is_of_many: bool) -> Vec<Column> {
-    RUNS.iter().filter(|column| is_of_many || column.head != "TENANT").copied().collect()
+async fn unfinished(desk: &Desk, args: UnfinishedArgs) -> Result<Exit, Failure> {
+    let call = Call::get(&["unfinished"]).maybe("context", args.context.then_some(true));
+    let columns: Vec<_> = RUNS.iter().chain(SHARED).copied().collect();
+    desk.list(call, args.part, &columns, "every run has ended").await
+}
+
+/// The command that tells why a run is where it is.
+pub(super) fn explanation_of(desk: &Desk, run: &str) -> String {
+    desk.called.line(&format!("stepwell runs explain {}", quoted(run)))
 }
 
 async fn list(desk: &Desk, args: ListArgs) -> Result<Exit, Failure> {
@@ -124,18 +182,14 @@ async fn list(desk: &Desk, args: ListArgs) -> Result<Exit, Failure> {
     terms.extend(args.query);
     let call =
         Call::get(&["runs"]).with("q", terms.join(" ")).maybe("order", args.oldest.then_some("oldest"));
-    let limit = usize::try_from(args.limit).map_err(Failure::usage)?;
-    let found = desk.client.list(call, (!args.all).then_some(limit), args.cursor).await?;
-    let is_of_many = found.items.iter().any(|item| !item.get().contains("\"tenant\":\"default\""));
-    desk.output.list(&columns(is_of_many), &found, "no runs that fit")?;
-    Ok(Exit::Ok)
+    desk.list(call, args.part, RUNS, "no runs that fit").await
 }
 
 async fn show(desk: &Desk, run: &str) -> Result<Exit, Failure> {
     let answer = desk.client.call(Call::get(&["runs", run])).await?;
     desk.output.one(RUN, &answer)?;
     if desk.output.is_for_people() && answer.json::<Run>()?.trouble.is_some() {
-        note(&format!("why, and what to do: stepwell runs explain {run}"));
+        note(&format!("why, and what to do: {}", explanation_of(desk, run)));
     }
     Ok(Exit::Ok)
 }
@@ -188,16 +242,12 @@ async fn start(desk: &Desk, args: StartArgs) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-async fn history(desk: &Desk, args: &HistoryArgs) -> Result<Exit, Failure> {
+async fn history(desk: &Desk, args: HistoryArgs) -> Result<Exit, Failure> {
     let call = Call::get(&["runs", &args.run, "history"])
         .maybe("category", args.category.as_ref())
         .maybe("level", args.level.map(level))
         .maybe("order", args.newest.then_some("newest"));
-    let limit = args.limit.map(usize::try_from).transpose().map_err(Failure::usage)?;
-    let found = desk.client.list(call, limit, None).await?;
-    let columns: Vec<_> = ENTRIES.iter().filter(|column| column.head != "RUN").copied().collect();
-    desk.output.list(&columns, &found, "nothing that fits happened")?;
-    Ok(Exit::Ok)
+    desk.list(call, args.part, ENTRIES, "nothing that fits happened").await
 }
 
 /// The word for a level.
@@ -213,7 +263,7 @@ pub(super) fn level(level: Level) -> &'static str {
 async fn explain(desk: &Desk, run: &str) -> Result<Exit, Failure> {
     let answer = desk.client.call(Call::get(&["runs", run, "explain"])).await?;
     if desk.output.is_for_people() {
-        desk.output.text(&answer.json::<Explanation>()?.told(desk.output.words))?;
+        desk.output.text(&answer.json::<Explanation>()?.told(desk.output.words, &desk.called))?;
     } else {
         desk.output.raw(&answer)?;
     }
@@ -232,15 +282,52 @@ async fn report(desk: &Desk, run: &str) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// A document of a run: JSON for people, too.
-async fn document(desk: &Desk, run: &str, which: &str) -> Result<Exit, Failure> {
-    let answer = desk.client.call(Call::get(&["runs", run, which])).await?;
+/// A document of a run, or of a step of it: JSON for people, too.
+async fn document(desk: &Desk, parts: &[&str], secrets: bool) -> Result<Exit, Failure> {
+    let parts: Vec<_> = ["runs"].iter().chain(parts).copied().collect();
+    let answer = desk.client.call(Call::get(&parts).maybe("secrets", secrets.then_some(true))).await?;
     if desk.output.is_for_people() {
-        desk.output.text(&json::indented(&answer.text))?;
+        desk.output.text(&indented(&answer.text))?;
     } else {
         desk.output.raw(&answer)?;
     }
     Ok(Exit::Ok)
+}
+
+async fn progress(desk: &Desk, run: &str) -> Result<Exit, Failure> {
+    let answer = desk.client.call(Call::get(&["runs", run, "progress"])).await?;
+    if !desk.output.is_for_people() {
+        return desk.output.raw(&answer).map(|()| Exit::Ok);
+    }
+    let progress: Value = answer.json()?;
+    desk.output.text(fields(PROGRESS, &progress, desk.output.words).trim_end())?;
+    if let Some(steps) = progress["steps"].as_array().filter(|steps| !steps.is_empty()) {
+        desk.output.text(&format!("\n{}", table(STEPS_PROGRESS, steps, desk.output.words)))?;
+    }
+    if progress["is_complete"] == false {
+        note("the workflow is not known here: steps not yet begun are missing");
+    }
+    Ok(Exit::Ok)
+}
+
+async fn can_resume(desk: &Desk, run: &str) -> Result<Exit, Failure> {
+    let answer = desk.client.call(Call::get(&["runs", run, "can-resume"])).await?;
+    let verdict: CanResume = answer.json()?;
+    if desk.output.is_for_people() {
+        desk.output.text(if verdict.can_resume { "yes" } else { "no" })?;
+        for reason in &verdict.reasons {
+            desk.output.text(&format!("  - {}", safe(&reason.text)))?;
+        }
+    } else {
+        desk.output.raw(&answer)?;
+    }
+    Ok(if verdict.can_resume { Exit::Ok } else { Exit::Refused })
+}
+
+async fn list_steps(desk: &Desk, args: StepsArgs) -> Result<Exit, Failure> {
+    let call = Call::get(&["runs", &args.run, "steps"]);
+    let call = call.maybe("step", args.step.as_ref()).maybe("state", args.state.as_ref());
+    desk.list(call, args.part, STEPS, "no step that fits").await
 }
 
 async fn attempts(desk: &Desk, args: &AttemptsArgs) -> Result<Exit, Failure> {
@@ -275,7 +362,7 @@ async fn steps(desk: &Desk, run: &str) -> Result<Vec<String>, Failure> {
         #[serde(default)]
         attempt: u32,
     }
-    let found = desk.client.pages(Call::get(&["runs", run, "steps"])).await?;
+    let found = desk.client.list(Call::get(&["runs", run, "steps"]), Part::default()).await?;
     let read = |item: &RawValue| serde_json::from_str::<Step>(item.get());
     let steps = found.items.iter().map(|item| read(item)).collect::<Result<Vec<_>, _>>();
     let steps = steps.map_err(|error| Failure::Foreign(format!("the answer is not understood: {error}")))?;

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stepwell_server::view::preview::Preview;
 
-use crate::args::runs::{Care, Many};
+use crate::args::care::Care;
+use crate::args::runs::Many;
 use crate::client::Call;
 use crate::command::Desk;
 use crate::command::verbs::{self, Asking};

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use stepwell::{Engine, EngineOptions};
+use stepwell::Engine;
 use stepwell_server::{App, ServeError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -33,9 +33,8 @@ pub(super) async fn serve(args: &ServeArgs, place: &Place, settings: &Settings) 
     };
     let (url, origin) = target::store(place, settings)?;
     let backend = stepwell_backends::open_url(&url).await.map_err(|error| not_open(&url, &error))?;
-    // It has no code of steps to run, so it does not tell of itself as a worker; runs of posted workflows it moves on.
-    let engine_options = EngineOptions { heartbeat_ms: 0, ..EngineOptions::default() };
-    let engine = Engine::builder(backend).options(engine_options).start().await;
+    // It advances runs of posted workflows, and so it is one of the workers.
+    let engine = Engine::builder(backend).start().await;
     let engine = engine.map_err(|error| Failure::Unreachable {
         what: format!("the store {url} does not answer: {}", chain(&error)),
         fix: format!("`stepwell doctor --store {url}` says more"),

@@ -7,8 +7,9 @@ use serde_json::value::RawValue;
 use stepwell_server::view::preview::{Preview, SignalPreview};
 use stepwell_server::view::run::{Run, RunStatus};
 
+use crate::args::care::Care;
 use crate::args::runs::{
-    Care, EditInputArgs, ForkArgs, HoldArgs, SetOutputArgs, SignalArgs, StepVerbArgs, VerbArgs,
+    EditInputArgs, ForkArgs, HoldArgs, MergeContextArgs, SetOutputArgs, SignalArgs, StepVerbArgs, VerbArgs,
 };
 use crate::client::{Answer, Call};
 use crate::command::runs::RUN;
@@ -19,6 +20,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::note;
 use crate::output::table::{As, Column, column};
+use crate::output::words::safe;
 
 /// Verbs that take something away: they are confirmed also for one run.
 const TAKES_AWAY: &[&str] = &["cancel", "terminate", "undo", "restart"];
@@ -68,14 +70,14 @@ pub(super) async fn ask(desk: &Desk, verb: &str, args: VerbArgs) -> Result<Exit,
 
 async fn ask_called(desk: &Desk, verb: &str, args: VerbArgs, code: Option<&str>) -> Result<Exit, Failure> {
     let asking = Asking { reason: &args.care.reason, step: None, value: None, code };
-    if let Some(chosen) = Chosen::of(&args.many) {
-        return selection::ask(desk, verb, &chosen, &asking, &args.care).await;
-    }
-    if args.if_match.is_some() && args.runs.len() > 1 {
+    let (chosen, if_match) = (Chosen::of(&args.many), args.if_match.tag());
+    if if_match.is_some() && (chosen.is_some() || args.runs.len() > 1) {
         return Err(Failure::usage("--if-match is about one run"));
     }
-    let if_match = args.if_match.as_deref().map(|tag| format!("\"{}\"", tag.trim_matches('"')));
-    named(desk, verb, &args.runs, &asking, &args.care, if_match.as_deref()).await
+    match chosen {
+        Some(chosen) => selection::ask(desk, verb, &chosen, &asking, &args.care).await,
+        None => named(desk, verb, &args.runs, &asking, &args.care, if_match.as_deref()).await,
+    }
 }
 
 pub(super) async fn ask_of_step(desk: &Desk, verb: &str, args: StepVerbArgs) -> Result<Exit, Failure> {
@@ -100,7 +102,7 @@ pub(super) async fn edit_input(desk: &Desk, args: EditInputArgs) -> Result<Exit,
     named(desk, "edit-input", &[args.run], &asking, &args.care, None).await
 }
 
-/// Asks named runs, one after the other. A refusal by one does not keep the others from being asked; the first decides the exit.
+/// Asks named runs, one after the other. A refusal by one does not keep the others from being asked; what is worst decides the exit.
 async fn named(
     desk: &Desk,
     verb: &str,
@@ -111,11 +113,15 @@ async fn named(
 ) -> Result<Exit, Failure> {
     let call = |run: &str| Call::post(&["runs", run, verb]).header(IF_MATCH, if_match).body(asking);
     if care.dry_run {
-        let mut answers = Vec::new();
-        for run in runs {
-            answers.push((run.as_str(), desk.client.call(call(run)?.with("dry_run", true)).await?));
+        if let [run] = runs {
+            let answer = desk.client.call(call(run)?.with("dry_run", true)).await?;
+            return preview(desk, run, &answer);
         }
-        return previews(desk, &answers);
+        let mut told = Vec::new();
+        for run in runs {
+            told.push((run.as_str(), desk.client.call(call(run)?.with("dry_run", true)).await));
+        }
+        return previews(desk, told);
     }
     if TAKES_AWAY.contains(&verb) || runs.len() > 1 {
         let what = if let [run] = runs { run.clone() } else { format!("{} runs", runs.len()) };
@@ -126,24 +132,24 @@ async fn named(
         done(desk, &answer)?;
         return Ok(Exit::Ok);
     }
-    let (mut rows, mut exit) = (Vec::new(), Exit::Ok);
+    let (mut rows, mut exit, mut is_gone) = (Vec::new(), Exit::Ok, false);
     for run in runs {
+        if is_gone {
+            rows.push(json!({ "run": run, "status": "not asked", "done": false }));
+            continue;
+        }
         match desk.client.call(call(run)?).await {
             Ok(answer) => {
                 let now: Run = answer.json()?;
                 rows.push(json!({ "run": run, "status": now.status, "done": answer.status.as_u16() == 200, "what": waits(&answer) }));
             }
-            // Whoever cannot be reached for one run is not there for the next.
-            Err(failure @ (Failure::Unreachable { .. } | Failure::Foreign(_))) => return Err(failure),
             Err(failure) => {
-                exit = if exit == Exit::Ok { failure.exit() } else { exit };
-                let (status, what) = match &failure {
-                    Failure::Problem(problem) => (problem.code.clone(), problem.detail.clone()),
-                    other => (String::new(), other.text()),
-                };
-                rows.push(
-                    json!({ "run": run, "status": "refused", "code": status, "done": false, "what": what }),
-                );
+                exit = exit.max(failure.exit());
+                // Whoever cannot be reached for one run is not there for the next.
+                is_gone = !matches!(failure, Failure::Problem(_));
+                let (code, what) = said(&failure);
+                let status = if is_gone { "unknown" } else { "refused" };
+                rows.push(json!({ "run": run, "status": status, "code": code, "done": false, "what": what }));
             }
         }
     }
@@ -151,12 +157,21 @@ async fn named(
     Ok(exit)
 }
 
+/// A failure in a row: its code, if it has one, and what it says.
+fn said(failure: &Failure) -> (Option<String>, String) {
+    match failure {
+        Failure::Problem(problem) => (Some(problem.code.clone()), problem.detail.clone()),
+        other => (None, other.text().trim().trim_start_matches("error: ").replace('\n', ";")),
+    }
+}
+
 /// What is told of a request that its worker has not answered.
 fn waits(answer: &Answer) -> &'static str {
     if answer.status.as_u16() == 202 { "the request waits in its inbox for a worker" } else { "" }
 }
 
-fn done(desk: &Desk, answer: &Answer) -> Result<(), Failure> {
+/// Prints the run after something was asked of it.
+pub(super) fn done(desk: &Desk, answer: &Answer) -> Result<(), Failure> {
     if desk.output.is_for_people() {
         let run: Run = answer.json()?;
         let row = json!({ "run": run.run, "status": run.status, "what": waits(answer) });
@@ -168,18 +183,46 @@ fn done(desk: &Desk, answer: &Answer) -> Result<(), Failure> {
     desk.output.raw(answer)
 }
 
-fn previews(desk: &Desk, answers: &[(&str, Answer)]) -> Result<Exit, Failure> {
-    let mut exit = Exit::Ok;
+fn preview(desk: &Desk, run: &str, answer: &Answer) -> Result<Exit, Failure> {
+    let preview: Preview = answer.json()?;
+    if desk.output.is_for_people() {
+        desk.output.text(&told(run, &preview))?;
+    } else {
+        desk.output.raw(answer)?;
+    }
+    Ok(outlook(&preview))
+}
+
+/// How it would end.
+fn outlook(preview: &Preview) -> Exit {
+    if preview.refused.is_some() { Exit::Refused } else { Exit::Ok }
+}
+
+/// Prints what would become of each run; one that cannot be asked does not hide the others.
+fn previews(desk: &Desk, answers: Vec<(&str, Result<Answer, Failure>)>) -> Result<Exit, Failure> {
+    let (mut exit, mut rows) = (Exit::Ok, Vec::new());
     for (run, answer) in answers {
-        let preview: Preview = answer.json()?;
-        if preview.refused.is_some() {
-            exit = Exit::Refused;
+        match answer {
+            Ok(answer) => {
+                let preview: Preview = answer.json()?;
+                exit = exit.max(outlook(&preview));
+                if desk.output.is_for_people() {
+                    desk.output.text(&told(run, &preview))?;
+                }
+                rows.push(json!({ "run": run, "preview": preview }));
+            }
+            Err(failure) => {
+                exit = exit.max(failure.exit());
+                let (code, what) = said(&failure);
+                if desk.output.is_for_people() {
+                    desk.output.text(&safe(&format!("{run}: {what}")))?;
+                }
+                rows.push(json!({ "run": run, "code": code, "what": what }));
+            }
         }
-        if desk.output.is_for_people() {
-            desk.output.text(&told(run, &preview))?;
-        } else {
-            desk.output.raw(answer)?;
-        }
+    }
+    if !desk.output.is_for_people() {
+        desk.output.rows(&[], &rows, "")?;
     }
     Ok(exit)
 }
@@ -208,7 +251,21 @@ pub(super) fn told(run: &str, preview: &Preview) -> String {
     text.push_str(&list("sets aside", preview.set_aside.clone()));
     text.push_str(&list("stops", again(&preview.stopped)));
     text.push_str(&list("runs again", again(&preview.runs_again)));
-    crate::output::words::safe(&text)
+    safe(&text)
+}
+
+pub(super) async fn merge_context(desk: &Desk, args: MergeContextArgs) -> Result<Exit, Failure> {
+    let reason = (!args.care.reason.is_empty()).then_some(&args.care.reason);
+    let call = Call::patch(&["runs", &args.run, "context"])
+        .maybe("reason", reason)
+        .header(IF_MATCH, args.if_match.tag().as_deref())
+        .body(&value::value(&args.value)?)?;
+    if args.care.dry_run {
+        let answer = desk.client.call(call.with("dry_run", true)).await?;
+        return preview(desk, &args.run, &answer);
+    }
+    done(desk, &desk.client.call(call).await?)?;
+    Ok(Exit::Ok)
 }
 
 #[derive(Debug, Serialize)]
@@ -234,7 +291,7 @@ pub(super) async fn fork(desk: &Desk, args: ForkArgs) -> Result<Exit, Failure> {
     let call = Call::post(&["runs", &args.run, "fork"]).body(&fork)?;
     if args.care.dry_run {
         let answer = desk.client.call(call.with("dry_run", true)).await?;
-        return previews(desk, &[(args.run.as_str(), answer)]);
+        return preview(desk, &args.run, &answer);
     }
     let answer = desk.client.call(call).await?;
     desk.output.one(RUN, &answer)?;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::args::runs::{Until, WaitArgs};
 use crate::client::{Call, Patience};
 use crate::command::Desk;
-use crate::command::runs::columns;
+use crate::command::runs::RUNS;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::note;
@@ -73,7 +73,7 @@ async fn over(desk: &Desk, ids: &[String], timeout: Option<Duration>, until: Unt
     let runs: Vec<Run> = seen.into_iter().flatten().collect();
     let rows =
         runs.iter().map(serde_json::to_value).collect::<Result<Vec<Value>, _>>().map_err(Failure::other)?;
-    desk.output.rows(&columns(false), &rows, "")?;
+    desk.output.rows(RUNS, &rows, "")?;
     let waiting = ids.len() - runs.iter().filter(|run| is_over(run.status, until)).count();
     if waiting > 0 {
         note(&format!("the time is over; {waiting} of {} are still on their way", ids.len()));

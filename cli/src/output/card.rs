@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
+use crate::called::Called;
 use crate::output::Words;
 use crate::output::words::safe;
 
@@ -59,7 +60,7 @@ fn who(word: &str) -> String {
 
 impl Explanation {
     /// In words, over several lines.
-    pub(crate) fn told(&self, words: Words) -> String {
+    pub(crate) fn told(&self, words: Words, called: &Called) -> String {
         let mut text = format!("{}\n", self.headline);
         let until =
             self.until.as_ref().map(|until| format!(", until {}", words.time(until))).unwrap_or_default();
@@ -69,14 +70,14 @@ impl Explanation {
             let _ = writeln!(text, "  - {detail}");
         }
         if let Some(diagnosis) = &self.diagnosis {
-            let _ = write!(text, "\n{}", diagnosis.told());
+            let _ = write!(text, "\n{}", diagnosis.told(called));
         }
         safe(text.trim_end())
     }
 }
 
 impl Diagnosis {
-    fn told(&self) -> String {
+    fn told(&self, called: &Called) -> String {
         let mut text = format!("{} {}\n", self.code, self.summary);
         let _ = writeln!(text, "  why: {} ({})", self.cause, self.confidence.replace('_', " "));
         for (label, sentences) in [("seen", &self.evidence), ("suggests", &self.inference)] {
@@ -92,8 +93,8 @@ impl Diagnosis {
         }
         for (nth, action) in self.actions.iter().enumerate() {
             let _ = writeln!(text, "    {}. {}", nth + 1, action.text);
-            if let Some(command) = &action.command {
-                let _ = writeln!(text, "         {command}");
+            for line in action.command.iter().flat_map(|command| called.paste(command)) {
+                let _ = writeln!(text, "         {line}");
             }
         }
         let _ = writeln!(text, "  trying again: {}", self.retry.replace('_', " "));

@@ -4,7 +4,10 @@ use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, 
 use serde_json::Value;
 
 use crate::output::Words;
-use crate::output::words::{color, plain, span, style};
+use crate::output::words::{color, plain, safe, span, style};
+
+/// The column that says whose something is.
+pub(crate) const TENANT: &str = "TENANT";
 
 /// What a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,10 +22,14 @@ pub(crate) enum As {
     Time,
     /// Milliseconds.
     Span,
+    /// JSON, on one line.
+    Json,
     /// A share from 0 to 1.
     Share,
     /// How many there are in a list.
     Count,
+    /// So many runs in so many milliseconds.
+    Rate,
     /// How many there are of each; what there is none of is left out.
     Tally,
     /// The value at the first pointer of that at the second.
@@ -65,19 +72,27 @@ impl Column {
             As::Time => value.as_str().map_or_else(|| plain(value), |text| words.time(text)),
             As::Span => value.as_f64().map_or_else(String::new, |ms| span(ms.max(0.0) as u64)),
             As::Share => value.as_f64().map_or_else(String::new, |share| format!("{:.0}%", share * 100.0)),
+            As::Json => safe(&value.to_string()),
+            As::Rate => rate(value),
             As::Count => value.as_array().map_or_else(|| plain(value), |items| items.len().to_string()),
         }
     }
 }
 
-/// A table. A column without any value is left out, unless it is the first.
+fn rate(value: &Value) -> String {
+    let figures = value["runs"].as_u64().zip(value["per_ms"].as_u64());
+    figures.map_or_else(|| plain(value), |(runs, per_ms)| format!("{runs} in {}", span(per_ms)))
+}
+
+/// A table. A column without any value is left out, unless it is the first; so is that of tenants, where there is only the default.
 pub(crate) fn table(columns: &[Column], rows: &[Value], words: Words) -> String {
     let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|row| columns.iter().map(|column| one_line(&column.value(row, words), column.is)).collect())
         .collect();
-    let kept: Vec<usize> =
-        (0..columns.len()).filter(|nth| *nth == 0 || cells.iter().any(|row| !row[*nth].is_empty())).collect();
+    let kept: Vec<usize> = (0..columns.len())
+        .filter(|nth| *nth == 0 || cells.iter().any(|row| !is_silent(columns[*nth].head, &row[*nth])))
+        .collect();
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     if words.is_coloured {
@@ -112,6 +127,10 @@ pub(crate) fn table(columns: &[Column], rows: &[Value], words: Words) -> String 
         }
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+fn is_silent(head: &str, cell: &str) -> bool {
+    cell.is_empty() || (head == TENANT && cell == "default")
 }
 
 fn one_line(text: &str, is: As) -> String {

@@ -49,13 +49,20 @@ impl Step for Check {
     }
 }
 
-/// An engine at work on a store, with `greet`, `check` and `wait` (which waits for the signal `go`).
+/// An engine at work on a store, with `greet`, `check`, `wait` (which waits for the signal `go`) and `each` (which packs each item).
 async fn engine(url: &str) -> Engine {
     let greet = Workflow::named("greet").step(Greet).build().expect("a workflow");
     let check = Workflow::named("check").step(Check).build().expect("a workflow");
     let wait = Workflow::named("wait").step(Greet).wait_for::<Value>("go").build().expect("a workflow");
+    let each = Workflow::named("each").input::<Vec<u32>>().map_flow(2, |item| {
+        item.step_fn("pack", |ctx: StepContext, nth: u32| async move {
+            ctx.info(format!("packing {nth}"));
+            Ok(nth)
+        })
+    });
+    let each = each.build().expect("a workflow");
     let backend = stepwell_backends::open(url).await.expect("a store");
-    let engine = Engine::builder(backend).register(greet).register(check).register(wait);
+    let engine = Engine::builder(backend).register(greet).register(check).register(wait).register(each);
     engine.start().await.expect("an engine")
 }
 

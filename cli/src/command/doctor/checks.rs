@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::args::part::Part;
 use crate::client::{Call, Client};
 use crate::command::check::findings;
 use crate::command::doctor::{Check, Verdict};
@@ -144,6 +145,7 @@ pub(super) async fn workers(client: &Client) -> Check {
         #[serde(default)]
         held: u64,
         left_at: Option<Value>,
+        workflows: Vec<Value>,
     }
     let found = match client.items(Call::get(&["workers"])).await {
         Ok(found) => found,
@@ -151,7 +153,8 @@ pub(super) async fn workers(client: &Client) -> Check {
     };
     let workers: Vec<Worker> =
         found.items.iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect();
-    let alive = workers.iter().filter(|worker| worker.alive).count();
+    // A server without workflows tells of itself, too; it advances no run.
+    let alive = workers.iter().filter(|worker| worker.alive && !worker.workflows.is_empty()).count();
     let stale: Vec<_> = workers.iter().filter(|worker| !worker.alive && worker.left_at.is_none()).collect();
     let what = format!("{alive} alive, {} gone without a word", stale.len());
     if alive == 0 {
@@ -175,7 +178,7 @@ pub(super) async fn workers(client: &Client) -> Check {
 pub(super) async fn stuck(client: &Client) -> Check {
     const LOOK_AT: usize = 200;
     let call = Call::get(&["runs"]).with("q", "is:stuck");
-    match client.list(call, Some(LOOK_AT), None).await {
+    match client.list(call, Part { limit: Some(LOOK_AT), cursor: None }).await {
         Ok(found) if found.items.is_empty() => Check::ok("stuck runs", "none"),
         Ok(found) => {
             let more = if found.next_cursor.is_some() { "or more " } else { "" };

@@ -91,8 +91,7 @@ impl Schedules {
     /// # Errors
     /// [`ScheduleError::Conflict`] says what is not the same in the one that is there; [`ScheduleError::Engine`] with
     /// [`Error::UnknownWorkflow`] when neither this engine has the workflow nor another one has told of it nor the schedule names a
-    /// version, or when this engine keeps no schedules; what is wrong with the name or the schedule; [`Error::Store`], after which it may be there:
-    /// call it again.
+    /// version; what is wrong with the name or the schedule; [`Error::Store`], after which it may be there: call it again.
     ///
     /// # Cancellation
     /// Dropping the future leaves the schedule made or not: call it again.

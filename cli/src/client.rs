@@ -1,6 +1,7 @@
 //! The operations, asked of a server over HTTP or of the same router in this process.
 
 mod events;
+mod nearby;
 mod patience;
 mod remote;
 
@@ -62,7 +63,8 @@ impl fmt::Debug for Client {
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     method: Method,
-    path: String,
+    /// The path behind that of the API.
+    parts: Vec<String>,
     query: Vec<(&'static str, String)>,
     headers: Vec<(HeaderName, String)>,
     body: Option<String>,
@@ -70,9 +72,8 @@ pub(crate) struct Call {
 
 impl Call {
     fn new(method: Method, parts: &[&str]) -> Self {
-        let path =
-            parts.iter().fold(API.to_owned(), |path, part| format!("{path}/{}", urlencoding::encode(part)));
-        Self { method, path, query: Vec::new(), headers: Vec::new(), body: None }
+        let parts = parts.iter().map(|part| (*part).to_owned()).collect();
+        Self { method, parts, query: Vec::new(), headers: Vec::new(), body: None }
     }
 
     /// Reads what is at a path.
@@ -129,7 +130,11 @@ impl Call {
     fn target(&self) -> String {
         let pairs = self.query.iter().map(|(name, value)| format!("{name}={}", urlencoding::encode(value)));
         let query: Vec<_> = pairs.collect();
-        if query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, query.join("&")) }
+        let path = self
+            .parts
+            .iter()
+            .fold(API.to_owned(), |path, part| format!("{path}/{}", urlencoding::encode(part)));
+        if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) }
     }
 }
 
@@ -237,12 +242,14 @@ impl Client {
     /// # Errors
     /// [`Failure::Problem`] for a refusal, [`Failure::Passing`] for one of the moment, [`Failure::Unreachable`] when nobody answers.
     pub(crate) async fn call(&self, call: Call) -> Result<Answer, Failure> {
-        let reply = self.send(call).await?;
+        let reply = self.send(call.clone()).await?;
         let status = reply.status;
         if status.is_success() {
-            Ok(Answer { status, text: reply.text().await? })
-        } else {
-            Err(reply.refusal().await)
+            return Ok(Answer { status, text: reply.text().await? });
+        }
+        match reply.refusal().await {
+            Failure::Problem(problem) => Err(self.hinted(&call, problem).await),
+            failure => Err(failure),
         }
     }
 

@@ -12,6 +12,9 @@ use crate::output::words::safe;
 /// How unlike a name may be and still be meant.
 pub(crate) const LIKENESS_MIN: f64 = 0.7;
 
+/// Codes whose usual advice is to correct what the first line says already.
+const GENERAL: [Code; 2] = [Code::BadRequest, Code::Unprocessable];
+
 /// Why a command was not done.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -64,6 +67,11 @@ impl Failure {
                 let is_over = problem.allowed.as_ref().is_some_and(Vec::is_empty);
                 let fix = if is_over {
                     "nothing is asked of it any more: start or fork another one"
+                } else if GENERAL
+                    .iter()
+                    .any(|code| code.as_str() == problem.code && code.fix() == problem.fix)
+                {
+                    ""
                 } else {
                     &problem.fix
                 };

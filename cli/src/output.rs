@@ -33,6 +33,8 @@ pub(crate) struct Words {
     pub(crate) is_coloured: bool,
     /// What times are told from.
     pub(crate) now: DateTime<Utc>,
+    /// How wide lines are, on a terminal.
+    pub(crate) width: Option<usize>,
 }
 
 impl Output {
@@ -46,7 +48,8 @@ impl Output {
         choice.write_global();
         let chosen = anstream::AutoStream::choice(&io::stdout());
         let is_coloured = chosen != anstream::ColorChoice::Never;
-        Self { form: shown.output, words: Words { times: shown.time_format, is_coloured, now: Utc::now() } }
+        let words = Words { times: shown.time_format, is_coloured, now: Utc::now(), width: width() };
+        Self { form: shown.output, words }
     }
 
     /// Whether people read it, in tables.
@@ -57,8 +60,8 @@ impl Output {
     /// A list.
     pub(crate) fn list(&self, columns: &[Column], found: &Items, none: &str) -> Result<(), Failure> {
         match self.form {
-            Form::Json => self.text(&indented(&page(found)?)),
-            Form::Jsonl => found.items.iter().try_for_each(|item| self.text(item.get())),
+            Form::Json => self.json(&page(found)?),
+            Form::Jsonl => found.items.iter().try_for_each(|item| self.json(item.get())),
             Form::Table => {
                 let rows: Vec<Value> = found.items.iter().map(|item| read(item)).collect::<Result<_, _>>()?;
                 if rows.is_empty() {
@@ -89,16 +92,18 @@ impl Output {
 
     /// What was answered, as JSON.
     pub(crate) fn raw(&self, answer: &Answer) -> Result<(), Failure> {
-        match self.form {
-            Form::Json => self.text(&indented(&answer.text)),
-            Form::Jsonl | Form::Table => self.text(&on_one_line(&answer.text)),
-        }
+        self.json(&answer.text)
     }
 
     /// One thing that was made or chosen here, as JSON.
     pub(crate) fn value(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string(value).map_err(Failure::other)?;
-        self.text(&if self.form == Form::Json { indented(&text) } else { text })
+        self.json(&serde_json::to_string(value).map_err(Failure::other)?)
+    }
+
+    /// JSON, for people, too: with a line for each member, unless each item is to have one.
+    pub(crate) fn json(&self, json: &str) -> Result<(), Failure> {
+        let json = words::json_safe(json);
+        self.text(&if self.form == Form::Jsonl { on_one_line(&json) } else { indented(&json) })
     }
 
     /// Lines.
@@ -114,6 +119,12 @@ impl Output {
 fn page(found: &Items) -> Result<String, Failure> {
     let page = Listed { items: found.items.iter().collect(), next_cursor: found.next_cursor.clone() };
     serde_json::to_string(&page).map_err(Failure::other)
+}
+
+/// How wide the terminal is, if stdout is one and says so.
+fn width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 fn read(item: &RawValue) -> Result<Value, Failure> {

@@ -337,3 +337,23 @@ fn commands_that_are_printed_can_be_pasted() {
     }
     assert!(tried > 0, "{commands:?}");
 }
+
+#[test]
+fn what_is_missing_is_told_with_what_was_probably_meant() {
+    let stage = Stage::new();
+    let rows: [(&[&str], &str); 6] = [
+        (&["runs", "show", "hel"], "did you mean held?"),
+        (&["runs", "retry", "heldd"], "did you mean held?"),
+        (&["runs", "logs", "held", "chekc"], "did you mean check?"),
+        (&["runs", "attempts", "held", "chekc"], "did you mean check?"),
+        (&["groups", "show", "SW9001-"], "did you mean SW9001-"),
+        (&["workflows", "show", "gret"], "did you mean greet?"),
+    ];
+    for (args, meant) in rows {
+        let told = stage.complains(3, args);
+        assert!(told.contains(meant), "{args:?}: {told}");
+    }
+    let told = stage.complains(0, &["queues", "pause", "defualt"]);
+    assert!(told.contains("no run has been in a queue defualt yet"), "{told}");
+    assert!(stage.complains(0, &["queues", "pause", "default"]).is_empty());
+}

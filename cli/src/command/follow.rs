@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use stepwell::Place;
+use stepwell_server::json::on_one_line;
 use stepwell_server::view::run::{Run, RunStatus};
 use tokio::time::Instant;
 
@@ -10,12 +11,12 @@ use crate::args::part::Part;
 use crate::args::runs::{Level, LogsArgs, Until, WatchArgs};
 use crate::client::{Call, Event, Patience};
 use crate::command::Desk;
-use crate::command::runs::{ENTRIES, explanation_of, level};
+use crate::command::runs::{ENTRIES, explanation_of, is_there, level};
 use crate::command::wait::is_over;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::progress::Progress;
-use crate::output::words::{safe, style};
+use crate::output::words::{json_safe, safe, style};
 use crate::output::{Output, more, note};
 
 /// What of an entry decides whether and how it is shown.
@@ -66,6 +67,7 @@ pub(super) async fn logs(desk: &Desk, args: &LogsArgs) -> Result<Exit, Failure> 
         let cursor = cursor.await?;
         cursor.iter().for_each(|cursor| more(cursor));
         if is_empty {
+            is_there(desk, &args.run, args.step.as_deref()).await?;
             note("nothing was logged");
         }
         return Ok(Exit::Ok);
@@ -80,7 +82,7 @@ pub(super) async fn logs(desk: &Desk, args: &LogsArgs) -> Result<Exit, Failure> 
         };
         match event.kind.as_str() {
             "record" if is_wanted(args, place.as_ref(), &read::<Entry>(&event.data)?) => {
-                line(desk.output, &event.data)?
+                line(desk.output, &event.data)?;
             }
             "end" => return Ok(Then::Stop(Exit::Ok)),
             _ => {}
@@ -199,7 +201,7 @@ fn read<T: serde::de::DeserializeOwned>(data: &str) -> Result<T, Failure> {
 /// Prints an entry on a line of its own.
 fn line(output: Output, data: &str) -> Result<(), Failure> {
     if output.form != Form::Table {
-        return output.text(&stepwell_server::json::on_one_line(data));
+        return output.text(&on_one_line(&json_safe(data)));
     }
     let entry: Entry = read(data)?;
     let words = output.words;
@@ -208,7 +210,9 @@ fn line(output: Output, data: &str) -> Result<(), Failure> {
     let step = entry.step.map(|step| format!("{step}{attempt} ")).unwrap_or_default();
     let kind = if entry.kind == LOGGED { String::new() } else { format!("{} ", entry.kind) };
     let at = time_of_day(output, &entry.at);
-    output.text(&format!("{at} {level} {step}{kind}{}", safe(&entry.text)))
+    // What a step logs may have lines that look like those of others.
+    let said = safe(&entry.text).trim_end().replace('\n', "\n    ");
+    output.text(&format!("{} {level} {}{kind}{said}", safe(&at), safe(&step)))
 }
 
 /// Lines come in order, so that a time from now would say less than a time.

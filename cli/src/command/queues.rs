@@ -1,6 +1,7 @@
 //! `stepwell queues …`.
 
-use serde_json::json;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use crate::args::system::{QueueVerbArgs, QueuesCommand};
 use crate::client::Call;
@@ -70,6 +71,7 @@ pub(super) async fn queues(desk: &Desk, command: QueuesCommand) -> Result<Exit, 
 }
 
 async fn ask(desk: &Desk, verb: &str, args: &QueueVerbArgs) -> Result<Exit, Failure> {
+    let is_known = is_known(desk, &args.queue).await?;
     let call = Call::post(&["queues", &args.queue, verb]).body(&json!({ "reason": args.reason }))?;
     if args.dry_run {
         let answer = desk.client.call(call.with("dry_run", true)).await?;
@@ -81,5 +83,20 @@ async fn ask(desk: &Desk, verb: &str, args: &QueueVerbArgs) -> Result<Exit, Fail
         note("the queue is paused; some of its runs go on yet: ask again");
     }
     desk.output.one(QUEUE, &answer)?;
+    if !is_known {
+        let listed = desk.called.line("stepwell queues list");
+        note(&format!(
+            "no run has been in a queue {} yet: is it the one that is meant? {listed}",
+            args.queue
+        ));
+    }
     Ok(Exit::Ok)
+}
+
+/// Whether a queue was there before anyone asks something of it, which makes it.
+async fn is_known(desk: &Desk, queue: &str) -> Result<bool, Failure> {
+    let found = desk.client.items(Call::get(&["queues"])).await?;
+    let is_it =
+        |item: &RawValue| serde_json::from_str::<Value>(item.get()).is_ok_and(|it| it["queue"] == queue);
+    Ok(found.items.iter().any(|item| is_it(item)))
 }

@@ -4,7 +4,6 @@ use axum::http::HeaderName;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use stepwell_server::json::indented;
 use stepwell_server::quoted;
 use stepwell_server::view::explanation::CanResume;
 use stepwell_server::view::run::Run;
@@ -72,7 +71,7 @@ pub(super) const RUN: &[Column] = &[
 
 const PROGRESS: &[Column] = &[
     column("status", &["/status"], As::Mark),
-    column("percent", &["/percent"], As::Word),
+    column("done", &["/percent"], As::Percent),
     column("remaining", &["/remaining_ms"], As::Span),
 ];
 
@@ -286,11 +285,7 @@ async fn report(desk: &Desk, run: &str) -> Result<Exit, Failure> {
 async fn document(desk: &Desk, parts: &[&str], secrets: bool) -> Result<Exit, Failure> {
     let parts: Vec<_> = ["runs"].iter().chain(parts).copied().collect();
     let answer = desk.client.call(Call::get(&parts).maybe("secrets", secrets.then_some(true))).await?;
-    if desk.output.is_for_people() {
-        desk.output.text(&indented(&answer.text))?;
-    } else {
-        desk.output.raw(&answer)?;
-    }
+    desk.output.raw(&answer)?;
     Ok(Exit::Ok)
 }
 
@@ -342,8 +337,19 @@ async fn attempts(desk: &Desk, args: &AttemptsArgs) -> Result<Exit, Failure> {
             found.items.push(of_step(step, &attempt)?);
         }
     }
+    if found.items.is_empty() {
+        is_there(desk, &args.run, args.step.as_deref()).await?;
+    }
     desk.output.list(ATTEMPTS, &found, "no step has begun")?;
     Ok(Exit::Ok)
+}
+
+/// Refuses a step that a run does not have: where nothing is found, it may have been mistyped.
+pub(super) async fn is_there(desk: &Desk, run: &str, step: Option<&str>) -> Result<(), Failure> {
+    match step {
+        Some(step) => desk.client.call(Call::get(&["runs", run, "steps", step])).await.map(|_| ()),
+        None => Ok(()),
+    }
 }
 
 /// An attempt with its step, which is said in the path: the rest stays as it was sent.

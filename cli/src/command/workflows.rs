@@ -1,6 +1,5 @@
 //! `stepwell workflows …`.
 
-use serde_json::Value;
 use stepwell_server::view::workflow::Workflow;
 
 use crate::args::system::{WorkflowArgs, WorkflowsCommand};
@@ -78,7 +77,7 @@ async fn show(desk: &Desk, args: &WorkflowArgs) -> Result<(), Failure> {
     }
     desk.output.text(fields(WORKFLOW, &it, desk.output.words).trim_end())?;
     let steps = it["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let is_nested = steps.iter().any(|step| step["depth"] != Value::from(0));
+    let is_nested = steps.iter().any(|step| step["depth"] != 0);
     let columns: Vec<_> =
         STEPS.iter().filter(|column| is_nested || column.head != "WITHIN").copied().collect();
     desk.output.text(&format!("\n{}", table(&columns, steps, desk.output.words)))

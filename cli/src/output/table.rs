@@ -6,6 +6,9 @@ use serde_json::Value;
 use crate::output::Words;
 use crate::output::words::{color, plain, safe, span, style};
 
+/// Narrower than this, words for people are not put into a column.
+const TEXT_WIDTH_MIN: usize = 24;
+
 /// The column that says whose something is.
 pub(crate) const TENANT: &str = "TENANT";
 
@@ -22,6 +25,8 @@ pub(crate) enum As {
     Time,
     /// Milliseconds.
     Span,
+    /// A share from 0 to 100.
+    Percent,
     /// JSON, on one line.
     Json,
     /// A share from 0 to 1.
@@ -72,6 +77,7 @@ impl Column {
             As::Time => value.as_str().map_or_else(|| plain(value), |text| words.time(text)),
             As::Span => value.as_f64().map_or_else(String::new, |ms| span(ms.max(0.0) as u64)),
             As::Share => value.as_f64().map_or_else(String::new, |share| format!("{:.0}%", share * 100.0)),
+            As::Percent => value.as_f64().map_or_else(String::new, |share| format!("{share:.0}%")),
             As::Json => safe(&value.to_string()),
             As::Rate => rate(value),
             As::Count => value.as_array().map_or_else(|| plain(value), |items| items.len().to_string()),
@@ -93,6 +99,44 @@ pub(crate) fn table(columns: &[Column], rows: &[Value], words: Words) -> String 
     let kept: Vec<usize> = (0..columns.len())
         .filter(|nth| *nth == 0 || cells.iter().any(|row| !is_silent(columns[*nth].head, &row[*nth])))
         .collect();
+    let bare = laid_out(columns, &cells, &without_texts(columns, &kept), words, None);
+    let texts: Vec<usize> = kept.iter().copied().filter(|nth| columns[*nth].is == As::Text).collect();
+    let Some(width) = words.width.filter(|_| !texts.is_empty()) else {
+        return laid_out(columns, &cells, &kept, words, None).join("\n");
+    };
+    let taken = bare.iter().map(|line| measured(line)).max().unwrap_or(0);
+    if width >= taken + texts.len() * TEXT_WIDTH_MIN {
+        return laid_out(columns, &cells, &kept, words, Some(width)).join("\n");
+    }
+    // Beside the rest there is no room for words: they stand below it.
+    let mut lines = Vec::new();
+    for (nth, line) in bare.into_iter().enumerate() {
+        lines.push(line);
+        let Some(row) = nth.checked_sub(1).map(|row| &cells[row]) else { continue };
+        let said = texts.iter().filter(|nth| !row[**nth].is_empty());
+        lines.extend(said.map(|nth| format!("    {}", row[*nth])));
+    }
+    lines.join("\n")
+}
+
+/// The columns that are never broken.
+fn without_texts(columns: &[Column], kept: &[usize]) -> Vec<usize> {
+    kept.iter().copied().filter(|nth| columns[*nth].is != As::Text).collect()
+}
+
+/// How wide a line is on a terminal, without what colours it.
+fn measured(line: &str) -> usize {
+    anstream::adapter::strip_str(line).to_string().chars().count()
+}
+
+/// A header and a line for each row, or several where words are broken to fit a width.
+fn laid_out(
+    columns: &[Column],
+    cells: &[Vec<String>],
+    kept: &[usize],
+    words: Words,
+    width: Option<usize>,
+) -> Vec<String> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     if words.is_coloured {
@@ -100,16 +144,13 @@ pub(crate) fn table(columns: &[Column], rows: &[Value], words: Words) -> String 
     } else {
         table.force_no_tty();
     }
-    // Only words for people are broken, and only on a terminal: what is piped has one line for each item.
-    let is_wide = std::io::IsTerminal::is_terminal(&std::io::stdout());
-    table.set_content_arrangement(if is_wide {
-        ContentArrangement::Dynamic
-    } else {
-        ContentArrangement::Disabled
-    });
+    match width.and_then(|width| u16::try_from(width).ok()) {
+        Some(width) => table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
+        None => table.set_content_arrangement(ContentArrangement::Disabled),
+    };
     let bold = |text: &str| Cell::new(text).add_attribute(Attribute::Bold);
     table.set_header(kept.iter().map(|nth| bold(columns[*nth].head)));
-    for row in &cells {
+    for row in cells {
         table.add_row(kept.iter().map(|nth| {
             let cell = Cell::new(&row[*nth]);
             match color(&row[*nth]).filter(|_| columns[*nth].is == As::Mark) {
@@ -126,7 +167,7 @@ pub(crate) fn table(columns: &[Column], rows: &[Value], words: Words) -> String 
             }
         }
     }
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    table.lines().map(|line| line.trim_end().to_owned()).collect()
 }
 
 fn is_silent(head: &str, cell: &str) -> bool {
@@ -134,7 +175,11 @@ fn is_silent(head: &str, cell: &str) -> bool {
 }
 
 fn one_line(text: &str, is: As) -> String {
-    if is == As::Text { text.split_whitespace().collect::<Vec<_>>().join(" ") } else { text.to_owned() }
+    if is == As::Text {
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    } else {
+        text.replace('\n', " ")
+    }
 }
 
 fn shade(color: anstyle::AnsiColor) -> Color {
@@ -161,4 +206,30 @@ pub(crate) fn fields(fields: &[Column], item: &Value, words: Words) -> String {
         text.push_str(&format!("{:<width$}  {value}\n", field.head, width = width.unwrap_or(0)));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Times;
+
+    #[test]
+    fn on_a_narrow_terminal_words_stand_below_their_row() {
+        let columns = [column("RUN", &["/run"], As::Word), column("WHAT", &["/what"], As::Text)];
+        let row = serde_json::json!({ "run": "order-1\nfake", "what": "the card was declined by the bank of the customer" });
+        let shown = |width| {
+            let words =
+                Words { times: Times::Human, is_coloured: false, now: chrono::DateTime::default(), width };
+            table(&columns, std::slice::from_ref(&row), words)
+        };
+        let whole = "RUN           WHAT\norder-1 fake  the card was declined by the bank of the customer";
+        assert_eq!(shown(None), whole, "what is piped has one line for each item");
+        assert_eq!(shown(Some(120)), whole);
+        let broken = shown(Some(44));
+        assert!(broken.lines().count() > 2 && broken.lines().all(|line| line.len() <= 44), "{broken}");
+        assert_eq!(
+            shown(Some(30)),
+            "RUN\norder-1 fake\n    the card was declined by the bank of the customer"
+        );
+    }
 }

@@ -1,5 +1,7 @@
 //! Values as words: times, spans, statuses.
 
+use std::fmt::Write as _;
+
 use anstyle::{AnsiColor, Style};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
@@ -66,9 +68,35 @@ pub(crate) fn style(word: &str) -> Style {
     color(word).map_or_else(Style::new, |color| Style::new().fg_color(Some(color.into())))
 }
 
-/// Text of others without what would steer the terminal.
+/// Text of others without what would steer the terminal, or turn the direction of what stands beside it.
 pub(crate) fn safe(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() && char != '\n' { '\u{fffd}' } else { char }).collect()
+    let shown = |char: char| match char {
+        '\n' => '\n',
+        '\t' => ' ',
+        char if steers(char) => char::REPLACEMENT_CHARACTER,
+        char => char,
+    };
+    text.chars().map(shown).collect()
+}
+
+/// JSON without what would steer the terminal: its values are the same.
+pub(crate) fn json_safe(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for char in json.chars() {
+        // Those before the space JSON escapes itself, in texts; between them they are layout.
+        if char > ' ' && steers(char) {
+            let _ = write!(text, "\\u{:04x}", u32::from(char));
+        } else {
+            text.push(char);
+        }
+    }
+    text
+}
+
+/// Control characters, marks of direction, and separators of lines that are none here.
+fn steers(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A value as one word or line.
@@ -100,6 +128,12 @@ mod tests {
         let shown = plain(&hostile);
         assert!(!shown.chars().any(|char| char.is_control() && char != '\n'), "{shown:?}");
         assert!(shown.contains("red") && shown.ends_with("\nnext"), "{shown:?}");
+        assert_eq!(safe("a\tb\u{202e}c"), "a b\u{fffd}c");
+        let json = "{\"a\": \"\u{9b}2J\u{202e}\u{7f}é\"}";
+        let same = json_safe(json);
+        assert_eq!(same, "{\"a\": \"\\u009b2J\\u202e\\u007fé\"}");
+        let read = |json: &str| serde_json::from_str::<Value>(json).expect("JSON");
+        assert_eq!(read(&same), read(json));
         let key = plain(&serde_json::json!({ "\u{1b}[2J": 1 }));
         assert!(!key.contains('\u{1b}'), "{key:?}");
     }
@@ -107,7 +141,7 @@ mod tests {
     #[test]
     fn times_are_told_from_now_in_both_directions() {
         let now = "2026-01-31T12:00:00Z".parse().expect("a time");
-        let words = Words { times: Times::Human, is_coloured: false, now };
+        let words = Words { times: Times::Human, is_coloured: false, now, width: None };
         let rows = [
             ("2026-01-31T12:00:00.400Z", "now"),
             ("2026-01-31T11:59:18Z", "42s ago"),

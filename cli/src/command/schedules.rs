@@ -80,6 +80,15 @@ const PASSED_OVER: &[Column] = &[
     column("WHY", &["/why"], As::Word),
 ];
 
+/// What a pause or its end would do.
+const HELD: &[Column] = &[
+    column("changes", &["/changes"], As::Word),
+    column("schedule", &["/schedule/schedule"], As::Word),
+    column("status", &["/schedule/status"], As::Mark),
+    column("paused", &["/schedule/paused/since"], As::Time),
+    column("next", &["/schedule/next/0/start_at"], As::Time),
+];
+
 const TRIGGERED: &[Column] = &[
     column("run", &["/run"], As::Word),
     column("tenant", &["/tenant"], As::Word),
@@ -151,7 +160,7 @@ async fn ask(desk: &Desk, verb: &str, args: &ScheduleVerbArgs) -> Result<(), Fai
     let call = Call::post(&["schedules", &args.name, verb]).body(&json!({ "reason": args.reason }))?;
     let call = if args.dry_run { call.with("dry_run", true) } else { call };
     let answer = desk.client.call(call).await?;
-    if args.dry_run { desk.output.outline(&answer) } else { show(desk, &answer) }
+    if args.dry_run { desk.output.one(HELD, &answer) } else { show(desk, &answer) }
 }
 
 async fn trigger(desk: &Desk, args: &TriggerArgs) -> Result<(), Failure> {

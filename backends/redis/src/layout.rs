@@ -15,6 +15,7 @@
 //! | `{PREFIX:N}:worker:WORKER` | zset | runs whose lease names the worker, by age and id |
 //! | `{PREFIX:N}:workflow:WORKFLOW` | zset | every run by age and id, in the set of its workflow |
 //! | `{PREFIX:N}:tally` | hash | `TENANT,STATUS,QUEUE,WORKFLOW` → how many such runs |
+//! | `{PREFIX:N}:recount` | hash | how far a count from the beginning has come (`tally`) |
 //! | `{PREFIX:N}:with-mail` | zset | runs with something in their inbox, by age and id |
 //!
 //! `ID` is `TENANT,RUN`; a lane is `QUEUE,WORKFLOW,VERSION`, so that a worker never has to step over runs of others.

@@ -115,6 +115,28 @@ local function age(place, id)
   return sub(place.order, 6) .. id
 end
 
+local STATUSES = { 'queued', 'running', 'waiting', 'paused', 'cancelling', 'succeeded', 'failed', 'cancelled' }
+local RANKS = {}
+for i = 1, #STATUSES do RANKS[STATUSES[i]] = i end
+
+-- How far a count from the beginning has come, while there is one: `rank` of the status whose set it is in, `member` the
+-- last that it has counted there. What stands behind that place is counted when it comes there, so it is not counted along.
+local recount
+local function recounting()
+  if recount == nil then
+    local at = call('HMGET', tag .. 'recount', 'rank', 'member')
+    recount = at[1] and { rank = tonumber(at[1]), member = at[2] } or false
+  end
+  return recount
+end
+
+local function is_counted(id, place)
+  local at = recounting()
+  if not at then return true end
+  local rank = RANKS[place.status]
+  return rank < at.rank or (rank == at.rank and age(place, id) <= at.member)
+end
+
 -- How many runs there are more, or less, of each sort.
 local counted = {}
 
@@ -135,11 +157,18 @@ local function keep_count()
   end
 end
 
-local STATUSES = { 'queued', 'running', 'waiting', 'paused', 'cancelling', 'succeeded', 'failed', 'cancelled' }
+-- The key of a workflow's set to put runs into. Whatever is in it is of before a count from the beginning, until the first
+-- run since then is put there.
+local function workflow_set(workflow)
+  local key = tag .. 'workflow:' .. workflow
+  if recounting() and call('HSETNX', tag .. 'recount', 'set:' .. workflow, 1) == 1 then call('UNLINK', key) end
+  return key
+end
 
--- What was counted, sorts and numbers in turns; nil when a program wrote here that does not count. It did when the
--- numbers of a status or a workflow do not add up to its set.
+-- What was counted, sorts and numbers in turns; nil while runs are counted from the beginning, and when a program wrote here
+-- that does not count. It did when the numbers of a status or a workflow do not add up to its set.
 local function counts_if_right()
+  if recounting() then return nil end
   local kept = call('HGETALL', tag .. 'tally')
   local sums = {}
   for i = 1, #STATUSES do sums['status:' .. STATUSES[i]] = 0 end
@@ -159,12 +188,12 @@ end
 local function reindex(id, old, new)
   local was, is = old and old.status, new and new.status
   if was ~= is or old.lane ~= new.lane then
-    if old then count(id, old, -1) end
-    if new then count(id, new, 1) end
+    if old and is_counted(id, old) then count(id, old, -1) end
+    if new and is_counted(id, new) then count(id, new, 1) end
     local from, to = old and workflow_of(old), new and workflow_of(new)
     if from ~= to then
       if from then call('ZREM', tag .. 'workflow:' .. from, age(old, id)) end
-      if to then call('ZADD', tag .. 'workflow:' .. to, 0, age(new, id)) end
+      if to then call('ZADD', workflow_set(to), 0, age(new, id)) end
     end
   end
   if was ~= is then

@@ -8,6 +8,7 @@ use crate::diagnosis::Diagnosis;
 use crate::error::Error;
 use crate::exec::engine::Engine;
 use crate::exec::limits::queues::QueuePause;
+use crate::exec::load;
 use crate::exec::workers::view;
 use crate::observe::cause::{Cause, cause};
 use crate::observe::explain::{Beside, Explanation, explain, without_owner, worker_of};
@@ -49,7 +50,21 @@ impl Engine {
     /// # Errors
     /// As for [`explain`](Self::explain).
     pub async fn explain_to(&self, key: &RunKey, tenant: Option<&TenantId>) -> Result<Explanation, Error> {
-        let sight = self.sight(key).await?;
+        self.explain_from(key, tenant, None).await
+    }
+
+    /// The same for those who have folded the run's journal a moment ago: `known` is the state that they have, and only what the
+    /// journal has behind it is read.
+    ///
+    /// # Errors
+    /// As for [`explain`](Self::explain).
+    pub async fn explain_from(
+        &self,
+        key: &RunKey,
+        tenant: Option<&TenantId>,
+        known: Option<State>,
+    ) -> Result<Explanation, Error> {
+        let sight = self.sight(key, known).await?;
         let reason = self.reason(&sight);
         let (reason, mut beside) = self.with_surroundings(&sight, reason).await?;
         let reason = match tenant {
@@ -68,15 +83,17 @@ impl Engine {
     }
 
     /// Head, journal and mail of the same moment, as far as the run rests long enough for that.
-    async fn sight(&self, key: &RunKey) -> Result<Sight, Error> {
+    async fn sight(&self, key: &RunKey, mut known: Option<State>) -> Result<Sight, Error> {
         let (mut looks, mut before) = (0, None);
         loop {
             let head = self.get(key).await?.ok_or_else(|| Error::NoSuchRun(key.clone()))?;
             let mail = self.backend().inbox(key, MAIL_MAX).await?;
-            let state = match self.state(key).await {
+            let state = match load::state_from(self.backend().as_ref(), key, known.take()).await {
                 Ok(state) => Ok(state),
-                Err(Error::Journal { source, .. }) => Err(source),
-                Err(error) => return Err(error),
+                Err(left) => match left.into_error(key) {
+                    Error::Journal { source, .. } => Err(source),
+                    error => return Err(error),
+                },
             };
             let fits = state.as_ref().is_ok_and(|state| state.last_seq.plus(1) == head.next_seq);
             looks += 1;
@@ -86,6 +103,7 @@ impl Engine {
                 return Ok(Sight { head, state, mail });
             }
             before = seen;
+            known = state.ok();
             self.core().time.pause(LOOK).await;
         }
     }
@@ -172,7 +190,7 @@ impl Engine {
 
     /// Why a run that another waits for is where it is, in short: `None` when it is not there.
     async fn why_child(&self, key: &RunKey) -> Result<Option<(RunKey, String)>, Error> {
-        let sight = match self.sight(key).await {
+        let sight = match self.sight(key, None).await {
             Ok(sight) => sight,
             Err(Error::NoSuchRun(_)) => return Ok(Some((key.clone(), "it is not there yet".to_owned()))),
             Err(error) => return Err(error),

@@ -17,7 +17,9 @@ use utoipa::openapi::OpenApi;
 
 use crate::access::session::Sessions;
 use crate::access::{Access, identify};
+use crate::estimates::Estimates;
 use crate::hub::Hub;
+use crate::journals::Journals;
 use crate::limits::shares::Shares;
 use crate::lookout::Lookout;
 use crate::metrics::{self, Figures};
@@ -27,7 +29,6 @@ use crate::reads::Reads;
 use crate::routes::{Route, Routes};
 use crate::trail::{self, Trail};
 use crate::ui::refusal;
-use crate::ui::run::Estimates;
 use crate::view::overview::Overview;
 use crate::{api, headers, limits, ui};
 
@@ -41,6 +42,7 @@ struct Inner {
     options: ServerOptions,
     sessions: Sessions,
     estimates: Estimates,
+    journals: Journals,
     stopping: CancellationToken,
     turns: Shares,
     strangers: Shares,
@@ -77,6 +79,7 @@ impl App {
             options,
             sessions: Sessions::default(),
             estimates: Estimates::default(),
+            journals: Journals::default(),
             stopping: CancellationToken::new(),
             reads: Reads::new(),
             hub: Hub::default(),
@@ -165,6 +168,10 @@ impl App {
 
     pub(crate) fn estimates(&self) -> &Estimates {
         &self.0.estimates
+    }
+
+    pub(crate) fn journals(&self) -> &Journals {
+        &self.0.journals
     }
 
     /// What the overview shows: at most some seconds old, and made of bounded reading.

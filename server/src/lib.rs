@@ -26,9 +26,11 @@
 pub mod access;
 mod api;
 mod app;
+mod estimates;
 pub mod filter;
 mod headers;
 mod hub;
+mod journals;
 pub mod json;
 mod limits;
 mod listing;

@@ -34,8 +34,18 @@ impl<'a> Pages<'a> {
 
 /// The state of a run as its journal tells it now.
 pub(crate) async fn state(backend: &dyn Backend, key: &RunKey) -> Result<State, Left> {
-    let mut pages = Pages::new(backend, key, Seq::FIRST);
-    let mut state: Option<State> = None;
+    state_from(backend, key, None).await
+}
+
+/// The same, of which a part may be known: then only what the journal has behind it is read.
+pub(crate) async fn state_from(
+    backend: &dyn Backend,
+    key: &RunKey,
+    known: Option<State>,
+) -> Result<State, Left> {
+    let from = known.as_ref().map_or(Seq::FIRST, |known| known.last_seq.plus(1));
+    let mut pages = Pages::new(backend, key, from);
+    let mut state = known;
     while let Some(page) = pages.next().await? {
         match &mut state {
             None => state = Some(State::fold(&page)?),

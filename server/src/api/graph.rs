@@ -5,12 +5,12 @@ use utoipa_axum::routes;
 
 use crate::access::Role;
 use crate::api::runs::{Tagged, head};
+use crate::api::steps::progress_of;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::request::{NoParams, Params, RunAt, etag};
 use crate::routes::Routes;
 use crate::view::graph::{GraphNode, RunGraph};
-use crate::view::progress::Progress;
 
 pub(super) fn routes() -> Routes {
     Routes::new().at(Role::Viewer, routes!(graph))
@@ -26,8 +26,7 @@ async fn graph(
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Tagged<RunGraph>, Problem> {
     let head = head(&app, &key).await?;
-    let definition = app.engine().definition_of(&head).await?;
-    let progress = Progress::of(app.engine().progress(&key).await?);
+    let (definition, progress) = progress_of(&app, &head).await?;
     let nodes = match &definition {
         Some(definition) => GraphNode::all(definition.graph()),
         None => progress.steps.iter().map(|step| GraphNode::named(&step.step)).collect(),

@@ -6,8 +6,10 @@ use std::ops::Bound;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
-use stepwell::contract::{Name, RunKey};
+use stepwell::Definition;
+use stepwell::contract::{Head, Name, RunKey};
 use stepwell::observe::names::item_name;
+use stepwell::observe::progress;
 use stepwell::run::place::{Path, Place};
 use stepwell::run::state::{State as RunState, StepGroup, StepState, StepStatus};
 use stepwell::workflow::graph::Graph;
@@ -45,8 +47,24 @@ async fn progress(
     RunAt(key): RunAt,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Tagged<Progress>, Problem> {
-    let tag = etag(&head(&app, &key).await?);
-    Ok(Tagged(tag, Progress::of(app.engine().progress(&key).await?)))
+    let head = head(&app, &key).await?;
+    let (_, progress) = progress_of(&app, &head).await?;
+    Ok(Tagged(etag(&head), progress))
+}
+
+/// How far a run is, and what it executes where that is known; without, only the steps that have begun are.
+pub(super) async fn progress_of(app: &App, head: &Head) -> Result<(Option<Definition>, Progress), Problem> {
+    let (engine, key) = (app.engine(), &head.key);
+    let journal = app.journals().of(engine, head).await?;
+    let (state, definition) = (journal.state(key)?, engine.definition_of(head).await?);
+    let found = match &definition {
+        Some(known) => {
+            let past = app.estimates().past(engine, head).await?;
+            progress::progress(head, state, known.graph(), &past, engine.now())
+        }
+        None => progress::begun(head, state, engine.now()),
+    };
+    Ok((definition, Progress::of(found)))
 }
 
 /// Which steps, how many and from where on.
@@ -80,14 +98,15 @@ async fn list(
     let only = params.step.as_deref().map(Name::new).transpose().map_err(Problem::bad)?;
     let head = head(&app, &key).await?;
     let definition = app.engine().definition_of(&head).await?;
-    let state = app.engine().state(&key).await?;
+    let journal = app.journals().of(app.engine(), &head).await?;
+    let state = journal.state(&key)?;
     let graph = definition.as_ref().map(|definition| definition.graph().as_ref());
     let mut listed = Listed { items: Vec::new(), next_cursor: None };
-    for (place, step) in steps(&state, graph, after.as_ref()) {
+    for (place, step) in steps(state, graph, after.as_ref()) {
         if only.as_ref().is_some_and(|only| *only != place.step) {
             continue;
         }
-        let view = view(&key, &state, graph, &place, step);
+        let view = view(&key, state, graph, &place, step);
         if params.state.as_ref().is_some_and(|wanted| *wanted != view.state) {
             continue;
         }
@@ -113,12 +132,13 @@ async fn show(
 ) -> Result<Tagged<Step>, Problem> {
     let head = head(&app, &key).await?;
     let definition = app.engine().definition_of(&head).await?;
-    let state = app.engine().state(&key).await?;
+    let journal = app.journals().of(app.engine(), &head).await?;
+    let state = journal.state(&key)?;
     let graph = definition.as_ref().map(|definition| definition.graph().as_ref());
     let is_known = graph.is_some_and(|graph| graph.find(&place.step).is_some());
     match state.step(&place) {
         None if !is_known => Err(no_step(&key, &place)),
-        step => Ok(Tagged(etag(&head), view(&key, &state, graph, &place, step))),
+        step => Ok(Tagged(etag(&head), view(&key, state, graph, &place, step))),
     }
 }
 
@@ -133,15 +153,16 @@ async fn attempts(
     StepAt(place): StepAt,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Tagged<Listed<Attempt>>, Problem> {
-    let tag = etag(&head(&app, &key).await?);
+    let head = head(&app, &key).await?;
     let ended = app.engine().attempts(&key, &place).await?;
     let latest = ended.last().map_or(0, |attempt| attempt.attempt);
     let mut items: Vec<_> = ended.into_iter().map(Attempt::of).collect();
-    let state = app.engine().state(&key).await?;
+    let journal = app.journals().of(app.engine(), &head).await?;
+    let state = journal.state(&key)?;
     let is_under_way = |step: &&StepState| step.status == StepStatus::Running || step.is_left_outside();
     let running = state.step(&place).filter(is_under_way).filter(|step| step.attempt > latest);
     items.extend(running.map(Attempt::running));
-    Ok(Tagged(tag, Listed { items, next_cursor: None }))
+    Ok(Tagged(etag(&head), Listed { items, next_cursor: None }))
 }
 
 /// The result of a step, as JSON: without what has the form of a secret, and otherwise digit by digit.
@@ -158,8 +179,8 @@ async fn output(
     Params(params): Params<SecretsParams>,
 ) -> Result<Response, Problem> {
     let head = head(&app, &key).await?;
-    let state = app.engine().state(&key).await?;
-    let output = state.step(&place).and_then(|step| step.output.as_ref());
+    let journal = app.journals().of(app.engine(), &head).await?;
+    let output = journal.state(&key)?.step(&place).and_then(|step| step.output.as_ref());
     let output = output.ok_or_else(|| {
         Problem::new(Code::NotFound, format!("step {place} of run {key} has no result of its own"))
     })?;

@@ -75,8 +75,8 @@ async fn input(
     Params(params): Params<SecretsParams>,
 ) -> Result<Response, Problem> {
     let head = head(&app, &key).await?;
-    let state = app.engine().state(&key).await?;
-    value_of(&who, params, &head, &state.created.input)
+    let journal = app.journals().of(app.engine(), &head).await?;
+    value_of(&who, params, &head, &journal.state(&key)?.created.input)
 }
 
 /// The result of a run, as JSON: without what has the form of a secret, and otherwise digit by digit.
@@ -114,8 +114,8 @@ async fn context(
     Params(params): Params<SecretsParams>,
 ) -> Result<Response, Problem> {
     let head = head(&app, &key).await?;
-    let state = app.engine().state(&key).await?;
-    let text = state.context.to_string();
+    let journal = app.journals().of(app.engine(), &head).await?;
+    let text = journal.state(&key)?.context.to_string();
     let document =
         Payload::from_text(&text).map_err(|error| Problem::new(Code::Unreadable, error.to_string()))?;
     value_of(&who, params, &head, &document)

@@ -6,7 +6,6 @@ mod chart;
 mod compare;
 mod data;
 mod entries;
-mod estimates;
 mod fork;
 mod graph;
 mod header;
@@ -26,6 +25,7 @@ use axum::routing::{get, post};
 use stepwell::contract::RunKey;
 
 use crate::access::Role;
+use crate::api::runs::head;
 use crate::app::App;
 use crate::problem::{Code, Problem};
 use crate::request::RunAt;
@@ -36,7 +36,7 @@ use crate::ui::run::header::{Header, Tab};
 use crate::ui::run::sight::Sight;
 use crate::ui::run::words::RunWords;
 
-pub(crate) use estimates::Estimates;
+pub(crate) use timeline::Timeline;
 
 pub(super) fn routes() -> Routes {
     let (viewer, operator) = (Some(Role::Viewer), Some(Role::Operator));
@@ -65,10 +65,7 @@ struct Ready {
 async fn ready(app: &App, p: &Page, key: &RunKey, tab: Tab) -> Result<Ready, Problem> {
     let sight = Sight::of(app, key).await?;
     let w = RunWords::of(p.language);
-    let past = match sight.head.status.is_finished() {
-        true => Default::default(),
-        false => app.estimates().past(app.engine(), &sight.head).await?,
-    };
+    let past = app.estimates().past(app.engine(), &sight.head).await?;
     let header = Header::of(p, w, &sight, tab, &past);
     Ok(Ready { sight, header, w })
 }
@@ -84,8 +81,9 @@ fn file(media: &'static str, name: &str, text: String) -> Response {
 }
 
 async fn log_file(State(app): State<App>, RunAt(key): RunAt, p: Page) -> Result<Response, Problem> {
-    let records = app.engine().history(&key).await?;
-    let text = Lines::asked(&p).text(&p, &records);
+    let head = head(&app, &key).await?;
+    let journal = app.journals().of(app.engine(), &head).await?;
+    let text = Lines::asked(&p).text(&p, &journal.records);
     Ok(file("text/plain; charset=utf-8", &format!("{}.log", key.run), text))
 }
 

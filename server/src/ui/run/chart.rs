@@ -6,7 +6,7 @@ use crate::ui::page::Page;
 use crate::ui::run::header::{Header, Tab};
 use crate::ui::run::sight::Sight;
 use crate::ui::run::steps::Turn;
-use crate::ui::run::timeline::{Kind, ROWS, Row, Scale, Span, Timeline};
+use crate::ui::run::timeline::{Kind, ROWS, Row, Scale, Span};
 use crate::ui::run::words::RunWords;
 use crate::ui::words::fill;
 
@@ -51,7 +51,7 @@ pub(crate) struct Chart {
 const WORDS_MAX: usize = 6;
 
 pub(crate) fn chart(p: &Page, w: &RunWords, h: &Header, sight: &Sight) -> Chart {
-    let timeline = Timeline::of(&sight.records);
+    let timeline = sight.timeline();
     let now = sight.head.finished_at.unwrap_or(p.now());
     let turn = Turn::of(p, timeline.steps.len(), ROWS);
     let page = timeline.page(turn.page - 1);

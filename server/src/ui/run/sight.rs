@@ -1,5 +1,8 @@
 //! What is read of a run for one page: its head, its journal, and what the two make.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use stepwell::Definition;
 use stepwell::contract::{Head, Record, RunKey};
 use stepwell::run::event::Event;
@@ -8,6 +11,7 @@ use stepwell::run::summary::Summary;
 
 use crate::api::runs::head;
 use crate::app::App;
+use crate::journals::Journal;
 use crate::problem::Problem;
 use crate::view::run::Run;
 
@@ -17,11 +21,18 @@ pub(crate) struct Sight {
     pub(crate) head: Head,
     pub(crate) summary: Summary,
     pub(crate) run: Run,
-    pub(crate) records: Vec<Record>,
-    /// Where it is; why that cannot be told when its journal cannot be read.
-    pub(crate) state: Result<State, String>,
+    journal: Arc<Journal>,
     /// What it executes, where this engine has it.
     pub(crate) definition: Option<Definition>,
+}
+
+/// A sight is a journal with what stands beside it.
+impl Deref for Sight {
+    type Target = Journal;
+
+    fn deref(&self) -> &Journal {
+        &self.journal
+    }
 }
 
 impl Sight {
@@ -32,11 +43,10 @@ impl Sight {
     /// be read is none: the page says so.
     pub(crate) async fn of(app: &App, key: &RunKey) -> Result<Self, Problem> {
         let head = head(app, key).await?;
-        let records = app.engine().history(key).await?;
-        let state = State::fold(&records).map_err(|error| error.to_string());
+        let journal = app.journals().of(app.engine(), &head).await?;
         let definition = app.engine().definition_of(&head).await?;
         let summary = head.summary.decode().unwrap_or_default();
-        Ok(Self { run: Run::of(&head), summary, records, state, definition, head })
+        Ok(Self { run: Run::of(&head), summary, journal, definition, head })
     }
 
     pub(crate) fn state(&self) -> Option<&State> {

@@ -15,7 +15,6 @@ use crate::ui::run::compare::{Line, end_word, lines};
 use crate::ui::run::header::{Button, Header, Tab, step_buttons};
 use crate::ui::run::looks::{Look, Mark, looks};
 use crate::ui::run::sight::Sight;
-use crate::ui::run::timeline::Timeline;
 use crate::ui::run::words::RunWords;
 use crate::ui::words::fill;
 use crate::view::Time;
@@ -56,7 +55,7 @@ impl StepRow {
 /// Every step of a run, those not begun included, in the order of the definition; without one, in that of their names.
 pub(crate) fn rows(p: &Page, h: &Header, sight: &Sight) -> Vec<StepRow> {
     let Some(state) = sight.state() else { return Vec::new() };
-    let timeline = Timeline::of(&sight.records);
+    let timeline = sight.timeline();
     let mut took: HashMap<&Name, (Timestamp, Timestamp)> = HashMap::new();
     for row in &timeline.steps {
         if let (Some(place), Some(first), Some(last)) = (&row.place, row.spans.first(), row.spans.last()) {

@@ -95,7 +95,8 @@ pub(super) async fn overview(
     let reason = match status.is_finished() || is_troubled {
         true => None,
         false => {
-            Some(Reason::of(&p, w, &app.engine().explain_to(&key, p.who()?.access.tenant.as_ref()).await?))
+            let (tenant, known) = (p.who()?.access.tenant, sight.state().cloned());
+            Some(Reason::of(&p, w, &app.engine().explain_from(&key, tenant.as_ref(), known).await?))
         }
     };
     let mut steps = steps::rows(&p, &h, &sight);

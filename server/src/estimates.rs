@@ -26,11 +26,14 @@ pub(crate) struct Estimates(Mutex<Known>);
 type Known = HashMap<(TenantId, Name), (Instant, Arc<Past>)>;
 
 impl Estimates {
-    /// What the steps of a workflow took in runs that have succeeded.
+    /// What the steps of a run's workflow took in runs that have succeeded; nothing for a run that has ended and needs no estimate.
     ///
     /// # Errors
     /// The store's.
     pub(crate) async fn past(&self, engine: &Engine, head: &Head) -> Result<Arc<Past>, Error> {
+        if head.status.is_finished() {
+            return Ok(Arc::default());
+        }
         let of = (head.key.tenant.clone(), head.workflow.clone());
         let known = self.lock().get(&of).filter(|(since, _)| since.elapsed() < KEPT).cloned();
         if let Some((_, past)) = known {

@@ -8,10 +8,10 @@ use crate::line::Line;
 use crate::load::Pace;
 use crate::place::Kind;
 use crate::worker::Worker;
-use crate::{Failure, chain, list, map, recovery, reopen};
+use crate::{Failure, chain, list, map, recovery, reopen, surfaces};
 
 /// How to call the program.
-const USAGE: &str = "stepwell-bench [--quick] [--backend memory|file|sled|redis …] [--workload chain|map|recovery|reopen|alone|list …] \
+const USAGE: &str = "stepwell-bench [--quick] [--backend memory|file|sled|redis …] [--workload chain|map|recovery|reopen|alone|list|surfaces|pages|large …] \
                      [--concurrency N …] [--data FOLDER] [--redis-url redis://HOST:PORT]";
 
 /// Runs at once in the chain, unless asked otherwise.
@@ -83,7 +83,7 @@ impl Plan {
             for kind in &self.kinds {
                 let settings = match workload.as_str() {
                     "chain" | "alone" => self.concurrencies.clone(),
-                    "recovery" | "list" if *kind == Kind::Memory => continue,
+                    "recovery" | "list" | "pages" if *kind == Kind::Memory => continue,
                     "reopen" if !kind.is_embedded() => continue,
                     _ => vec![1_000],
                 };
@@ -137,6 +137,11 @@ pub(crate) async fn one(options: &[&str]) -> Result<(), Failure> {
         "map" => map::measure(kind, plan.pace().rounds, data, redis).await,
         "recovery" => recovery::measure(kind, RECOVERY_RUNS, data, redis).await,
         "reopen" => reopen::measure(kind, if plan.quick { 10_000 } else { 100_000 }, data).await,
+        "surfaces" => surfaces::measure(kind, plan.quick, data, redis).await,
+        "pages" => {
+            surfaces::pages::measure(kind, if plan.quick { 100_000 } else { 1_000_000 }, data, redis).await
+        }
+        "large" => surfaces::large::measure(kind, data, redis).await,
         "list" => list::measure(kind, if plan.quick { 100_000 } else { 1_000_000 }, data, redis).await,
         other => Err(format!("unknown workload {other}\n{USAGE}").into()),
     }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use stepwell_contract::limits::PAGE_ITEMS_MAX;
-use stepwell_contract::{Cursor, Head, Name, Page, Query, Status, TenantId};
+use stepwell_contract::{Cursor, Head, Name, Page, Query, RunKey, Status, TenantId};
 
 use crate::error::Error;
 use crate::exec::bulk::{self, Selection};
@@ -16,6 +16,8 @@ use crate::run::said::{FAILURE_TAG, FirstSeen};
 
 /// Most heads that one call counts.
 const COUNTED_MAX: usize = 10_000;
+/// Most looks of the store that one call takes: runs are found by tag by looking at all of them.
+const LOOKS_MAX: usize = 12;
 /// Most groups of one page.
 const GROUPS_MAX: usize = 100;
 
@@ -54,7 +56,7 @@ impl Engine {
         let statuses = vec![Status::Failed, Status::Paused];
         let query = Query { tenant: filter.tenant.clone(), statuses, ..Query::default() };
         let is_complete = self
-            .walk(&query, |head| {
+            .walk(&query, &mut HashSet::new(), |head| {
                 let in_trouble = Standing::of(head).is_in_trouble();
                 if let Some(fingerprint) = fingerprint_of(head).filter(|_| in_trouble) {
                     trouble.entry(fingerprint.to_owned()).or_default().add(head);
@@ -92,8 +94,9 @@ impl Engine {
         Ok(listed)
     }
 
-    /// A failure group with what became of its runs, counted over at most 10 000 of them, the newest; with a tenant, of those of
-    /// that tenant alone. `None` when nothing is known of it. Reads heads only.
+    /// A failure group with what became of its runs, counted over at most 10 000 of them that are failed or held and over those of
+    /// the others that are among the newest runs of the store, as far as a bounded reading goes; with a tenant, of those of that
+    /// tenant alone. `None` when nothing is known of it. Reads heads only.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -102,8 +105,15 @@ impl Engine {
         fingerprint: &str,
         tenant: Option<&TenantId>,
     ) -> Result<Option<GroupView>, Error> {
-        let mut members = Members::default();
-        let is_complete = self.walk(&of_group(fingerprint, tenant), |head| members.add(head)).await?;
+        let (mut members, mut shown) = (Members::default(), HashSet::new());
+        let (trouble, rest): (Vec<_>, Vec<_>) =
+            Status::ALL.into_iter().partition(|status| matches!(status, Status::Failed | Status::Paused));
+        let mut is_complete = true;
+        // Of those that are failed or held stores keep lists, shorter ones than those of all runs.
+        for statuses in [trouble, rest] {
+            let query = Query { statuses, ..of_group(fingerprint, tenant) };
+            is_complete &= self.walk(&query, &mut shown, |head| members.add(head)).await?;
+        }
         let stored = match tenant {
             // How it was first seen may be another tenant's.
             Some(_) => None,
@@ -114,7 +124,8 @@ impl Engine {
     }
 
     /// A page of the runs of a failure group, the newest first; with a tenant, of those of that tenant alone. Runs stay in the
-    /// group of their latest failure when they go on. Reads heads only.
+    /// group of their latest failure when they go on. Reads heads only, and no more than a bounded number of them: the page may
+    /// hold fewer members than asked for, even none, and still have a next one.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -125,8 +136,17 @@ impl Engine {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Page<GroupMember>, Error> {
-        let page = self.list(&of_group(fingerprint, tenant), after, limit).await?;
-        Ok(Page { items: page.items.iter().map(GroupMember::of).collect(), next: page.next })
+        let query = of_group(fingerprint, tenant);
+        let mut members = Page { items: Vec::new(), next: after };
+        for _ in 0..LOOKS_MAX {
+            let part = self.list_part(&query, members.next, limit - members.items.len()).await?;
+            members.items.extend(part.items.iter().map(GroupMember::of));
+            members.next = part.next;
+            if members.next.is_none() || members.items.len() >= limit {
+                break;
+            }
+        }
+        Ok(members)
     }
 
     /// Lists at most `limit` runs of a failure group that are failed or held for it now, to ask them all the same with
@@ -156,11 +176,18 @@ impl Engine {
         groups::remove(self.core(), fingerprint).await
     }
 
-    /// Shows heads that fit, the newest first. Returns whether that were all.
-    async fn walk(&self, query: &Query, mut show: impl FnMut(&Head)) -> Result<bool, Error> {
-        let (mut after, mut shown) = (None, HashSet::new());
-        while shown.len() < COUNTED_MAX {
-            let page = self.list(query, after, PAGE_ITEMS_MAX.min(COUNTED_MAX - shown.len())).await?;
+    /// Shows heads that fit and were not shown before, the newest first, as far as some looks of the store go. Returns whether
+    /// that were all.
+    async fn walk(
+        &self,
+        query: &Query,
+        shown: &mut HashSet<RunKey>,
+        mut show: impl FnMut(&Head),
+    ) -> Result<bool, Error> {
+        let (mut after, mut found) = (None, 0);
+        for _ in 0..LOOKS_MAX {
+            let page = self.list_part(query, after, PAGE_ITEMS_MAX.min(COUNTED_MAX - found)).await?;
+            found += page.items.len();
             // A run that ends while the pages are read may be on two of them.
             for head in &page.items {
                 if shown.insert(head.key.clone()) {
@@ -170,6 +197,9 @@ impl Engine {
             after = page.next;
             if after.is_none() {
                 return Ok(true);
+            }
+            if found == COUNTED_MAX {
+                break;
             }
         }
         Ok(false)
@@ -195,7 +225,7 @@ impl Engine {
     async fn members_of(&self, tenant: &TenantId) -> Result<HashMap<String, Members>, Error> {
         let mut found: HashMap<String, Members> = HashMap::new();
         let query = Query { tenant: Some(tenant.clone()), ..Query::default() };
-        self.walk(&query, |head| {
+        self.walk(&query, &mut HashSet::new(), |head| {
             if let Some(fingerprint) = fingerprint_of(head) {
                 found.entry(fingerprint.to_owned()).or_default().add(head);
             }

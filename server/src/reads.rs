@@ -49,7 +49,7 @@ impl Reads {
         self.workers.get(engine.workers()).await
     }
 
-    /// The queues of the store. This reads the heads of all runs that have not ended.
+    /// The queues of the store.
     pub(crate) async fn queues(&self, engine: &Engine) -> Result<Arc<Vec<QueueView>>, Error> {
         self.queues.get(engine.queues()).await
     }

@@ -229,6 +229,7 @@ async fn present(app: &App, queue: &str) -> Result<Queue, Problem> {
         parked: 0,
         queued: 0,
         counted: std::collections::BTreeMap::new(),
+        is_complete: true,
     };
     let view = queues.iter().find(|view| view.name == name).cloned().unwrap_or_else(empty);
     Ok(Queue::of(&view, unfinished, true))

@@ -67,6 +67,9 @@ pub struct QueueLoad {
     pub queued: u64,
     /// How many runs count for the limits, by limit key.
     pub counted: BTreeMap<String, u64>,
+    /// Whether all runs were looked at that could be advanced or parked; if not, there may be more of both, and as many fewer
+    /// that are queued.
+    pub is_complete: bool,
 }
 
 /// So many runs in so long.
@@ -106,6 +109,7 @@ impl Queue {
             parked: count(view.parked),
             queued: count(view.queued),
             counted: view.counted.iter().map(|(key, runs)| (key.clone(), count(*runs))).collect(),
+            is_complete: view.is_complete,
         };
         Self {
             queue: view.name.to_string(),

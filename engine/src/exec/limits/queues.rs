@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::json;
 use stepwell_contract::limits::PAGE_ITEMS_MAX;
-use stepwell_contract::{Clock, Head, Kind, Name, Payload, Query, Record, RunKey, Status};
+use stepwell_contract::{Clock, Head, Kind, Name, Payload, Query, Record, RunKey, Status, Timestamp};
 
 use crate::error::Error;
 use crate::exec::core::Core;
@@ -24,6 +24,11 @@ pub use crate::exec::limits::roster::QueuePause;
 
 /// How often is looked whether a queue is drained.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
+
+/// Most heads that are read to find what is advanced, and for each queue what is parked.
+const HEADS_MAX: usize = 10_000;
+/// Most looks of the store for these.
+const LOOKS_MAX: usize = 40;
 
 /// A queue as it is now.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -42,6 +47,9 @@ pub struct QueueView {
     pub queued: usize,
     /// How many runs count for the limits, by limit key; room that is kept for a run counts too.
     pub counted: BTreeMap<String, usize>,
+    /// Whether all runs were looked at that could be advanced or parked; if not, there may be more of both, and as many fewer
+    /// that are queued.
+    pub is_complete: bool,
 }
 
 impl QueueView {
@@ -54,6 +62,22 @@ impl QueueView {
             parked: 0,
             queued: 0,
             counted: BTreeMap::new(),
+            is_complete: true,
+        }
+    }
+
+    /// Counts a run that is advanced or parked; among the queued ones it was counted as any other.
+    fn add(&mut self, head: &Head, now: Timestamp) {
+        let is_advanced = head.live_lease(now).is_some();
+        let is_parked = || head.summary.decode::<Summary>().is_ok_and(|summary| summary.parked.is_some());
+        let counted = match is_advanced {
+            true => &mut self.running,
+            false if is_parked() => &mut self.parked,
+            false => return,
+        };
+        *counted += 1;
+        if head.status == Status::Queued {
+            self.queued = self.queued.saturating_sub(1);
         }
     }
 }
@@ -96,7 +120,9 @@ async fn change(
 }
 
 impl Engine {
-    /// The queues that have runs that have not ended, limits, or a pause. Reads the heads of all runs that have not ended.
+    /// The queues that have runs that have not ended, limits, or a pause. How many runs are queued the store has counted; to
+    /// find those that are advanced and those that are parked at most 10 000 heads are read for all queues and for each queue
+    /// that has limits or a pause: see [`is_complete`](QueueView::is_complete).
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -113,29 +139,49 @@ impl Engine {
             };
             views.insert(head.queue, view);
         }
-        let statuses = Status::ALL.into_iter().filter(|status| !status.is_finished()).collect();
-        let query = Query { statuses, ..Query::default() };
-        let mut after = None;
-        loop {
-            let page = self.list(&query, after, PAGE_ITEMS_MAX).await?;
-            for head in page.items {
-                let view =
-                    views.entry(head.queue.clone()).or_insert_with(|| QueueView::new(head.queue.clone()));
-                let is_parked =
-                    || head.summary.decode::<Summary>().is_ok_and(|summary| summary.parked.is_some());
-                match head.status {
-                    Status::Paused => {}
-                    _ if head.live_lease(core.time.now()).is_some() => view.running += 1,
-                    _ if is_parked() => view.parked += 1,
-                    Status::Queued => view.queued += 1,
-                    _ => {}
-                }
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(views.into_values().collect());
+        for counted in self.tally().await?.into_iter().filter(|counted| !counted.status.is_finished()) {
+            let empty = || QueueView::new(counted.queue.clone());
+            let view = views.entry(counted.queue.clone()).or_insert_with(empty);
+            if counted.status == Status::Queued {
+                view.queued += usize::try_from(counted.runs).unwrap_or(usize::MAX);
             }
         }
+        let advanced = Query { statuses: vec![Status::Running, Status::Cancelling], ..Query::default() };
+        let is_complete = self
+            .look(&advanced, |head| {
+                if let Some(view) = views.get_mut(&head.queue) {
+                    view.add(head, core.time.now());
+                }
+            })
+            .await?;
+        for view in views.values_mut() {
+            view.is_complete = is_complete;
+            // Nowhere else is anything parked.
+            if view.limits != QueueLimits::default() || view.paused.is_some() {
+                let statuses = vec![Status::Queued, Status::Waiting];
+                let resting = Query { queue: Some(view.name.clone()), statuses, ..Query::default() };
+                view.is_complete &= self.look(&resting, |head| view.add(head, core.time.now())).await?;
+            }
+        }
+        Ok(views.into_values().collect())
+    }
+
+    /// Shows the newest heads that fit, as far as some looks of the store go. Returns whether that were all.
+    async fn look(&self, query: &Query, mut show: impl FnMut(&Head)) -> Result<bool, Error> {
+        let (mut after, mut shown) = (None, 0);
+        for _ in 0..LOOKS_MAX {
+            let page = self.list_part(query, after, PAGE_ITEMS_MAX.min(HEADS_MAX - shown)).await?;
+            shown += page.items.len();
+            page.items.iter().for_each(&mut show);
+            after = page.next;
+            if after.is_none() {
+                return Ok(true);
+            }
+            if shown == HEADS_MAX {
+                break;
+            }
+        }
+        Ok(false)
     }
 
     /// Keeps all workers from taking runs of a queue: none begins or goes on from a sleep or a wait; those that are being

@@ -36,7 +36,7 @@ pub struct Group {
     pub failed: u64,
     /// How many are held for it now.
     pub held: u64,
-    /// Whether all runs that are failed or held were counted.
+    /// Whether all runs were looked at that could be counted; if not, there may be more than the figures tell.
     pub is_complete: bool,
 }
 

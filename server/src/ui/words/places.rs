@@ -53,7 +53,7 @@ words! {
         affected_versions: "Workflow versions", "ワークフローの版";
         affected_code: "Code versions", "コードの版";
         affected_tenants: "Tenants", "テナント";
-        not_complete: "More than the newest 10,000 runs belong to it; the figures are of those.", "件数が 10,000 を超えるため、新しい 10,000 件の集計です。";
+        not_complete: "There may be more runs than these figures tell: not all of the store were looked at.", "すべての実行を調べたわけではないため、実際の件数はこれより多いことがあります。";
         worker: "Worker", "ワーカー";
         alive: "alive", "稼働中";
         gone: "gone", "停止";

@@ -1,5 +1,7 @@
-//! A page of runs that fit a filter. What the index cannot decide is looked at head by head, a bounded number for each page,
+//! A page of runs that fit a filter. What the index cannot decide is looked at head by head, for a bounded time for each page,
 //! so that a rare filter on a large store answers in time, with a place to go on from.
+
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,8 +18,8 @@ use crate::problem::Problem;
 pub(crate) const PAGE_MAX: usize = 200;
 /// Runs on a page when nobody says how many.
 pub(crate) const PAGE_DEFAULT: usize = 50;
-/// Most heads looked at for a page.
-const HEADS_MAX: usize = 5_000;
+/// A page that is not full after so long is returned as it is.
+const LOOKING_MAX: Duration = Duration::from_millis(100);
 /// Heads read at once.
 const HEADS_AT_ONCE: usize = 500;
 
@@ -54,10 +56,9 @@ pub(crate) async fn page(
 ) -> Result<Page<Head>, Error> {
     let query = Query { order, ..filter.query(tenant) };
     let at_once = if filter.is_all_in_the_index() { limit } else { HEADS_AT_ONCE };
-    let (mut items, mut looked_at) = (Vec::new(), 0);
+    let (mut items, begun) = (Vec::new(), Instant::now());
     loop {
-        let found = engine.list(&query, after.take(), at_once).await?;
-        looked_at += found.items.len();
+        let found = engine.list_part(&query, after.take(), at_once).await?;
         let mut is_past = false;
         for head in found.items {
             // Pages come by the time of creation: behind the window there is nothing more to find.
@@ -77,7 +78,7 @@ pub(crate) async fn page(
             }
         }
         after = found.next.filter(|_| !is_past);
-        if after.is_none() || looked_at >= HEADS_MAX {
+        if after.is_none() || begun.elapsed() >= LOOKING_MAX {
             return Ok(Page { items, next: after });
         }
     }

@@ -3,6 +3,7 @@
 //! slow one misses nothing but what has been overtaken.
 
 mod counts;
+pub(crate) mod frame;
 mod list;
 mod run;
 

@@ -183,3 +183,75 @@ impl Kept {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use stepwell::RunHandle;
+    use stepwell::contract::MemoryBackend;
+    use stepwell::prelude::*;
+
+    use super::*;
+
+    struct Echo;
+
+    #[async_trait]
+    impl Step for Echo {
+        type Input = Value;
+        type Output = Value;
+        const NAME: &'static str = "echo";
+
+        async fn run(&self, _: &StepContext, input: Value) -> StepResult<Value> {
+            Ok(input)
+        }
+    }
+
+    async fn engine() -> Engine {
+        let workflow = Workflow::named("w").step(Echo).wait_for::<Value>("go").build().expect("a workflow");
+        let builder = Engine::builder(Arc::new(MemoryBackend::new())).register(workflow);
+        builder.start().await.expect("an engine")
+    }
+
+    async fn head(engine: &Engine, run: &RunHandle) -> Head {
+        engine.get(run.key()).await.expect("read").expect("a run")
+    }
+
+    #[tokio::test]
+    async fn only_what_is_new_is_read_and_another_run_of_the_same_id_is_not_taken_for_it() {
+        let (engine, journals) = (engine().await, Journals::default());
+        let first = engine.start_run("w", "r", &json!(1)).await.expect("started");
+        let begun = journals.of(&engine, &head(&engine, &first).await).await.expect("read");
+        engine.signal(first.key(), "go", "one", &json!(2)).await.expect("sent");
+        first.result::<Value>().await.expect("it ends");
+        let ended = head(&engine, &first).await;
+        let whole = journals.of(&engine, &ended).await.expect("read");
+        let records = engine.history(first.key()).await.expect("a history");
+        assert!(begun.records.len() < records.len() && whole.records == records);
+        assert_eq!(whole.state.as_ref().ok(), engine.state(first.key()).await.ok().as_ref());
+        let again = journals.of(&engine, &ended).await.expect("kept");
+        assert!(Arc::ptr_eq(&whole, &again));
+        engine.backend().remove(&[first.key().clone()]).await.expect("removed");
+        let other = engine.start_run("w", "r", &json!("other")).await.expect("started");
+        let found = journals.of(&engine, &head(&engine, &other).await).await.expect("read");
+        let input = found.state.as_ref().expect("a state").created.input.text();
+        assert_eq!(input, "\"other\"");
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_goes_when_all_are_too_large() {
+        let key = |nth: usize| {
+            let run = stepwell::contract::RunId::new(format!("r{nth}")).expect("an id");
+            RunKey::new(stepwell::contract::TenantId::default(), run)
+        };
+        let mut kept = Kept::default();
+        for nth in 0..100 {
+            kept.place(&key(nth));
+            kept.keep(&key(nth), BYTES_MAX / 20);
+            kept.place(&key(0));
+        }
+        assert!(kept.bytes <= BYTES_MAX && kept.bytes > BYTES_MAX / 2, "{}", kept.bytes);
+        assert_eq!(kept.bytes, kept.places.values().map(|held| held.bytes).sum());
+        assert!(kept.places.contains_key(&key(0)) && kept.places.contains_key(&key(99)));
+        assert!(!kept.places.contains_key(&key(1)));
+    }
+}

@@ -1,18 +1,19 @@
 //! What happens, as it happens: server-sent events.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
+use serde_json::json;
 use stepwell::contract::{RunId, RunKey, Seq, Version};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
@@ -23,12 +24,11 @@ use crate::access::session::Session;
 use crate::api::runs::head;
 use crate::app::App;
 use crate::filter::Filter;
-use crate::hub::{Counts, CountsAsked, Hub, List, ListAsked, RunSeen, SeenRecord, Watcher};
+use crate::hub::{Counts, CountsAsked, Hub, List, ListAsked, RunSeen, SeenRecord, Watcher, frame};
 use crate::limits::shares::{Full, Share};
 use crate::problem::{Code, Problem};
 use crate::request::{Params, Who};
 use crate::routes::Routes;
-use crate::view::group::RunName;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// A line is sent after so long without an event, so that whoever is between does not take the stream for dead.
@@ -124,14 +124,20 @@ fn last_seq(text: &str) -> Result<u64, Problem> {
 
 /// What is told one batch after the other.
 trait Told: Send + 'static {
-    /// The next events, as soon as there are some; `None` when the stream is over.
-    fn next(&mut self) -> impl Future<Output = Option<Vec<Event>>> + Send;
+    /// The next events, as soon as there are some; `None` when the stream is over. Giving up the future loses nothing.
+    fn next(&mut self) -> impl Future<Output = Option<Bytes>> + Send;
 }
 
 /// A stream of what is told. It lasts no longer than the session that it was asked for in.
 fn answer<T: Told>(session: Option<Session>, told: T) -> Response {
-    let first = stream::iter([Event::default().retry(RETRY).comment("stepwell")]);
-    let rest = stream::unfold(told, async |mut told| told.next().await.map(|batch| (batch, told)));
+    let first = stream::iter([frame::beginning(RETRY)]);
+    let rest = stream::unfold(told, async |mut told| {
+        let batch = match tokio::time::timeout(HEARTBEAT, told.next()).await {
+            Ok(batch) => batch?,
+            Err(_) => frame::HEARTBEAT,
+        };
+        Some((batch, told))
+    });
     let over = async move {
         match session {
             Some(session) => session.over().await,
@@ -139,16 +145,8 @@ fn answer<T: Told>(session: Option<Session>, told: T) -> Response {
         }
     };
     let rest = rest.take_until(Box::pin(over));
-    let events = first.chain(rest.flat_map(stream::iter));
-    Sse::new(infallible(events)).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response()
-}
-
-fn infallible(events: impl Stream<Item = Event>) -> impl Stream<Item = Result<Event, Infallible>> {
-    events.map(Ok)
-}
-
-fn event(name: &str, data: &str) -> Event {
-    Event::default().event(name).data(data)
+    let body = Body::from_stream(first.chain(rest).map(Ok::<_, Infallible>));
+    ([(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")], body).into_response()
 }
 
 /// A run that is watched.
@@ -165,49 +163,43 @@ struct RunStream {
 }
 
 impl RunStream {
-    /// What is to be told of what was seen.
-    async fn of(&mut self, seen: &RunSeen) -> Vec<Event> {
-        let mut batch = Vec::new();
+    /// What is to be told of what was seen; `None` when that is nothing.
+    async fn of(&mut self, seen: &RunSeen) -> Option<Bytes> {
         if self.from < seen.tail_from() {
             // Older than what is kept for all: read for this one, and then the rest at the next call.
-            match SeenRecord::read(&self.app, &self.key, self.from).await {
+            return match SeenRecord::read(&self.app, &self.key, self.from).await {
                 Ok(records) => {
                     self.from = records.last().map_or(seen.tail_from(), |last| last.seq + 1);
-                    records.iter().for_each(|record| tell(record, &mut batch));
+                    frame::joined(told(records.iter()))
                 }
                 Err(error) => {
                     // The stream ends where it is, and goes on from there when it is asked for again.
                     tracing::debug!(%error, "a stream of events ends: the store does not answer");
                     self.has_ended = true;
+                    None
                 }
-            }
-            return batch;
+            };
         }
-        seen.tail.iter().filter(|record| record.seq >= self.from).for_each(|record| tell(record, &mut batch));
-        self.from = self.from.max(seen.next_seq);
-        if self.told != Some(seen.version) {
-            batch.push(event("run", &seen.run));
-            self.told = Some(seen.version);
-        }
-        if seen.is_finished {
-            batch.push(event("end", "{}"));
-            self.has_ended = true;
-        }
-        batch
+        let from = self.from;
+        self.from = from.max(seen.next_seq);
+        let run = (self.told != Some(seen.version)).then_some(&seen.run);
+        self.told = Some(seen.version);
+        self.has_ended = seen.is_finished;
+        let end = seen.is_finished.then(|| frame::event("end", &json!({})));
+        let records = told(seen.tail.iter().filter(|record| record.seq >= from));
+        frame::joined(records.chain(run).chain(&end))
     }
 }
 
-fn tell(record: &SeenRecord, batch: &mut Vec<Event>) {
-    for (nth, entry) in (1..).zip(&record.entries) {
-        let told = event("record", entry);
-        // Who has seen half of a record gets the whole of it again.
-        let is_last = nth == record.entries.len();
-        batch.push(if is_last { told.id(record.seq.to_string()) } else { told });
-    }
+/// The events of records that have any.
+fn told<'a>(
+    records: impl Iterator<Item = &'a Arc<SeenRecord>> + Clone,
+) -> impl Iterator<Item = &'a Bytes> + Clone {
+    records.map(|record| &record.told).filter(|told| !told.is_empty())
 }
 
 impl Told for RunStream {
-    async fn next(&mut self) -> Option<Vec<Event>> {
+    async fn next(&mut self) -> Option<Bytes> {
         loop {
             if self.has_ended {
                 return None;
@@ -216,8 +208,7 @@ impl Told for RunStream {
             if let Some(seen) = seen {
                 loop {
                     let is_behind = self.from < seen.tail_from();
-                    let batch = self.of(&seen).await;
-                    if !batch.is_empty() {
+                    if let Some(batch) = self.of(&seen).await {
                         return Some(batch);
                     }
                     if !is_behind || self.has_ended {
@@ -246,46 +237,27 @@ struct ListStream {
     app: App,
     list: Option<Watcher<List>>,
     counts: Watcher<Counts>,
-    /// The runs that were told last, in their order.
-    told: Option<Vec<(RunKey, Version)>>,
+    /// The page that was told last.
+    told: Option<Arc<List>>,
     _open: Share,
 }
 
 impl ListStream {
-    fn of_list(&mut self, seen: &List) -> Vec<Event> {
-        let told: HashMap<&RunKey, Version> =
-            self.told.iter().flatten().map(|(key, version)| (key, *version)).collect();
-        let mut batch: Vec<Event> = seen
-            .runs
-            .iter()
-            .filter(|listed| told.get(&listed.key) != Some(&listed.version))
-            .map(|listed| event("run", &listed.run))
-            .collect();
-        let now: Vec<_> = seen.runs.iter().map(|listed| (listed.key.clone(), listed.version)).collect();
-        let is_same_page = self.told.as_ref().is_some_and(|told| {
-            told.len() == now.len() && told.iter().zip(&now).all(|(before, now)| before.0 == now.0)
-        });
-        if !is_same_page {
-            let runs: Vec<RunName> = now.iter().map(|(key, _)| RunName::of(key)).collect();
-            let data = serde_json::json!({ "runs": runs }).to_string();
-            batch.push(event("list", &data));
-        }
-        self.told = Some(now);
-        batch
-    }
-
-    /// What there is to tell now, of what was not looked at yet.
-    fn news(&mut self) -> Vec<Event> {
+    /// What there is to tell now, of what was not looked at yet; `None` when that is nothing.
+    fn news(&mut self) -> Option<Bytes> {
         let changed = |watcher: &Watcher<List>| watcher.has_changed().unwrap_or(false);
         let list = self.list.as_mut().filter(|list| changed(list));
-        let list = list.and_then(|list| list.borrow_and_update().clone());
-        let mut batch = list.map_or_else(Vec::new, |seen: Arc<List>| self.of_list(&seen));
-        if self.counts.has_changed().unwrap_or(false)
-            && let Some(counts) = self.counts.borrow_and_update().clone()
-        {
-            batch.push(event("tally", &counts.0));
+        let list = list.and_then(|list| list.borrow_and_update().clone()).map(|seen| {
+            let news = seen.news_since(self.told.as_deref());
+            self.told = Some(seen);
+            news
+        });
+        let mut counts = None;
+        if self.counts.has_changed().unwrap_or(false) {
+            counts.clone_from(&*self.counts.borrow_and_update());
         }
-        batch
+        let batch = list.iter().filter(|news| !news.is_empty()).chain(counts.iter().map(|counts| &counts.0));
+        frame::joined(batch)
     }
 
     async fn more(&mut self) -> bool {
@@ -307,10 +279,9 @@ impl ListStream {
 }
 
 impl Told for ListStream {
-    async fn next(&mut self) -> Option<Vec<Event>> {
+    async fn next(&mut self) -> Option<Bytes> {
         loop {
-            let batch = self.news();
-            if !batch.is_empty() {
+            if let Some(batch) = self.news() {
                 return Some(batch);
             }
             if !self.more().await {

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use stepwell::contract::{Head, Record, RunKey, Seq, Version};
 use stepwell::{Error, EventFilter};
 
 use crate::app::App;
-use crate::hub::{Hub, Looked, Seen, Topic, Topics};
+use crate::hub::{Hub, Looked, Seen, Topic, Topics, frame};
 use crate::view::entry::Entry;
 use crate::view::run::Run;
 
@@ -22,8 +23,8 @@ const RECORDS_AT_ONCE: usize = 200;
 pub(crate) struct RunSeen {
     /// Which write of its head it was.
     pub(crate) version: Version,
-    /// Its view, as JSON.
-    pub(crate) run: Arc<str>,
+    /// The event that tells its view.
+    pub(crate) run: Bytes,
     /// Whether it has ended.
     pub(crate) is_finished: bool,
     /// The place behind its last record.
@@ -32,17 +33,24 @@ pub(crate) struct RunSeen {
     pub(crate) tail: VecDeque<Arc<SeenRecord>>,
 }
 
-/// A record with what it tells, as JSON.
+/// A record with the events that tell it.
 #[derive(Debug)]
 pub(crate) struct SeenRecord {
     pub(crate) seq: u64,
-    pub(crate) entries: Vec<Arc<str>>,
+    /// One for each entry; empty when there is none.
+    pub(crate) told: Bytes,
 }
 
 impl SeenRecord {
     fn of(record: &Record) -> Self {
-        let entries = EventFilter::default().entries(record).into_iter().map(|entry| json(&Entry::of(entry)));
-        Self { seq: record.seq.0, entries: entries.collect() }
+        let (seq, entries) = (record.seq.0, EventFilter::default().entries(record));
+        let count = entries.len();
+        let frames = (1..).zip(entries).map(|(nth, entry)| {
+            // Who has seen half of a record gets the whole of it again.
+            frame::with_id("record", &Entry::of(entry), (nth == count).then_some(seq))
+        });
+        let frames: Vec<Bytes> = frames.collect();
+        Self { seq, told: frame::joined(frames.iter()).unwrap_or_default() }
     }
 
     /// Some records of a run from a place on, with what they tell.
@@ -50,12 +58,6 @@ impl SeenRecord {
         let records = app.engine().backend().journal(key, Seq(from), RECORDS_AT_ONCE).await?;
         Ok(records.iter().map(|record| Arc::new(Self::of(record))).collect())
     }
-}
-
-/// A view as JSON.
-pub(super) fn json<T: serde::Serialize>(view: &T) -> Arc<str> {
-    // Views are plain data: nothing in them has no JSON form.
-    serde_json::to_string(view).unwrap_or_default().into()
 }
 
 impl RunSeen {
@@ -80,7 +82,7 @@ impl RunSeen {
         tail.drain(..tail.len().saturating_sub(TAIL_MAX));
         Ok(Self {
             version: head.version,
-            run: json(&Run::of(head)),
+            run: frame::event("run", &Run::of(head)),
             is_finished: head.status.is_finished(),
             next_seq,
             tail,

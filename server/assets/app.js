@@ -266,6 +266,11 @@ function enliven(within = document) {
   tellSelection();
 }
 setInterval(() => !document.hidden && tellTimes(), 1000);
+// Where the menu scrolls, as on a phone, the page that is looked at is seen in it.
+for (const here of all("nav [aria-current], .tabs [aria-current]")) {
+  const strip = here.closest("nav, .tabs");
+  strip.scrollLeft = here.offsetLeft - strip.offsetLeft - (strip.clientWidth - here.offsetWidth) / 2;
+}
 enliven();
 listen();
 /* What one request had no time for, the page asks with the next. */

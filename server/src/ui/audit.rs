@@ -61,7 +61,7 @@ impl Shown<'_> {
         match level {
             "error" => "failed",
             "warn" => "paused",
-            _ => "queued",
+            _ => "",
         }
     }
 }

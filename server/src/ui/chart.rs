@@ -4,9 +4,7 @@ use crate::view::overview::Minute;
 
 /// The width and the height of a chart, in its own units.
 pub(crate) const WIDTH: u32 = 600;
-pub(crate) const HEIGHT: u32 = 110;
-/// Room under the bars for the words.
-const FOOT: u32 = 18;
+pub(crate) const HEIGHT: u32 = 92;
 
 /// A bar of a chart: what went well, and on top of it what failed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,7 +30,7 @@ pub(crate) struct Chart {
 impl Chart {
     pub(crate) fn of(series: &[Minute]) -> Self {
         let most = series.iter().map(|minute| minute.ended).max().unwrap_or_default();
-        let room = f64::from(HEIGHT - FOOT);
+        let room = f64::from(HEIGHT - 1);
         let step = f64::from(WIDTH) / to_f64(u64::try_from(series.len().max(1)).unwrap_or(1));
         let high = |runs: u64| match runs {
             0 => 0.0,
@@ -80,7 +78,7 @@ impl Chart {
 
     /// Where the bars stand.
     pub(crate) fn ground(&self) -> u32 {
-        HEIGHT - FOOT
+        HEIGHT - 1
     }
 }
 
@@ -106,10 +104,7 @@ mod tests {
         let minute = |ended, failed| Minute { at: Time(DateTime::UNIX_EPOCH), ended, failed };
         let chart = Chart::of(&[minute(0, 0), minute(1, 1), minute(10_000, 1), minute(3, 9)]);
         for bar in &chart.bars {
-            assert!(
-                bar.bad_y >= 0.0 && bar.good_y + bar.good_height <= f64::from(HEIGHT - FOOT) + 0.1,
-                "{bar:?}"
-            );
+            assert!(bar.bad_y >= 0.0 && bar.good_y + bar.good_height <= f64::from(HEIGHT) + 0.1, "{bar:?}");
             assert!(bar.x >= 0.0 && bar.x + bar.width <= f64::from(WIDTH), "{bar:?}");
         }
         assert!(chart.bars[1].bad_height >= 2.0 && chart.bars[2].bad_height >= 2.0);

@@ -1,10 +1,13 @@
 //! Failure groups: why runs fail, across runs.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
+use stepwell::contract::{RunId, RunKey, TenantId};
 
 use crate::access::Role;
 use crate::api;
@@ -14,13 +17,14 @@ use crate::listing::Paging;
 use crate::problem::Problem;
 use crate::request::{At, NoParams, Params};
 use crate::routes::Routes;
-use crate::ui::page::{Page, part};
+use crate::ui::page::{Page, UNEXPLAINED, part};
 use crate::ui::spoken::{command, quoted};
 use crate::ui::verbs::{self, Deed};
 use crate::ui::words::places::Places;
 use crate::ui::words::runs::Runs;
 use crate::view::Listed;
-use crate::view::group::{Group, GroupDetail, Member};
+use crate::view::group::{Group, GroupDetail, Member, RunName};
+use crate::view::run::Run;
 
 pub(super) fn routes() -> Routes {
     Routes::new().page(Some(Role::Viewer), "GET", "/groups", get(list)).page(
@@ -31,12 +35,43 @@ pub(super) fn routes() -> Routes {
     )
 }
 
+/// What failure groups are about: of those that nothing explains, the error of the first run tells more than the diagnosis.
+#[derive(Debug)]
+pub(crate) struct Causes(BTreeMap<String, String>);
+
+impl Causes {
+    /// Looks at the first runs of the groups that need it, and that whoever looks may see.
+    ///
+    /// # Errors
+    /// What reading a head gives.
+    pub(crate) async fn of_groups(app: &App, p: &Page, groups: &[Group]) -> Result<Self, Problem> {
+        let mut told = BTreeMap::new();
+        for group in groups.iter().filter(|group| group.code == UNEXPLAINED) {
+            let RunName { tenant, run } = &group.sample;
+            let (Ok(tenant), Ok(run)) = (TenantId::new(tenant), RunId::new(run)) else { continue };
+            if p.tenant.as_ref().is_some_and(|own| *own != tenant) {
+                continue;
+            }
+            let head = app.engine().get(&RunKey::new(tenant, run)).await?;
+            let trouble = head.and_then(|head| Run::of(&head).trouble);
+            told.extend(trouble.map(|trouble| (group.group.clone(), trouble.message)));
+        }
+        Ok(Self(told))
+    }
+
+    /// What a group is about, in a sentence.
+    pub(crate) fn of(&self, p: &Page, group: &Group) -> String {
+        self.0.get(&group.group).cloned().unwrap_or_else(|| p.said(&group.code, &group.summary))
+    }
+}
+
 #[derive(Template)]
 #[template(path = "groups.html")]
 struct Shown<'a> {
     p: &'a Page,
     t: &'static Places,
     groups: Vec<Group>,
+    causes: Causes,
     is_in_trouble: bool,
     next: Option<String>,
     command: String,
@@ -52,7 +87,9 @@ async fn list(State(app): State<App>, p: Page) -> Result<Response, Problem> {
         limit: None,
         cursor: p.asked_for("cursor"),
     };
-    let Json(Listed { items, next_cursor }) = api::groups::list(State(app), p.who()?, Params(asked)).await?;
+    let Json(Listed { items, next_cursor }) =
+        api::groups::list(State(app.clone()), p.who()?, Params(asked)).await?;
+    let causes = Causes::of_groups(&app, &p, &items).await?;
     let all = if is_in_trouble { "" } else { " --all" };
     let query = [
         ("code", p.asked("code").unwrap_or_default()),
@@ -63,6 +100,7 @@ async fn list(State(app): State<App>, p: Page) -> Result<Response, Problem> {
         p: &p,
         t: Places::of(p.language),
         groups: items,
+        causes,
         is_in_trouble,
         next: next_cursor.map(|next| p.with("cursor", &next)),
         command: command("groups list", &[("tenant", p.tenant_text())]) + all,

@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::problem::Problem;
 use crate::routes::Routes;
 use crate::ui::chart::Chart;
+use crate::ui::groups::Causes;
 use crate::ui::page::Page;
 use crate::ui::spoken::command;
 use crate::ui::words::fill;
@@ -30,6 +31,7 @@ struct Shown<'a> {
     p: &'a Page,
     t: &'static Places,
     o: Arc<Overview>,
+    causes: Causes,
     figures: Vec<Figure>,
     chart: Chart,
     is_empty: bool,
@@ -80,6 +82,7 @@ async fn show(State(app): State<App>, p: Page) -> Result<Response, Problem> {
     p.show(&Shown {
         p: &p,
         t: Places::of(p.language),
+        causes: Causes::of_groups(&app, &p, &o.groups).await?,
         is_empty: o.counts.values().all(|count| *count == 0),
         figures,
         chart: Chart::of(&o.series),

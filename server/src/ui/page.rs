@@ -3,6 +3,8 @@
 mod links;
 mod telling;
 
+pub(crate) use telling::UNEXPLAINED;
+
 use askama::Template;
 use axum::extract::FromRequestParts;
 use axum::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, COOKIE, LOCATION, SET_COOKIE};

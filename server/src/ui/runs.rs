@@ -69,6 +69,11 @@ impl Shown<'_> {
         self.p.between(&run.created_at, &run.finished_at.unwrap_or_else(|| time(self.p.now())))
     }
 
+    /// What is wrong with a run that is held or has failed.
+    fn wrong(&self, run: &Run) -> Option<String> {
+        run.trouble.as_ref().and_then(|_| self.p.wrong(run))
+    }
+
     fn most(&self) -> String {
         self.p.number(RUNS_MAX)
     }

@@ -55,7 +55,7 @@ words! {
         live_off: "Live off", "ライブ停止";
         live_held: "Live held: rows are selected", "行を選択中のため更新を保留しています";
         live_title: "Keep this page up to date (r)", "このページを自動更新する (r)";
-        same_data: "Same data", "同じデータ";
+        same_data: "The same from the command line and the REST API", "コマンドラインと REST API で同じデータを得る";
         copy: "Copy", "コピー";
         copied: "Copied", "コピーしました";
         close: "Close", "閉じる";

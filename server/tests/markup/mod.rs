@@ -16,7 +16,7 @@ const TAGS: &[&str] = &[
     "svg", "use", "span", "div", "p", "button", "form", "main", "dialog", "h1", "h2", "h3", "dl", "dt", "dd",
     "kbd", "section", "aside", "code", "table", "thead", "tbody", "tr", "th", "td", "label", "input",
     "select", "option", "textarea", "progress", "time", "b", "line", "rect", "text", "details", "summary",
-    "pre", "ol", "datalist", "strong", "defs", "marker", "path", "polyline", "g",
+    "pre", "ol", "datalist", "strong", "defs", "marker", "path", "polyline", "g", "abbr",
 ];
 const ATTRIBUTES: &[&str] = &[
     "lang",

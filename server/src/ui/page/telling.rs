@@ -4,13 +4,16 @@ use std::borrow::Borrow;
 use std::fmt::Display;
 
 use stepwell::contract::{Status, TenantId, Timestamp};
-use stepwell::diagnosis::Language;
+use stepwell::diagnosis::{Language, explain_code};
 
 use crate::access::Role;
 use crate::ui::page::{Page, language_word};
 use crate::ui::words::fill;
-use crate::view::run::RunStatus;
+use crate::view::run::{Run, RunStatus};
 use crate::view::{Time, time};
+
+/// The code of a failure that no rule explains: what it says of every such failure is the same, and the error tells more.
+pub(crate) const UNEXPLAINED: &str = "SW9001";
 
 /// An entry of the menu.
 #[derive(Debug)]
@@ -110,6 +113,29 @@ impl Page {
             RunStatus::Succeeded => self.w.succeeded,
             RunStatus::Failed => self.w.failed,
             RunStatus::Cancelled => self.w.cancelled,
+        }
+    }
+
+    /// What a diagnosis says happened. Journals keep its sentence in English; in another language the name of its code stands for it.
+    pub(crate) fn said(&self, code: &str, summary: &str) -> String {
+        let named = match self.language {
+            Language::Japanese => explain_code(code, self.language),
+            _ => None,
+        };
+        named.map_or_else(|| summary.to_owned(), |page| page.title.to_owned())
+    }
+
+    /// What is wrong with a run, in a sentence: its diagnosis, or the error itself where nothing explains it.
+    pub(crate) fn wrong(&self, run: &Run) -> Option<String> {
+        let own = || {
+            let trouble = run.trouble.as_ref()?;
+            let step = trouble.step.as_deref().map(|step| format!("{step}: ")).unwrap_or_default();
+            Some(format!("{step}{}", trouble.message))
+        };
+        match &run.said {
+            Some(said) if said.code != UNEXPLAINED => Some(self.said(&said.code, &said.summary)),
+            Some(said) => own().or_else(|| Some(self.said(&said.code, &said.summary))),
+            None => own(),
         }
     }
 

@@ -140,8 +140,7 @@ impl Header {
                 if places.len() > 1 { fill(w.and_more, &[&(places.len() - 1)]) } else { String::new() };
             Some(said + &more)
         });
-        let trouble = run.said.as_ref().map(|said| said.summary.clone());
-        let trouble = trouble.or_else(|| run.trouble.as_ref().map(|trouble| trouble.message.clone()));
+        let trouble = p.wrong(&run);
         let is_troubled = matches!(sight.head.status, Status::Paused | Status::Failed);
         let parameter = if run.tenant == "default" { String::new() } else { format!(" --tenant {tenant}") };
         Self {

@@ -15,7 +15,7 @@ const ASIDE: i32 = 22;
 const PAD: i32 = 14;
 /// How high the title of a frame is, and how wide a frame is at least for its sake.
 const TITLE: i32 = 26;
-const TITLED: i32 = 300;
+const TITLED: i32 = 384;
 /// How far below a fork its branches begin: its labels stand there.
 const FORK: i32 = 34;
 /// Room at the side of a loop for the way back.

@@ -11,7 +11,7 @@ use stepwell::run::state::{State as RunState, StepStatus};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::request::RunAt;
-use crate::ui::page::Page;
+use crate::ui::page::{Page, UNEXPLAINED};
 use crate::ui::run::card::{Card, Reason};
 use crate::ui::run::chart::{Chart, chart};
 use crate::ui::run::compare::size;
@@ -52,7 +52,7 @@ struct Overview<'a> {
     w: &'static RunWords,
     h: &'a Header,
     card: Option<Card>,
-    /// What is said to people where there is no diagnosis.
+    /// The error itself, where no diagnosis tells why.
     message: Option<String>,
     reason: Option<Reason>,
     waits: Vec<Waits>,
@@ -90,7 +90,8 @@ pub(super) async fn overview(
         told => told,
     };
     let card = said.map(|said| Card::of(&p, w, &sight, &said));
-    let message = sight.run.trouble.as_ref().filter(|_| is_troubled && card.is_none());
+    let tells_why = card.as_ref().is_some_and(|card| card.code != UNEXPLAINED);
+    let message = sight.run.trouble.as_ref().filter(|_| is_troubled && !tells_why);
     let message = message.map(|trouble| trouble.message.clone());
     let reason = match status.is_finished() || is_troubled {
         true => None,
@@ -253,7 +254,7 @@ impl StepsPage<'_> {
     }
 
     fn attempt_word(&self, attempt: &u32) -> String {
-        fill(self.w.attempt_no, &[attempt])
+        fill(self.w.attempt_shown, &[attempt])
     }
 
     fn level(&self, level: &LogLevel) -> &'static str {

@@ -68,7 +68,7 @@ words! {
         also: "What else bears on it", "関連すること";
         result: "Result", "結果";
         latest: "What happened last", "直近の出来事";
-        all_of_it: "all of it", "すべて表示";
+        all_of_it: "See all", "すべて表示";
 
         send_signal: "Send a signal", "シグナルを送る";
         waits_for_signal: "{} waits for a signal. What you send here is what it gets.", "{} がシグナルを待っています。ここで送った値が渡されます。";
@@ -115,6 +115,7 @@ words! {
         kind_recall: "the result of {} again", "{} の結果を再利用";
         kind_more: "{} more steps", "ほか {} ステップ";
         attempt_no: "attempt {}", "試行 {}";
+        attempt_shown: "Attempt {}", "試行 {}";
         undone_by: "undone by {}", "{} で補償";
 
         step: "Step", "ステップ";
@@ -126,7 +127,7 @@ words! {
         took: "Took", "所要時間";
         note: "Note", "メモ";
         all_steps: "All steps", "すべてのステップ";
-        all: "all", "すべて";
+        all: "All", "すべて";
         no_steps: "No step has begun.", "まだ開始されたステップはありません。";
         no_items: "No item is like that.", "該当する項目はありません。";
         no_attempts: "No attempt has ended yet.", "終了した試行はまだありません。";
@@ -207,9 +208,11 @@ words! {
         no_context: "Steps share nothing so far.", "共有データはまだありません。";
         shown_part: "The first {} of {} are shown.", "{} / 全体 {} を表示しています。";
         whole: "All of it", "全体を見る";
+        link: "Link", "リンク";
 
         actor: "Who", "実行者";
         what: "What", "内容";
+        text: "Text", "テキスト";
         any_category: "any category", "すべて";
         no_entries: "Nothing that happened is like that.", "該当する出来事はありません。";
     }

@@ -12,8 +12,12 @@ words! {
         chart_label: "Runs that ended in each minute of the last hour: {} in all, {} failed, at most {} in a minute", "直近1時間の毎分の終了数: 合計 {}、失敗 {}、1分あたり最大 {}";
         how_long: "How long runs take", "実行の所要時間";
         how_long_note: "of those that succeeded in the last hour", "直近1時間に成功した実行";
-        p50: "p50", "p50";
-        p95: "p95", "p95";
+        most_per_minute: "at most {} in a minute", "1分あたり最大 {}";
+        ended_well: "ended without failing", "失敗以外";
+        p50: "Median", "中央値";
+        p50_means: "Half of the runs took no longer than this (p50)", "半数の実行はこの時間以内に終了しました (p50)";
+        p95: "95 %", "95 %";
+        p95_means: "95 of 100 runs took no longer than this (p95)", "100件中95件はこの時間以内に終了しました (p95)";
         count: "Runs", "件数";
         workflow: "Workflow", "ワークフロー";
         top_groups: "Why runs fail", "主な失敗の原因";
@@ -21,7 +25,7 @@ words! {
         held_runs: "Held runs", "保留中の実行";
         no_held: "No run is held.", "保留中の実行はありません。";
         see_all: "See all", "すべて表示";
-        workers_figure: "workers alive of {}", "稼働ワーカー(全 {})";
+        workers_figure: "workers alive, of all known", "稼働ワーカー / 既知のワーカー";
         store: "Store", "ストア";
         store_ok: "healthy", "正常";
         store_degraded: "degraded", "警告あり";
@@ -60,7 +64,7 @@ words! {
         left: "left", "離脱";
         load: "Load", "負荷";
         running_of: "{} of {}", "{} / {}";
-        owns: "Owns", "所有";
+        owns: "Runs held", "担当中の実行";
         memory: "Memory", "メモリ";
         cpu: "CPU", "CPU";
         told: "Last told", "最終報告";
@@ -79,6 +83,9 @@ words! {
         running: "Running", "実行中";
         parked: "Parked", "制限待ち";
         queued: "Queued", "開始待ち";
+        running_means: "A worker is at it", "ワーカーが処理中";
+        parked_means: "Could begin or go on, and waits for a limit, for its turn, or for the paused queue", "開始・続行できるが、制限・順番・キューの再開を待っている";
+        queued_means: "Has not begun, and waits for a worker", "未開始で、ワーカーを待っている";
         counted: "Counted by key", "キー別";
         paused_by: "paused by {}", "{} が一時停止";
         queues_empty: "No queue has runs or limits", "実行や制限のあるキューはありません";

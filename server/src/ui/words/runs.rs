@@ -15,6 +15,7 @@ words! {
         took: "Took", "所要時間";
         steps_of: "{} of {} steps", "{}/{} ステップ";
         at_step: "at {}", "{} を処理中";
+        in_queue: "in queue {}", "キュー {}";
         wakes: "wakes", "再開予定";
         newest_first: "Newest first", "新しい順";
         oldest_first: "Oldest first", "古い順";

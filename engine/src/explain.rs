@@ -73,7 +73,7 @@ impl Engine {
         };
         if let Cause::Child { runs, .. } = &reason {
             for run in runs.iter().take(CHILDREN_MAX) {
-                beside.children.extend(self.why_child(run).await?);
+                beside.children.push(self.why_child(run).await?);
             }
         }
         if matches!(reason, Cause::Person { .. } | Cause::Ended { status: Status::Failed, .. }) {
@@ -188,16 +188,16 @@ impl Engine {
         Ok(self.queue_pause(&head.queue).await?.map_or(reason, |pause| paused(head, pause)))
     }
 
-    /// Why a run that another waits for is where it is, in short: `None` when it is not there.
-    async fn why_child(&self, key: &RunKey) -> Result<Option<(RunKey, String)>, Error> {
+    /// A run that another waits for, and why it is where it is: nothing when it is not there.
+    async fn why_child(&self, key: &RunKey) -> Result<(RunKey, Option<Cause>), Error> {
         let sight = match self.sight(key, None).await {
             Ok(sight) => sight,
-            Err(Error::NoSuchRun(_)) => return Ok(Some((key.clone(), "it is not there yet".to_owned()))),
+            Err(Error::NoSuchRun(_)) => return Ok((key.clone(), None)),
             Err(error) => return Err(error),
         };
         let reason = self.reason(&sight);
         let (reason, _) = self.with_surroundings(&sight, reason).await?;
-        Ok(Some((key.clone(), reason.to_string())))
+        Ok((key.clone(), Some(reason)))
     }
 
     async fn last_diagnosis(&self, key: &RunKey) -> Result<Option<Diagnosis>, Error> {

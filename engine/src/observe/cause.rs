@@ -1,10 +1,13 @@
 //! What a run waits for: one answer for every run that has not ended, from what is recorded and nothing else.
 
+use std::fmt;
+
 use serde::Serialize;
 use stepwell_contract::{Head, Name, RunKey, Status, TenantId, Timestamp, WorkerId, WorkflowRef};
 
 use crate::diagnosis::evidence::WorkerFacts;
-use crate::observe::check::meant;
+use crate::diagnosis::text::Language;
+use crate::observe::explain::headline;
 use crate::run::actor::Actor;
 use crate::run::event::PauseReason;
 use crate::run::parked::ParkedFor;
@@ -16,11 +19,10 @@ use crate::run::waiting::Waiting;
 use crate::workflow::nearest::{nearest, nearest_workflow};
 
 /// What moves a run next.
-#[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "waits_for", rename_all = "snake_case")]
 pub enum Cause {
     /// A person, who has to let it go on.
-    #[error("a person has to let it go on: {message}")]
     Person {
         /// Why it is held.
         reason: PauseReason,
@@ -28,10 +30,6 @@ pub enum Cause {
         message: String,
     },
     /// The worker that has it. If that one is dead, the next one takes the run when the lease has ended.
-    #[error(
-        "worker {worker} has it, and renews its lease until {until} at the earliest; running: {}",
-        list(running)
-    )]
     Worker {
         /// The worker.
         worker: WorkerId,
@@ -41,7 +39,6 @@ pub enum Cause {
         running: Vec<Place>,
     },
     /// The end of the lease of a worker that is gone.
-    #[error("worker {worker} had it and is gone{}; its lease ends at {until}", last_told(*told_at))]
     LostWorker {
         /// The worker.
         worker: WorkerId,
@@ -53,9 +50,6 @@ pub enum Cause {
         told_at: Option<Timestamp>,
     },
     /// A worker that takes it: it is due.
-    #[error(
-        "it is due since {since}: a worker has to take it that reads queue {queue} and has {workflow} version {version}"
-    )]
     FreeWorker {
         /// The queue it waits in.
         queue: Name,
@@ -67,10 +61,6 @@ pub enum Cause {
         since: Timestamp,
     },
     /// A worker of another program: it is due, and none of the workflows registered here goes on with it.
-    #[error(
-        "it is due since {since}, and no workflow {workflow} version {version} is registered here{}: a worker has to take it that has it and reads queue {queue}",
-        meant(nearest.as_ref())
-    )]
     NoDefinition {
         /// The queue it waits in.
         queue: Name,
@@ -84,7 +74,6 @@ pub enum Cause {
         nearest: Option<WorkflowRef>,
     },
     /// A worker that reads its queue: it is due, and no live one does.
-    #[error("it is due since {since}, and no live worker reads queue {queue}{}", nearest.as_ref().map(|near| format!("; the nearest that is read is {near}")).unwrap_or_default())]
     NoQueueWorker {
         /// The queue it waits in.
         queue: Name,
@@ -94,10 +83,6 @@ pub enum Cause {
         nearest: Option<Name>,
     },
     /// A worker that has its workflow: it is due, and no live one that reads its queue does.
-    #[error(
-        "it is due since {since}, and no live worker that reads queue {queue} has {workflow} version {version}{}",
-        meant(nearest.as_ref())
-    )]
     NoWorkflowWorker {
         /// The queue it waits in.
         queue: Name,
@@ -111,7 +96,6 @@ pub enum Cause {
         nearest: Option<WorkflowRef>,
     },
     /// A worker that answers what was asked of it.
-    #[error("a {what} was sent to it at {since} and is not answered yet")]
     Unanswered {
         /// What was sent.
         what: String,
@@ -119,7 +103,6 @@ pub enum Cause {
         since: Timestamp,
     },
     /// The end of a sleep.
-    #[error("{place} sleeps until {at}")]
     Timer {
         /// The sleep.
         place: Place,
@@ -127,7 +110,6 @@ pub enum Cause {
         at: Timestamp,
     },
     /// The next attempt of a step.
-    #[error("{place} is tried again at {at}")]
     Retry {
         /// The step.
         place: Place,
@@ -135,7 +117,6 @@ pub enum Cause {
         at: Timestamp,
     },
     /// A signal.
-    #[error("{place} waits for signal {}{}", any(signals), upto(*until))]
     Signal {
         /// The wait.
         place: Place,
@@ -145,7 +126,6 @@ pub enum Cause {
         until: Option<Timestamp>,
     },
     /// The end of a run that it has started.
-    #[error("{place} waits for run {}{}", any(runs), upto(*until))]
     Child {
         /// The step that waits.
         place: Place,
@@ -155,7 +135,6 @@ pub enum Cause {
         until: Option<Timestamp>,
     },
     /// The word of someone outside on how a step ended.
-    #[error("{place} waits to be reported on, with token {token}{}", upto(*until))]
     Outside {
         /// The step.
         place: Place,
@@ -165,7 +144,6 @@ pub enum Cause {
         until: Option<Timestamp>,
     },
     /// Room among the runs of its queue: as many are advanced as may be.
-    #[error("queue {queue} is full since {since}: at most {limit} runs{} at once; {}", of_key(key.as_ref()), of_holders(holders, *others))]
     Limit {
         /// The queue.
         queue: Name,
@@ -181,7 +159,6 @@ pub enum Cause {
         since: Timestamp,
     },
     /// Somebody who lets its queue go on.
-    #[error("queue {queue} was paused by {by} at {since}: {message}")]
     QueuePaused {
         /// The queue.
         queue: Name,
@@ -193,25 +170,21 @@ pub enum Cause {
         since: Timestamp,
     },
     /// The time at which it may begin: it was started for later, or its queue lets only so many begin in a time.
-    #[error("it does not begin before {at}")]
     NotBefore {
         /// When.
         at: Timestamp,
     },
     /// A time that is set for the run itself: its deadline, or when it is looked at again.
-    #[error("nothing happens before {at}")]
     Time {
         /// When.
         at: Timestamp,
     },
     /// A version that can read its journal, or a sound journal.
-    #[error("its journal cannot be read here: {message}")]
     Unreadable {
         /// Why not.
         message: String,
     },
     /// Nothing: it has ended.
-    #[error("it has ended: {status}{}", said(message))]
     Ended {
         /// How.
         status: Status,
@@ -219,7 +192,6 @@ pub enum Cause {
         message: String,
     },
     /// Nothing: it will never move by itself. A fault of the engine.
-    #[error("nothing will move it; please report this")]
     Nothing,
 }
 
@@ -273,42 +245,13 @@ impl Cause {
     }
 }
 
-fn last_told(at: Option<Timestamp>) -> String {
-    at.map(|at| format!(", as far as it told last at {at}")).unwrap_or_default()
-}
-
-fn said(message: &str) -> String {
-    if message.is_empty() { String::new() } else { format!(": {message}") }
-}
-
-fn list(places: &[Place]) -> String {
-    match places {
-        [] => "nothing yet".to_owned(),
-        places => places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&headline(self, Language::English))
     }
 }
 
-fn any<T: ToString>(names: &[T]) -> String {
-    names.iter().map(T::to_string).collect::<Vec<_>>().join(" or ")
-}
-
-fn upto(until: Option<Timestamp>) -> String {
-    until.map(|until| format!(", at most until {until}")).unwrap_or_default()
-}
-
-fn of_key(key: Option<&Name>) -> String {
-    key.map(|key| format!(" with key {key}")).unwrap_or_default()
-}
-
-fn of_holders(holders: &[RunKey], others: usize) -> String {
-    let named: Vec<_> = holders.iter().take(5).map(ToString::to_string).collect();
-    match (named.as_slice(), holders.len() - named.len() + others) {
-        ([], 0) => "those that count have just ended".to_owned(),
-        ([], more) => format!("counting: {more} runs"),
-        (named, 0) => format!("counting: {}", named.join(", ")),
-        (named, more) => format!("counting: {} and {more} more", named.join(", ")),
-    }
-}
+impl std::error::Error for Cause {}
 
 impl Cause {
     /// The same, without the names of other tenants' runs.

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::Serialize;
 use stepwell_contract::{RunKey, Status, WorkflowRef};
 
+use crate::diagnosis::text::Language;
+use crate::observe::explain::meant;
 use crate::run::change::Holdup;
 use crate::run::unread::Unread;
 
@@ -60,7 +62,7 @@ pub enum Block {
     #[error("{0}")]
     Changed(Holdup),
     /// It would not take it: it has no such workflow.
-    #[error("no such workflow is registered{}", meant(nearest.as_ref()))]
+    #[error("no such workflow is registered{}", meant(nearest.as_ref(), Language::English))]
     NoDefinition {
         /// The workflow that is registered and comes nearest.
         nearest: Option<WorkflowRef>,
@@ -68,11 +70,6 @@ pub enum Block {
     /// It would put it back: it cannot read its journal.
     #[error("its journal cannot be read: {0}")]
     Unreadable(String),
-}
-
-/// The workflow that was probably meant, as a part of a sentence.
-pub(crate) fn meant(nearest: Option<&WorkflowRef>) -> String {
-    nearest.map(|near| format!("; the nearest is {} version {}", near.name, near.version)).unwrap_or_default()
 }
 
 impl From<Holdup> for Fitness {

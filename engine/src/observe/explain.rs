@@ -1,5 +1,6 @@
 //! Why a run is where it is, in one reason, and who can change it: total over all runs in all states.
 
+mod texts;
 mod words;
 
 use std::fmt;
@@ -8,12 +9,13 @@ use serde::Serialize;
 use stepwell_contract::{Head, RunKey, Status, TenantId, Timestamp, WorkerId};
 
 use crate::diagnosis::Diagnosis;
+use crate::diagnosis::text::Language;
 use crate::observe::cause::Cause;
 use crate::run::state::State;
 use crate::run::summary::Summary;
+use words::{Detail, NAMED_MAX};
 
-/// Most steps, runs and the like that a detail names.
-const NAMED_MAX: usize = 5;
+pub(crate) use words::{headline, meant};
 
 /// Why a run is where it is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -36,6 +38,22 @@ pub struct Explanation {
     pub details: Vec<String>,
     /// What was said last of why something of it failed, where that is why it is held or has ended.
     pub diagnosis: Option<Box<Diagnosis>>,
+    /// What the details are about.
+    #[serde(skip)]
+    about: Vec<Detail>,
+}
+
+impl Explanation {
+    /// The same in another language, with its diagnosis. What people and programs wrote stays as it is.
+    #[must_use]
+    pub fn in_language(&self, language: Language) -> Self {
+        let mut told = self.clone();
+        told.headline = headline(&self.reason, language);
+        told.next = words::next(&self.reason, &self.run, language);
+        told.details = self.about.iter().map(|detail| detail.told(language)).collect();
+        told.diagnosis = self.diagnosis.as_ref().map(|found| Box::new(found.in_language(language)));
+        told
+    }
 }
 
 /// Who can change what a run waits for.
@@ -102,8 +120,8 @@ pub(crate) struct Beside {
     pub(crate) takers: Option<(usize, usize)>,
     /// Runs that count for the limit although no worker advances them.
     pub(crate) stuck: Vec<RunKey>,
-    /// The runs that it waits for, and why each is where it is.
-    pub(crate) children: Vec<(RunKey, String)>,
+    /// The runs that it waits for, and why each is where it is; nothing for one that is not there.
+    pub(crate) children: Vec<(RunKey, Option<Cause>)>,
     pub(crate) diagnosis: Option<Diagnosis>,
 }
 
@@ -115,57 +133,42 @@ pub(crate) fn explain(
     beside: Beside,
     tenant: Option<&TenantId>,
 ) -> Explanation {
-    let words = words::of(&reason, head);
-    let mut details = Vec::new();
-    if let Some(found) = &beside.diagnosis {
-        details.push(format!("{}: {}", found.code, found.summary));
-    }
-    details.extend(beside.children.iter().map(|(run, why)| format!("run {run}: {why}")));
-    if !beside.stuck.is_empty() {
-        let is_theirs = |run: &&RunKey| tenant.is_none_or(|tenant| run.tenant == *tenant);
-        let theirs = beside.stuck.iter().filter(is_theirs);
-        let mut named: Vec<_> = theirs.clone().take(NAMED_MAX).map(ToString::to_string).collect();
-        let others = beside.stuck.len() - theirs.count();
-        named.extend((others > 0).then(|| format!("{others} of other tenants")));
-        details.push(format!("counted although no worker advances them: {}", named.join(", ")));
-    }
-    if let Some((able, with_room)) = beside.takers {
-        details.push(format!("live workers that can take it: {able}, with room: {with_room}"));
-    }
-    if let Some(at) = beside.told_at {
-        details.push(format!("its worker last told of itself at {at}"));
-    }
-    details.extend(state.into_iter().flat_map(of_state));
+    let Beside { told_at, takers, stuck, children, diagnosis } = beside;
+    let diagnosis = diagnosis.map(Box::new);
+    let mut about: Vec<_> = diagnosis.clone().map(Detail::Diagnosis).into_iter().collect();
+    about.extend(children.into_iter().map(|(run, why)| Detail::Child(run, why)));
     // Room that the dead have taken is found when the run is looked at again, and no other run has to end for it.
-    let finds_room = matches!(reason, Cause::Limit { .. }) && !beside.stuck.is_empty();
+    let finds_room = matches!(reason, Cause::Limit { .. }) && !stuck.is_empty();
+    about.extend((!stuck.is_empty()).then(|| Detail::Stuck(stuck, tenant.cloned())));
+    about.extend(takers.map(|(able, with_room)| Detail::Takers(able, with_room)));
+    about.extend(told_at.map(Detail::Told));
+    about.extend(state.into_iter().flat_map(of_state));
+    let language = Language::English;
     Explanation {
         run: head.key.clone(),
-        headline: reason.to_string(),
+        headline: headline(&reason, language),
         since: since(&reason, head, state),
         until: if finds_room { head.wake_at } else { until(&reason, head) },
-        who: if finds_room { Who::Time } else { words.who },
-        next: words.next,
-        details,
-        diagnosis: beside.diagnosis.map(Box::new),
+        who: if finds_room { Who::Time } else { words::who(&reason) },
+        next: words::next(&reason, &head.key, language),
+        details: about.iter().map(|detail| detail.told(language)).collect(),
+        diagnosis,
+        about,
         reason,
     }
 }
 
 /// What the journal tells beside the reason.
-fn of_state(state: &State) -> Vec<String> {
-    let mut said = Vec::new();
-    for place in state.running_places().iter().take(NAMED_MAX) {
-        if let Some(step) = state.step(place) {
-            said.push(format!("{place} runs: attempt {}, since {}", step.attempt, step.started_at));
-        }
-    }
-    if let Some(request) = state.request.filter(|_| !state.status.is_finished()) {
-        said.push(format!("asked of it and not done yet: {}", words::request(request)));
-    }
-    if let Some(at) = state.deadline_at.filter(|_| !state.status.is_finished()) {
-        said.push(format!("it fails at {at} unless it has ended"));
-    }
-    said
+fn of_state(state: &State) -> Vec<Detail> {
+    let places = state.running_places();
+    let running = places.iter().take(NAMED_MAX).filter_map(|place| {
+        let step = state.step(place)?;
+        Some(Detail::Running(place.clone(), step.attempt, step.started_at))
+    });
+    let is_open = !state.status.is_finished();
+    let asked = state.request.filter(|_| is_open).map(Detail::Asked);
+    let deadline = state.deadline_at.filter(|_| is_open).map(Detail::Deadline);
+    running.chain(asked).chain(deadline).collect()
 }
 
 fn since(reason: &Cause, head: &Head, state: Option<&State>) -> Timestamp {

@@ -127,6 +127,7 @@ pub(crate) struct Reason {
 
 impl Reason {
     pub(crate) fn of(p: &Page, w: &RunWords, found: &Explanation) -> Self {
+        let found = found.in_language(p.language);
         Self {
             headline: found.headline.clone(),
             since: p.at(&found.since),

@@ -63,7 +63,7 @@ pub use exec::posted::PostedView;
 pub use exec::retention::Removed;
 pub use exec::runs::Runs;
 pub use exec::signals::Stopped;
-pub use exec::start::StartRun;
+pub use exec::start::{StartPreview, StartRun};
 pub use exec::trail::{Deed, DeedCursor, DeedPage, FoundDeed};
 pub use exec::workers::view::{WorkerLeft, WorkerView};
 pub use groups::GroupFilter;

@@ -24,7 +24,7 @@ mod stats;
 mod steps;
 pub(crate) mod store;
 mod unfinished;
-mod values;
+pub(crate) mod values;
 pub(crate) mod verbs;
 mod whoami;
 mod why;

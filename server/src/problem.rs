@@ -174,6 +174,33 @@ impl Problem {
     }
 }
 
+/// A refusal, and which part of the request is at fault, where it is one part.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    /// The name of the part.
+    pub(crate) field: Option<&'static str>,
+    pub(crate) problem: Problem,
+}
+
+impl Fault {
+    /// A part that contradicts what is known.
+    pub(crate) fn at(field: &'static str, why: &impl ToString) -> Self {
+        Self { field: Some(field), problem: Problem::new(Code::Unprocessable, why.to_string()) }
+    }
+}
+
+impl From<Problem> for Fault {
+    fn from(problem: Problem) -> Self {
+        Self { field: None, problem }
+    }
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        fault.problem
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} [{}]", self.detail, self.code)

@@ -22,7 +22,9 @@ mod runs;
 mod schedules;
 mod seen;
 mod settings;
+mod sheet;
 pub(crate) mod spoken;
+mod start;
 pub(crate) mod verbs;
 mod workers;
 
@@ -44,5 +46,6 @@ pub(crate) fn routes() -> Routes {
         .and(runs::routes())
         .and(schedules::routes())
         .and(settings::routes())
+        .and(start::routes())
         .and(workers::routes())
 }

@@ -282,3 +282,109 @@ async fn many_runs_are_asked_as_they_were_listed_and_no_others() {
     assert_eq!(none.status, StatusCode::SEE_OTHER);
     assert_eq!(none.headers["location"], "/runs");
 }
+
+#[tokio::test]
+async fn a_run_is_looked_at_before_it_is_started_and_a_form_sent_twice_starts_one() {
+    let stage = Stage::new().await;
+    let page = stage.call("GET", "/start?workflow=greet", None).await;
+    markup::check(&page.text, "", "/start");
+    let key = field(&page.text, "key");
+    let fields = [("key", key.as_str()), ("workflow", "greet"), ("input", "\"ann\""), ("tags", "region=eu")];
+    let looked = form(&[fields.as_slice(), &[("check", "true")]].concat());
+    let looked = stage.send("POST", "/start", &[], Some(&looked)).await;
+    assert!(
+        looked.status == StatusCode::OK && looked.text.contains("a run of greet version"),
+        "{}",
+        looked.text
+    );
+    let runs = stage.call("GET", "/api/v1/runs", None).await.json();
+    assert_eq!(runs["items"], json!([]), "a look starts nothing");
+    let mut places = Vec::new();
+    for _ in 0..2 {
+        let started = stage.send("POST", "/start", &[], Some(&form(&fields))).await;
+        assert_eq!(started.status, StatusCode::SEE_OTHER, "{}", started.text);
+        places.push(started.headers["location"].clone());
+    }
+    assert_eq!(places[0], places[1]);
+    let runs = stage.call("GET", "/api/v1/runs", None).await.json();
+    assert_eq!(runs["items"].as_array().map(Vec::len), Some(1), "{runs}");
+    assert_eq!(runs["items"][0]["tags"], json!({ "region": "eu" }));
+    let again = stage.call("GET", "/start?workflow=greet", None).await;
+    assert!(again.text.contains("&#34;ann&#34;"), "the latest input is the example: {}", again.text);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_form_is_told_beside_its_field_and_changes_nothing() {
+    let stage = Stage::new().await;
+    let cases = [
+        ("/start", [("workflow", "greet"), ("input", "{")], "input-error"),
+        ("/start", [("workflow", "no-such"), ("input", "1")], "workflow-error"),
+        ("/start", [("workflow", ""), ("input", "1")], "workflow-error"),
+        ("/start", [("workflow", "greet"), ("tags", "eu")], "tags-error"),
+        ("/start", [("workflow", "greet"), ("queue", "no queue")], "queue-error"),
+        ("/start", [("workflow", "greet"), ("delay", "soon")], "delay-error"),
+    ];
+    for (path, fields, place) in cases {
+        let answer = stage.send("POST", path, &[], Some(&form(&fields))).await;
+        assert!(answer.status.is_client_error(), "{fields:?}: {}", answer.text);
+        assert!(answer.text.contains(&format!("id=\"{place}\"")), "{fields:?}: {}", answer.text);
+        markup::check(&answer.text, "", path);
+    }
+    let nightly = [("name", "nightly"), ("workflow", "greet")];
+    for (more, place) in [
+        ([("cron", "0 99 * * *"), ("every", "")], "cron-error"),
+        ([("cron", "0 2 * * *"), ("every", "1h")], "every-error"),
+        ([("cron", ""), ("every", "")], "every-error"),
+        ([("cron", "0 2 * * *"), ("timezone", "Asia/Tokio")], "timezone-error"),
+    ] {
+        let fields = form(&[nightly.as_slice(), &more].concat());
+        let answer = stage.send("POST", "/schedules/new", &[], Some(&fields)).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{more:?}: {}", answer.text);
+        assert!(answer.text.contains(&format!("id=\"{place}\"")), "{more:?}: {}", answer.text);
+    }
+    let made = stage.call("GET", "/api/v1/schedules", None).await.json();
+    let runs = stage.call("GET", "/api/v1/runs", None).await.json();
+    assert_eq!((&made["items"], &runs["items"]), (&json!([]), &json!([])));
+}
+
+#[tokio::test]
+async fn a_schedule_is_made_changed_backfilled_and_ended_from_its_pages() {
+    let stage = Stage::new().await;
+    let fields = [("name", "nightly"), ("workflow", "greet"), ("input", "{\"password\": \"hunter2\"}")];
+    let times = [("cron", "0 2 * * *"), ("timezone", "Asia/Tokyo")];
+    let sent = [fields.as_slice(), &times].concat();
+    let looked = form(&[sent.as_slice(), &[("check", "true")]].concat());
+    let looked = stage.send("POST", "/schedules/new", &[], Some(&looked)).await;
+    assert!(looked.status == StatusCode::OK && looked.text.contains("T17:00:00"), "{}", looked.text);
+    assert_eq!(stage.call("GET", "/api/v1/schedules", None).await.json()["items"], json!([]));
+    let made = stage.send("POST", "/schedules/new", &[], Some(&form(&sent))).await;
+    assert_eq!(made.status, StatusCode::SEE_OTHER, "{}", made.text);
+    let again = stage.send("POST", "/schedules/new", &[], Some(&form(&sent))).await;
+    assert!(again.text.contains("id=\"name-error\""), "{}", again.text);
+
+    let page = stage.call("GET", "/schedules/nightly/edit", None).await;
+    markup::check(&page.text, "", "/schedules/nightly/edit");
+    assert_eq!(field(&page.text, "timezone"), "Asia/Tokyo");
+    assert!(!page.text.contains("hunter2"), "secrets are hidden: {}", page.text);
+    let other = form(&[("workflow", "greet"), ("input", ""), ("every", "2h"), ("overlap", "queue")]);
+    let changed = stage.send("POST", "/schedules/nightly/edit", &[], Some(&other)).await;
+    assert_eq!(changed.status, StatusCode::SEE_OTHER, "{}", changed.text);
+    let kept = stage.call("GET", "/api/v1/schedules/nightly?secrets=true", None).await.json();
+    let plan = &kept["plan"];
+    assert_eq!((&plan["every_ms"], &plan["overlap"]), (&json!(7_200_000), &json!("queue")), "{kept}");
+    assert_eq!(plan["input"]["password"], "hunter2", "an empty field keeps the input");
+
+    let span = [("from", "2026-01-01T00:00:00Z"), ("to", "2026-01-01T05:00:00Z")];
+    let looked = stage.send("POST", "/schedules/nightly/backfill", &[], Some(&form(&span))).await;
+    assert!(looked.text.contains("2026-01-01T04:00:00"), "{}", looked.text);
+    markup::check(&looked.text, "", "/schedules/nightly/backfill");
+    let done = form(&[span.as_slice(), &[("confirmed", "true"), ("reason", "a day was lost")]].concat());
+    let done = stage.send("POST", "/schedules/nightly/backfill", &[], Some(&done)).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
+
+    let asked = stage.call("GET", "/schedules/nightly/delete", None).await;
+    assert!(asked.text.contains("Nothing is started by it any more"), "{}", asked.text);
+    let gone = stage.send("POST", "/schedules/nightly/delete", &[], Some(&form(&[("reason", "")]))).await;
+    assert_eq!(gone.status, StatusCode::SEE_OTHER, "{}", gone.text);
+    assert_eq!(stage.call("GET", "/api/v1/schedules/nightly", None).await.status, StatusCode::NOT_FOUND);
+}

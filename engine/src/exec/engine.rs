@@ -16,7 +16,7 @@ use crate::exec::core::Core;
 use crate::exec::fork::{self, ForkRun};
 use crate::exec::handle::RunHandle;
 use crate::exec::runs::Runs;
-use crate::exec::start::{self, StartRun};
+use crate::exec::start::{self, StartPreview, StartRun};
 use crate::exec::workers::presence;
 use crate::exec::{groups, keeper, limits, load, outlines, posted, requests, worker};
 use crate::run::actor::Actor;
@@ -123,6 +123,14 @@ impl Engine {
     /// own, or the engine's own tenant.
     pub async fn start_with(&self, run: StartRun) -> Result<RunHandle, Error> {
         start::start(&self.0.core, run).await
+    }
+
+    /// What [`start_with`](Self::start_with) would do. Nothing is written.
+    ///
+    /// # Errors
+    /// As for [`start_with`](Self::start_with): what would be refused is refused.
+    pub async fn dry_run_start(&self, run: &StartRun) -> Result<StartPreview, Error> {
+        start::dry_run(&self.0.core, run).await
     }
 
     /// The runs of this engine, for whom the engine itself holds: keeping it does not keep the engine.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use stepwell_contract::limits::TAGS_MAX;
 use stepwell_contract::{
     Batch, Clock, Fence, Head, IdError, Name, Payload, RunId, RunKey, Seq, Status, TenantId, Timestamp,
-    Verdict, Version,
+    Verdict, Version, WorkflowRef,
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -226,18 +226,7 @@ pub(crate) async fn start(core: &Arc<Core>, start: StartRun) -> Result<RunHandle
     if core.is_stopping() {
         return Err(Error::ShuttingDown);
     }
-    let (registered, is_registered) = match find(core, &start).await? {
-        Found::Here(registered) => (registered, true),
-        Found::Elsewhere(registered) => (registered, false),
-    };
-    let key = RunKey::new(start.tenant.clone(), RunId::new(&start.run)?);
-    if system::is_own(&key) {
-        return Err(Error::Options(format!(
-            "tenant {} is the engine's own: start runs for another tenant",
-            key.tenant
-        )));
-    }
-    check_tags(&start.tags)?;
+    let (registered, is_registered, key) = checked(core, &start).await?;
     Tenants::remember(core, &key.tenant);
     let now = core.time.now();
     let policy = registered.definition.policy();
@@ -278,6 +267,53 @@ pub(crate) async fn start(core: &Arc<Core>, start: StartRun) -> Result<RunHandle
         same_as_before(core, &key, &start).await?;
     }
     Ok(RunHandle::new(core, key, made))
+}
+
+/// What a run is started of, whether this engine has its code, and the run's key, once all that can be said before it is written is
+/// in order.
+async fn checked(core: &Core, start: &StartRun) -> Result<(Arc<Registered>, bool, RunKey), Error> {
+    let (registered, is_registered) = match find(core, start).await? {
+        Found::Here(registered) => (registered, true),
+        Found::Elsewhere(registered) => (registered, false),
+    };
+    let key = RunKey::new(start.tenant.clone(), RunId::new(&start.run)?);
+    if system::is_own(&key) {
+        return Err(Error::Options(format!(
+            "tenant {} is the engine's own: start runs for another tenant",
+            key.tenant
+        )));
+    }
+    check_tags(&start.tags)?;
+    Ok((registered, is_registered, key))
+}
+
+/// What a start would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartPreview {
+    /// The workflow and the version that the run would be of.
+    pub workflow: WorkflowRef,
+    /// The queue that it would wait in.
+    pub queue: Name,
+    /// Whether this engine can run its steps; if not, it would wait for a worker that can.
+    pub is_registered: bool,
+    /// Whether the run is there, started alike before: nothing would happen.
+    pub is_there: bool,
+}
+
+/// What [`start`] would do; nothing is written.
+pub(crate) async fn dry_run(core: &Core, start: &StartRun) -> Result<StartPreview, Error> {
+    let (registered, is_registered, key) = checked(core, start).await?;
+    let is_there = core.backend.head(&key).await?.is_some();
+    if is_there {
+        same_as_before(core, &key, start).await?;
+    }
+    let definition = &registered.definition;
+    Ok(StartPreview {
+        workflow: definition.reference(),
+        queue: start.queue.clone().unwrap_or_else(|| definition.queue().clone()),
+        is_registered,
+        is_there,
+    })
 }
 
 /// Tags that the engine gives itself are nobody else's, and have room in every head.

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use stepwell::contract::{Cursor, Head, Name, Order, Page, RunKey};
-use stepwell::{Error, StartRun};
+use stepwell::{Error, StartPreview, StartRun};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::filter::Filter;
 use crate::listing::{self, cursor_of, cursor_text};
 use crate::mount::Mount;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Fault, Problem};
 use crate::request::{Body, NoParams, Params, RunAt, Who, etag};
 use crate::routes::Routes;
 use crate::view::Listed;
@@ -109,26 +109,26 @@ async fn list(
 /// A run to start.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct NewRun {
+pub(crate) struct NewRun {
     /// Its workflow.
-    workflow: String,
+    pub(crate) workflow: String,
     /// The version of the workflow; the newest when missing.
-    version: Option<u32>,
+    pub(crate) version: Option<u32>,
     /// Its id; one is made of the `Idempotency-Key`, or drawn, when missing.
-    run: Option<String>,
+    pub(crate) run: Option<String>,
     /// The workflow's input; `null` when missing.
     #[schema(value_type = Option<serde_json::Value>)]
-    input: Option<Box<RawValue>>,
+    pub(crate) input: Option<Box<RawValue>>,
     /// What people filter by.
     #[serde(default)]
-    tags: BTreeMap<String, String>,
+    pub(crate) tags: BTreeMap<String, String>,
     /// Higher goes first.
     #[serde(default)]
-    priority: i16,
+    pub(crate) priority: i16,
     /// The queue; that of the workflow when missing.
-    queue: Option<String>,
+    pub(crate) queue: Option<String>,
     /// How long it waits before it begins, in milliseconds.
-    delay_ms: Option<u64>,
+    pub(crate) delay_ms: Option<u64>,
 }
 
 /// Starts a run. The same request again, with the same id or `Idempotency-Key`, answers with the run that is there.
@@ -144,44 +144,86 @@ async fn start(
     headers: HeaderMap,
     Body(new): Body<NewRun>,
 ) -> Result<Response, Problem> {
-    let tenant = who.tenant.clone().unwrap_or_default();
     let key = headers
         .get(IDEMPOTENCY_KEY)
         .map(|key| key.to_str().map_err(|_| Problem::bad("`Idempotency-Key` is not text")));
-    let key = key.transpose()?;
-    let id = match (&new.run, key) {
-        (Some(run), _) => run.clone(),
-        (None, Some(key)) => format!("key-{:.32}", SecretHash::of(key).to_string()),
-        (None, None) => Uuid::now_v7().to_string(),
-    };
-    let mut run = StartRun::new(&new.workflow, &id, &new.input)?
-        .tenant(tenant)
-        .priority(new.priority)
-        .actor(who.access.actor());
-    if let Some(version) = new.version {
-        run = run.version(version);
-    }
-    if let Some(queue) = &new.queue {
-        run = run.queue(Name::new(queue).map_err(unprocessable)?);
-    }
-    if let Some(delay_ms) = new.delay_ms {
-        run = run.delay(std::time::Duration::from_millis(delay_ms));
-    }
-    for (name, value) in new.tags {
-        run = run.tag(&name, value).map_err(unprocessable)?;
-    }
-    let started = app.engine().start_with(run).await.map_err(|error| match error {
-        Error::Conflict { .. } if new.run.is_none() => Problem::new(Code::KeyReused, error.to_string()),
-        error => error.into(),
-    })?;
-    let head = head(&app, started.key()).await?;
-    let status = if started.is_new() { StatusCode::CREATED } else { StatusCode::OK };
-    let place = format!("{mount}/api/v1/runs/{}", started.key().run);
+    let (is_new, head) = begin(&app, &who, &new, key.transpose()?).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let place = format!("{mount}/api/v1/runs/{}", head.key.run);
     Ok((status, [(LOCATION, place)], Tagged::run(&head)).into_response())
 }
 
-fn unprocessable(error: impl ToString) -> Problem {
-    Problem::new(Code::Unprocessable, error.to_string())
+impl Fault {
+    /// Why the engine does not start a run.
+    fn by_engine(error: Error, new: &NewRun) -> Self {
+        let field = match &error {
+            Error::UnknownWorkflow { .. } => Some("workflow"),
+            Error::Id(_) | Error::Conflict { .. } => Some("run"),
+            Error::Payload(_) => Some("input"),
+            _ => None,
+        };
+        let problem = match error {
+            Error::Conflict { .. } if new.run.is_none() => Problem::new(Code::KeyReused, error.to_string()),
+            error => error.into(),
+        };
+        Self { field, problem }
+    }
+}
+
+impl NewRun {
+    /// The request to the engine: the same for the same key, where no id is said.
+    fn request(&self, who: &Who, key: Option<&str>) -> Result<StartRun, Fault> {
+        let id = match (&self.run, key) {
+            (Some(run), _) => run.clone(),
+            (None, Some(key)) => format!("key-{:.32}", SecretHash::of(key).to_string()),
+            (None, None) => Uuid::now_v7().to_string(),
+        };
+        let run = StartRun::new(&self.workflow, &id, &self.input);
+        let run = run.map_err(|error| Fault::by_engine(error, self))?;
+        let mut run = run
+            .tenant(who.tenant.clone().unwrap_or_default())
+            .priority(self.priority)
+            .actor(who.access.actor());
+        if let Some(version) = self.version {
+            run = run.version(version);
+        }
+        if let Some(queue) = &self.queue {
+            run = run.queue(Name::new(queue).map_err(|error| Fault::at("queue", &error))?);
+        }
+        if let Some(delay_ms) = self.delay_ms {
+            run = run.delay(std::time::Duration::from_millis(delay_ms));
+        }
+        for (name, value) in &self.tags {
+            run = run.tag(name, value).map_err(|error| Fault::at("tags", &error))?;
+        }
+        Ok(run)
+    }
+}
+
+/// Starts a run, or finds the one that was started by the same request; tells which, with its head.
+pub(crate) async fn begin(
+    app: &App,
+    who: &Who,
+    new: &NewRun,
+    key: Option<&str>,
+) -> Result<(bool, Head), Fault> {
+    let run = new.request(who, key)?;
+    let started = app.engine().start_with(run).await;
+    let started = started.map_err(|error| Fault::by_engine(error, new))?;
+    let head = head(app, started.key()).await;
+    let head = head.map_err(Fault::from)?;
+    Ok((started.is_new(), head))
+}
+
+/// What [`begin`] would do. Nothing is written.
+pub(crate) async fn preview(
+    app: &App,
+    who: &Who,
+    new: &NewRun,
+    key: Option<&str>,
+) -> Result<StartPreview, Fault> {
+    let run = new.request(who, key)?;
+    app.engine().dry_run_start(&run).await.map_err(|error| Fault::by_engine(error, new))
 }
 
 /// One run.

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
+use stepwell::Error;
 use stepwell::Schedule as Spec;
 use stepwell::contract::{Cursor, Name, Timestamp};
 use stepwell::schedule::{Overlap, ScheduleError, Schedules};
@@ -20,7 +21,7 @@ use crate::api::values::SecretsParams;
 use crate::app::App;
 use crate::listing::{Paging, cursor_text};
 use crate::mount::Mount;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Fault, Problem};
 use crate::request::{At, Body, DryRun, Params, Who, Why};
 use crate::routes::Routes;
 use crate::view::group::RunName;
@@ -53,6 +54,23 @@ impl From<ScheduleError> for Problem {
     }
 }
 
+impl From<ScheduleError> for Fault {
+    fn from(error: ScheduleError) -> Self {
+        let field = match &error {
+            ScheduleError::Cron { .. } | ScheduleError::Never { .. } => Some("cron"),
+            ScheduleError::Timezone { .. } | ScheduleError::TimezoneOfInterval => Some("timezone"),
+            ScheduleError::Interval { .. } => Some("every"),
+            ScheduleError::Bounds => Some("until"),
+            ScheduleError::Name { .. } | ScheduleError::Conflict { .. } => Some("name"),
+            ScheduleError::Engine(Error::UnknownWorkflow { .. }) => Some("workflow"),
+            ScheduleError::Payload(_) => Some("input"),
+            ScheduleError::BackfillTooLong { .. } => Some("to"),
+            _ => None,
+        };
+        Self { field, problem: error.into() }
+    }
+}
+
 /// The schedules that a request is about: of one tenant, the default one where none is named.
 fn schedules(app: &App, who: &Who) -> Schedules {
     app.engine().schedules().of(who.tenant.clone().unwrap_or_default()).by(who.access.actor())
@@ -66,13 +84,13 @@ struct SchedulePart {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct WhyParams {
+pub(crate) struct WhyParams {
     /// Why, for the records.
     #[serde(default)]
-    reason: String,
+    pub(crate) reason: String,
     /// `true`: says what it would do, and does nothing.
     #[serde(default)]
-    dry_run: bool,
+    pub(crate) dry_run: bool,
 }
 
 /// The schedules of a tenant.
@@ -96,7 +114,7 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/api/v1/schedules/{name}", tag = "schedules", operation_id = "getSchedule",
     params(SecretsParams, ("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
     responses((status = 200, description = "The schedule.", body = Schedule)))]
-async fn show(
+pub(crate) async fn show(
     State(app): State<App>,
     who: Who,
     At(SchedulePart { name }): At<SchedulePart>,
@@ -107,7 +125,7 @@ async fn show(
 }
 
 impl Plan {
-    fn spec(self) -> Result<Spec, ScheduleError> {
+    fn spec(self) -> Result<Spec, Fault> {
         let times = match (self.cron, self.every_ms) {
             (Some(cron), _) => Spec::cron(cron),
             (None, every_ms) => Spec::every(Duration::from_millis(every_ms.unwrap_or_default())),
@@ -116,23 +134,43 @@ impl Plan {
         let times = self.timezone.into_iter().fold(times, |times, zone| times.timezone(zone));
         let times = self.from.into_iter().fold(times, |times, at| times.from(stored(at)));
         let times = self.until.into_iter().fold(times, |times, at| times.until(stored(at)));
-        let mut spec = times
-            .starts(&self.workflow, &self.input)?
-            .priority(self.priority)
-            .jitter(Duration::from_millis(self.jitter_ms));
+        let starts = times.starts(&self.workflow, &self.input).map_err(|error| match error {
+            ScheduleError::Id(error) => Fault::at("workflow", &error),
+            error => error.into(),
+        })?;
+        let mut spec = starts.priority(self.priority).jitter(Duration::from_millis(self.jitter_ms));
         if let Some(version) = self.version {
             spec = spec.version(version);
         }
         for (name, value) in self.tags {
-            spec = spec.tag(&name, value)?;
+            spec = spec.tag(&name, value).map_err(|error| Fault::at("tags", &error))?;
         }
         if let Some(queue) = self.queue {
-            spec = spec.queue(Name::new(queue)?);
+            spec = spec.queue(Name::new(queue).map_err(|error| Fault::at("queue", &error))?);
         }
         if let Some(window_ms) = self.catch_up_ms {
             spec = spec.catch_up(Duration::from_millis(window_ms));
         }
         Ok(spec)
+    }
+
+    /// What the engine keeps, once it is found to be in order.
+    fn checked(self) -> Result<Spec, Fault> {
+        if self.cron.is_some() == self.every_ms.is_some() {
+            return Err(Fault::at("every", &"a schedule has either `cron` or `every_ms`"));
+        }
+        let overlap = self.overlap()?;
+        let spec = self.spec()?;
+        Ok(overlap.into_iter().fold(spec, Spec::overlap))
+    }
+
+    /// The next times that it would have, without what jitter adds; nothing is kept.
+    pub(crate) fn upcoming(self, now: Timestamp, most: usize) -> Result<Vec<Time>, Fault> {
+        let spec = self.checked()?;
+        spec.check()?;
+        let calendar = spec.calendar()?;
+        let times = std::iter::successors(calendar.next_after(now), |time| calendar.next_after(*time));
+        Ok(times.take(most).map(crate::view::time).collect())
     }
 
     fn overlap(&self) -> Result<Option<Overlap>, Problem> {
@@ -155,41 +193,55 @@ async fn put(
     Params(WhyParams { reason, dry_run }): Params<WhyParams>,
     Body(plan): Body<Plan>,
 ) -> Result<Response, Problem> {
-    if plan.cron.is_some() == plan.every_ms.is_some() {
-        return Err(Problem::new(Code::Unprocessable, "a schedule has either `cron` or `every_ms`"));
-    }
-    let overlap = plan.overlap()?;
-    let spec = plan.spec()?;
-    let spec = overlap.into_iter().fold(spec, Spec::overlap);
-    let schedules = schedules(&app, &who);
     if dry_run {
-        return Ok(Json(PlanPreview::of(schedules.dry_run_plan(&name, &spec).await?)).into_response());
+        let spec = plan.checked()?;
+        let preview = schedules(&app, &who).dry_run_plan(&name, &spec).await?;
+        return Ok(Json(PlanPreview::of(preview)).into_response());
     }
-    let is_new = match schedules.get(&name).await {
+    let (is_new, schedule) = save(&app, &who, &name, plan, &reason).await?;
+    if !is_new {
+        return Ok(Json(schedule).into_response());
+    }
+    let place = format!("{mount}/api/v1/schedules/{name}");
+    Ok((StatusCode::CREATED, [(LOCATION, place)], Json(schedule)).into_response())
+}
+
+/// What a schedule is made of, with the secrets of its input: to be kept again as it is, and not to be shown.
+pub(crate) async fn plan(app: &App, who: &Who, name: &str) -> Result<Plan, Problem> {
+    Ok(Plan::of(&schedules(app, who).get(name).await?.schedule, true))
+}
+
+/// Makes a schedule, or makes the one of that name another from now on; tells which, with what it is then.
+pub(crate) async fn save(
+    app: &App,
+    who: &Who,
+    name: &str,
+    plan: Plan,
+    reason: &str,
+) -> Result<(bool, Schedule), Fault> {
+    let spec = plan.checked()?;
+    let schedules = schedules(app, who);
+    let is_new = match schedules.get(name).await {
         Ok(_) => false,
         Err(ScheduleError::NoSuchSchedule { .. }) => true,
         Err(error) => return Err(error.into()),
     };
     if is_new {
-        match schedules.create(&name, spec.clone()).await {
-            Ok(view) => {
-                let place = format!("{mount}/api/v1/schedules/{name}");
-                let body = Json(Schedule::of(view, false));
-                return Ok((StatusCode::CREATED, [(LOCATION, place)], body).into_response());
-            }
+        match schedules.create(name, spec.clone()).await {
+            Ok(view) => return Ok((true, Schedule::of(view, false))),
             // Somebody else has made it meanwhile.
             Err(ScheduleError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Json(Schedule::of(schedules.update(&name, spec, &reason).await?, false)).into_response())
+    Ok((false, Schedule::of(schedules.update(name, spec, reason).await?, false)))
 }
 
 /// Ends a schedule. Runs that were started go on.
 #[utoipa::path(delete, path = "/api/v1/schedules/{name}", tag = "schedules", operation_id = "deleteSchedule",
     params(WhyParams, ("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
     responses((status = 204, description = "It is gone."), (status = 200, description = "For a dry run, the schedule that would be ended.", body = Schedule)))]
-async fn delete(
+pub(crate) async fn delete(
     State(app): State<App>,
     who: Who,
     At(SchedulePart { name }): At<SchedulePart>,
@@ -314,21 +366,21 @@ pub(crate) async fn start_now(
 /// Times gone by whose runs are to be started.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Backfill {
+pub(crate) struct Backfill {
     /// The first of them, or a time before it.
-    from: Time,
+    pub(crate) from: Time,
     /// The last of them, or a time behind it.
-    to: Time,
+    pub(crate) to: Time,
     /// Why, for the records.
     #[serde(default)]
-    reason: String,
+    pub(crate) reason: String,
 }
 
 /// The times of a backfill.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-struct BackfillTimes {
+pub(crate) struct BackfillTimes {
     /// Each with its run.
-    times: Vec<Backfilled>,
+    pub(crate) times: Vec<Backfilled>,
     /// Whether this is only what it would do.
     dry_run: bool,
 }
@@ -337,7 +389,7 @@ struct BackfillTimes {
 #[utoipa::path(post, path = "/api/v1/schedules/{name}/backfill", tag = "schedules", operation_id = "backfillSchedule", request_body = Backfill,
     params(DryRun, ("name" = String, Path, description = "Its name."), ("tenant" = Option<String>, Query, description = "Whose it is.")),
     responses((status = 200, description = "The times.", body = BackfillTimes)))]
-async fn backfill(
+pub(crate) async fn backfill(
     State(app): State<App>,
     who: Who,
     At(SchedulePart { name }): At<SchedulePart>,

@@ -32,10 +32,10 @@ pub(super) fn routes() -> Routes {
 #[derive(Debug, Clone, Copy, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct SecretsParams {
+pub(crate) struct SecretsParams {
     /// `true`: with what has the form of a secret, which needs the role `operator`. Otherwise `[redacted]` stands in its place.
     #[serde(default)]
-    pub(super) secrets: bool,
+    pub(crate) secrets: bool,
 }
 
 impl SecretsParams {

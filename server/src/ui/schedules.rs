@@ -1,34 +1,46 @@
 //! Schedules: runs by the clock.
 
+mod past;
+mod plan;
+
 use askama::Template;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::access::Role;
-use crate::api::schedules::{self, Trigger, Triggered};
+use crate::api::schedules::{self, SchedulePart, Trigger, Triggered};
+use crate::api::values::SecretsParams;
 use crate::app::App;
 use crate::listing::Paging;
 use crate::problem::{Code, Problem};
-use crate::request::Params;
+use crate::request::{At, Params};
 use crate::routes::Routes;
 use crate::ui::forms::Form;
 use crate::ui::page::{Notice, Page, part};
 use crate::ui::spoken::command;
 use crate::ui::words::fill;
 use crate::ui::words::places::Places;
+use crate::ui::words::sheets::Sheets;
 use crate::view::Listed;
 use crate::view::schedule::{Schedule, StartedRun};
 
 pub(super) fn routes() -> Routes {
-    Routes::new().page(Some(Role::Viewer), "GET", "/schedules", get(list)).page(
-        Some(Role::Operator),
-        "POST",
-        "/schedules/{name}/{verb}",
-        post(steer),
-    )
+    let operator = Some(Role::Operator);
+    Routes::new()
+        .page(Some(Role::Viewer), "GET", "/schedules", get(list))
+        .page(operator, "GET", "/schedules/new", get(plan::new))
+        .page(operator, "POST", "/schedules/new", post(plan::make))
+        .page(operator, "GET", "/schedules/{name}/edit", get(plan::edit))
+        .page(operator, "POST", "/schedules/{name}/edit", post(plan::change))
+        .page(operator, "GET", "/schedules/{name}/backfill", get(past::look))
+        .page(operator, "POST", "/schedules/{name}/backfill", post(past::backfill))
+        .page(operator, "GET", "/schedules/{name}/delete", get(past::ask_end))
+        .page(operator, "POST", "/schedules/{name}/delete", post(past::end))
+        .page(operator, "POST", "/schedules/{name}/{verb}", post(steer))
 }
 
 #[derive(Template)]
@@ -36,6 +48,7 @@ pub(super) fn routes() -> Routes {
 struct Shown<'a> {
     p: &'a Page,
     t: &'static Places,
+    f: &'static Sheets,
     tenant: String,
     schedules: Vec<Schedule>,
     next: Option<String>,
@@ -77,12 +90,21 @@ async fn list(State(app): State<App>, p: Page) -> Result<Response, Problem> {
     p.show(&Shown {
         p: &p,
         t: Places::of(p.language),
+        f: Sheets::of(p.language),
         tenant,
         schedules: items,
         next: next_cursor.map(|next| p.with("cursor", &next)),
         command: command("schedules list", &[("tenant", p.tenant_text())]),
         api: p.api("/schedules", &[]),
     })
+}
+
+/// The input of a schedule as it may be shown.
+async fn without_secrets(app: &App, p: &Page, name: &str) -> Result<Option<Box<RawValue>>, Problem> {
+    let at = At(SchedulePart { name: name.to_owned() });
+    let hidden = Params(SecretsParams { secrets: false });
+    let Json(schedule) = schedules::show(State(app.clone()), p.who()?, at, hidden).await?;
+    Ok(schedule.plan.input)
 }
 
 #[derive(Debug, Deserialize)]

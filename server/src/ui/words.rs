@@ -31,6 +31,7 @@ macro_rules! words {
 }
 pub(crate) mod places;
 pub(crate) mod runs;
+pub(crate) mod sheets;
 
 words! {
     /// The texts of the frame: what every page has.
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn both_languages_say_every_text_with_the_same_places_to_fill() {
-        let rows = [Frame::ROWS, places::Places::ROWS, runs::Runs::ROWS];
+        let rows = [Frame::ROWS, places::Places::ROWS, runs::Runs::ROWS, sheets::Sheets::ROWS];
         for (key, english, japanese) in rows.into_iter().flatten() {
             assert!(!english.is_empty() && !japanese.is_empty(), "{key}");
             assert_eq!(english.matches("{}").count(), japanese.matches("{}").count(), "{key}");

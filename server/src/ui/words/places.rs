@@ -149,6 +149,7 @@ words! {
         prefix: "Mounted at", "マウント先";
         worker_here: "Engine here", "このエンジン";
         workflows: "Workflows registered here", "登録済みワークフロー";
+        start_run: "Start", "開始";
         workflows_none: "None: this process shows and steers, other processes run the steps.", "なし: このプロセスは表示と操作のみを行い、ステップは他のプロセスが実行します。";
         fingerprint: "Shape", "フィンガープリント";
         steps: "Steps", "ステップ";

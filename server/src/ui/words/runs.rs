@@ -6,6 +6,7 @@ words! {
         all: "All", "すべて";
         query: "Query", "クエリ";
         query_hint: "status:failed step:charge tag:eu since:2h", "status:failed step:charge tag:eu since:2h";
+        start: "Start a run", "実行を開始";
         search: "Search", "検索";
         clear: "Clear", "クリア";
         status: "Status", "状態";

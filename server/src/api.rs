@@ -9,7 +9,7 @@ pub(crate) mod fork;
 mod graph;
 pub(crate) mod groups;
 pub(crate) mod health;
-mod history;
+pub(crate) mod history;
 mod integrity;
 mod metrics;
 mod outside;

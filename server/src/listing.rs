@@ -13,6 +13,8 @@ use utoipa::IntoParams;
 
 use crate::filter::Filter;
 use crate::problem::Problem;
+use crate::view::Listed;
+use crate::view::run::Run;
 
 /// Most runs on a page.
 pub(crate) const PAGE_MAX: usize = 200;
@@ -82,6 +84,23 @@ pub(crate) async fn page(
             return Ok(Page { items, next: after });
         }
     }
+}
+
+/// The same as it is shown, from the place that a text means.
+///
+/// # Errors
+/// [`Code::BadRequest`](crate::problem::Code::BadRequest) when the text means no place; what reading the store gives.
+pub(crate) async fn shown(
+    engine: &Engine,
+    tenant: Option<&TenantId>,
+    filter: &Filter,
+    order: Order,
+    cursor: Option<&str>,
+    limit: usize,
+) -> Result<Listed<Run>, Problem> {
+    let after = cursor.map(cursor_of::<Cursor>).transpose()?;
+    let Page { items, next } = page(engine, tenant, filter, order, after, limit).await?;
+    Ok(Listed { items: items.iter().map(Run::of).collect(), next_cursor: next.as_ref().map(cursor_text) })
 }
 
 /// How many items a page has, from what the request says.

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use stepwell::Error;
 use stepwell::contract::{BackendError, FaultKind, Status};
+use stepwell::diagnosis::Language;
 use stepwell::run::request::Verb;
 use utoipa::ToSchema;
 
@@ -23,7 +24,7 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 macro_rules! codes {
-    ($($name:ident = $code:literal, $status:ident, $title:literal, $fix:literal;)*) => {
+    ($($name:ident = $code:literal, $status:ident, $title:literal, $fix:literal, $title_ja:literal, $fix_ja:literal;)*) => {
         /// What kind of refusal it is.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -58,54 +59,111 @@ macro_rules! codes {
             pub const fn fix(self) -> &'static str {
                 match self { $(Self::$name => $fix,)* }
             }
+
+            /// What it means and what to do, in a language.
+            #[must_use]
+            pub const fn told(self, language: Language) -> (&'static str, &'static str) {
+                match language {
+                    Language::English => (self.title(), self.fix()),
+                    Language::Japanese => match self { $(Self::$name => ($title_ja, $fix_ja),)* },
+                }
+            }
+
+            /// The one that is written like this.
+            #[must_use]
+            pub fn named(code: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|known| known.as_str() == code)
+            }
         }
     };
 }
 
 codes! {
     BadRequest = "SW9501", BAD_REQUEST, "The request is not understood",
-        "Correct what `detail` names. /openapi.json says what each operation takes.";
+        "Correct what `detail` names. /openapi.json says what each operation takes.",
+        "要求を理解できません",
+        "`detail` が示す箇所を直してください。各操作が受け取るものは /openapi.json にあります。";
     Unauthorized = "SW9502", UNAUTHORIZED, "The caller is not known",
-        "Send `Authorization: Bearer TOKEN` with a token of this server, or log in.";
+        "Send `Authorization: Bearer TOKEN` with a token of this server, or log in.",
+        "呼び出し元が不明です",
+        "このサーバーのトークンを `Authorization: Bearer TOKEN` で送るか、ログインしてください。";
     Forbidden = "SW9503", FORBIDDEN, "The caller may not do this",
-        "Use a token with a stronger role.";
+        "Use a token with a stronger role.",
+        "この操作は許可されていません",
+        "より強い役割のトークンを使ってください。";
     NotFound = "SW9504", NOT_FOUND, "There is no such thing",
-        "Check the name, and the tenant: what belongs to another tenant looks missing.";
+        "Check the name, and the tenant: what belongs to another tenant looks missing.",
+        "該当するものがありません",
+        "名前とテナントを確認してください。ほかのテナントのものは存在しないように見えます。";
     NoMethod = "SW9505", METHOD_NOT_ALLOWED, "The path does not answer to this method",
-        "Use a method that the `Allow` header names.";
+        "Use a method that the `Allow` header names.",
+        "このパスはこのメソッドに応答しません",
+        "`Allow` ヘッダーにあるメソッドを使ってください。";
     Refused = "SW9506", CONFLICT, "The present state does not allow it",
-        "Do one of what `allowed` names, or look at the run again.";
+        "Do one of what `allowed` names, or look at the run again.",
+        "現在の状態では実行できません",
+        "`allowed` にある操作を行うか、実行をもう一度確認してください。";
     Conflict = "SW9507", CONFLICT, "The id is in use for something else",
-        "Use another id, or ask for what is there.";
+        "Use another id, or ask for what is there.",
+        "この ID は別のものに使われています",
+        "別の ID を使うか、既存のものを参照してください。";
     Changed = "SW9508", PRECONDITION_FAILED, "It has changed since it was read",
-        "Read it again, decide again, and send its new ETag in `If-Match`.";
+        "Read it again, decide again, and send its new ETag in `If-Match`.",
+        "読み取った後に変更されました",
+        "もう一度読み取り、判断し直してから、新しい ETag を `If-Match` で送ってください。";
     TooLarge = "SW9509", PAYLOAD_TOO_LARGE, "The body is too large",
-        "Send less: values of steps and inputs are limited to what /openapi.json says.";
+        "Send less: values of steps and inputs are limited to what /openapi.json says.",
+        "本文が大きすぎます",
+        "小さくしてください。ステップの値と入力の上限は /openapi.json にあります。";
     MediaType = "SW9510", UNSUPPORTED_MEDIA_TYPE, "The body has the wrong media type",
-        "Send `Content-Type: application/json`.";
+        "Send `Content-Type: application/json`.",
+        "本文のメディアタイプが正しくありません",
+        "`Content-Type: application/json` を送ってください。";
     Unprocessable = "SW9511", UNPROCESSABLE_ENTITY, "The request contradicts itself or what is known",
-        "Correct what `detail` names.";
+        "Correct what `detail` names.",
+        "要求が矛盾しているか、既知の内容と合いません",
+        "`detail` が示す箇所を直してください。";
     KeyReused = "SW9512", UNPROCESSABLE_ENTITY, "The Idempotency-Key was used for another request",
-        "Use a new key for a new request, and the same key only to repeat the same one.";
+        "Use a new key for a new request, and the same key only to repeat the same one.",
+        "この Idempotency-Key は別の要求に使われています",
+        "新しい要求には新しいキーを使い、同じキーは同じ要求の再送にだけ使ってください。";
     ForeignHost = "SW9513", MISDIRECTED_REQUEST, "The server is called by a name that it does not have",
-        "Call it as localhost, or add the name to `server.hosts` in its settings.";
+        "Call it as localhost, or add the name to `server.hosts` in its settings.",
+        "サーバーが持たない名前で呼び出されました",
+        "localhost として呼び出すか、その名前を設定の `server.hosts` に加えてください。";
     ForeignOrigin = "SW9514", FORBIDDEN, "A page of another site sent the request",
-        "Send it from the dashboard itself, or from a program with a token and without an `Origin` header.";
+        "Send it from the dashboard itself, or from a program with a token and without an `Origin` header.",
+        "別のサイトのページから送られた要求です",
+        "ダッシュボード自体から送るか、プログラムからトークン付きで `Origin` ヘッダーなしに送ってください。";
     TooMany = "SW9515", TOO_MANY_REQUESTS, "Too many requests at once",
-        "Wait as long as `Retry-After` says, and ask again.";
+        "Wait as long as `Retry-After` says, and ask again.",
+        "同時の要求が多すぎます",
+        "`Retry-After` の時間だけ待ってから、もう一度送ってください。";
     Crowded = "SW9516", SERVICE_UNAVAILABLE, "Too many connections at once",
         "Close those that are not needed, wait as long as `Retry-After` says, and connect again. Whoever runs the server can \
-         raise `server.connections_max`.";
+         raise `server.connections_max`.",
+        "同時の接続が多すぎます",
+        "不要な接続を閉じ、`Retry-After` の時間だけ待ってから接続し直してください。サーバーの運用者は `server.connections_max` を増やせます。";
     Internal = "SW9520", INTERNAL_SERVER_ERROR, "A fault in the server",
-        "Please report it, with the request id.";
+        "Please report it, with the request id.",
+        "サーバーの不具合です",
+        "リクエスト ID を添えて報告してください。";
     Unreadable = "SW9521", INTERNAL_SERVER_ERROR, "What is stored cannot be read",
-        "`stepwell check` says what is wrong with the run; `stepwell doctor` what is wrong with the store.";
+        "`stepwell check` says what is wrong with the run; `stepwell doctor` what is wrong with the store.",
+        "保存されている内容を読めません",
+        "実行の問題は `stepwell check`、ストアの問題は `stepwell doctor` で調べられます。";
     StoreDown = "SW9522", SERVICE_UNAVAILABLE, "The store does not answer",
-        "Ask again later. Whether a change happened is unknown until the run was read again.";
+        "Ask again later. Whether a change happened is unknown until the run was read again.",
+        "ストアが応答しません",
+        "後でもう一度試してください。変更が行われたかどうかは、実行を読み直すまで分かりません。";
     Stopping = "SW9523", SERVICE_UNAVAILABLE, "The server is shutting down",
-        "Ask again after its restart, or another server.";
+        "Ask again after its restart, or another server.",
+        "サーバーは停止処理中です",
+        "再起動後に、または別のサーバーに送ってください。";
     TimedOut = "SW9524", GATEWAY_TIMEOUT, "The answer took too long",
-        "Ask for less, or again later. Whether a change happened is unknown until the run was read again.";
+        "Ask for less, or again later. Whether a change happened is unknown until the run was read again.",
+        "応答に時間がかかりすぎました",
+        "範囲を狭めるか、後でもう一度試してください。変更が行われたかどうかは、実行を読み直すまで分かりません。";
 }
 
 /// Why a request was refused, and what to do.

@@ -24,7 +24,7 @@ use crate::view::entry::Entry;
 use crate::view::record::{HistoryEntry, RawRecord};
 
 /// The kind of the records of log lines.
-const LOGGED: Kind = Kind::of("logged");
+pub(crate) const LOGGED: Kind = Kind::of("logged");
 /// Records read at once.
 const RECORDS_AT_ONCE: usize = 25;
 /// Most bytes of records on a page: the entries behind them come without theirs.

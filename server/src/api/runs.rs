@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use stepwell::contract::{Cursor, Head, Name, Order, Page, RunKey};
+use stepwell::contract::{Head, Name, Order, RunKey};
 use stepwell::{Error, StartPreview, StartRun};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
@@ -19,7 +19,7 @@ use crate::access::Role;
 use crate::access::token::SecretHash;
 use crate::app::App;
 use crate::filter::Filter;
-use crate::listing::{self, cursor_of, cursor_text};
+use crate::listing;
 use crate::mount::Mount;
 use crate::problem::{Code, Fault, Problem};
 use crate::request::{Body, NoParams, Params, RunAt, Who, etag};
@@ -92,18 +92,13 @@ async fn list(
     Params(params): Params<ListParams>,
 ) -> Result<Json<Listed<Run>>, Problem> {
     let filter = Filter::parse(&params.q, app.engine().now()).map_err(Problem::bad)?;
-    let after = params.cursor.as_deref().map(cursor_of::<Cursor>).transpose()?;
     let order = match params.order {
         Some(ListOrder::Oldest) => Order::Oldest,
         _ => Order::Newest,
     };
     let limit = listing::limit(params.limit)?;
-    let Page { items, next } =
-        listing::page(app.engine(), who.tenant.as_ref(), &filter, order, after, limit).await?;
-    Ok(Json(Listed {
-        items: items.iter().map(Run::of).collect(),
-        next_cursor: next.as_ref().map(cursor_text),
-    }))
+    let cursor = params.cursor.as_deref();
+    Ok(Json(listing::shown(app.engine(), who.tenant.as_ref(), &filter, order, cursor, limit).await?))
 }
 
 /// A run to start.

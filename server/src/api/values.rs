@@ -6,6 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use stepwell::contract::{Head, Payload, Status};
 use stepwell::observe::values::without_secrets;
+use stepwell::run::state::State as RunState;
 use stepwell::{RunError, Verb};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
@@ -52,6 +53,20 @@ impl SecretsParams {
     }
 }
 
+/// A value with what has the form of a secret in it, or without.
+pub(crate) fn as_shown(value: &Payload, with_secrets: bool) -> Payload {
+    if with_secrets { value.clone() } else { without_secrets(value) }
+}
+
+/// The document that the steps of a run share.
+///
+/// # Errors
+/// [`Code::Unreadable`] when it has no stored form.
+pub(crate) fn document(state: &RunState) -> Result<Payload, Problem> {
+    let document = Payload::from_text(&state.context.to_string());
+    document.map_err(|error| Problem::new(Code::Unreadable, error.to_string()))
+}
+
 /// An answer that is a value of a run, digit by digit.
 pub(super) fn value_of(
     who: &Who,
@@ -59,7 +74,7 @@ pub(super) fn value_of(
     head: &Head,
     value: &Payload,
 ) -> Result<Response, Problem> {
-    let value = if params.check(who)? { value.clone() } else { without_secrets(value) };
+    let value = as_shown(value, params.check(who)?);
     let headers = [(ETAG, etag(head)), (CONTENT_TYPE, "application/json".to_owned())];
     Ok((headers, value.text().to_owned()).into_response())
 }
@@ -115,10 +130,7 @@ async fn context(
 ) -> Result<Response, Problem> {
     let head = head(&app, &key).await?;
     let journal = app.journals().of(app.engine(), &head).await?;
-    let text = journal.state(&key)?.context.to_string();
-    let document =
-        Payload::from_text(&text).map_err(|error| Problem::new(Code::Unreadable, error.to_string()))?;
-    value_of(&who, params, &head, &document)
+    value_of(&who, params, &head, &document(&journal.state(&key)?)?)
 }
 
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]

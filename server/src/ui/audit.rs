@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
+use stepwell::Category;
 
 use crate::access::Role;
 use crate::api;
@@ -14,6 +15,7 @@ use crate::problem::Problem;
 use crate::request::Params;
 use crate::routes::Routes;
 use crate::ui::page::Page;
+use crate::ui::run::entries::{LEVELS, level_word};
 use crate::ui::spoken::{command, quoted};
 use crate::ui::words::places::Places;
 use crate::view::Listed;
@@ -23,10 +25,6 @@ pub(super) fn routes() -> Routes {
     Routes::new().page(Some(Role::Viewer), "GET", "/audit", get(search))
 }
 
-/// The fields of the form that are words of a list.
-const CATEGORIES: [&str; 8] =
-    ["state", "step", "operator", "store", "validation", "performance", "error", "consistency"];
-const LEVELS: [&str; 4] = ["debug", "info", "warn", "error"];
 /// The names of the fields, as the REST API has them.
 const FIELDS: [&str; 10] =
     ["text", "run", "workflow", "category", "level", "code", "actor", "since", "until", "order"];
@@ -49,11 +47,11 @@ impl Shown<'_> {
     }
 
     fn categories(&self) -> [&'static str; 8] {
-        CATEGORIES
+        Category::ALL.map(Category::as_str)
     }
 
     fn levels(&self) -> [&'static str; 4] {
-        LEVELS
+        LEVELS.map(level_word)
     }
 
     /// The status that has the colour of a level.

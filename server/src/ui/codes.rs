@@ -43,7 +43,7 @@ fn language(p: &Page) -> Params<LanguageParams> {
 async fn list(p: Page) -> Result<Response, Problem> {
     let t = Places::of(p.language);
     let Json(listed) = api::codes::list(language(&p)).await?;
-    let is_refusal = |title: &CodeTitle| problem::Code::ALL.iter().any(|code| code.as_str() == title.code);
+    let is_refusal = |title: &CodeTitle| problem::Code::named(&title.code).is_some();
     let (refusals, diagnoses) = listed.items.into_iter().partition(is_refusal);
     let lists = [(t.diagnosis_codes, diagnoses), (t.refusal_codes, refusals)];
     p.show(&Shown { p: &p, t, lists, api: p.api("/codes", &[("language", p.lang())]) })

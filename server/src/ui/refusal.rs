@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use crate::access::identify::Caller;
 use crate::app::App;
 use crate::mount::Mount;
-use crate::problem::{MEDIA_TYPE, Problem};
+use crate::problem::{Code, MEDIA_TYPE, Problem};
 use crate::ui::page::{Page, part};
 
 /// Paths that programs ask for.
@@ -25,6 +25,8 @@ struct Refusal<'a> {
     p: &'a Page,
     problem: &'a Problem,
     title: &'static str,
+    /// What to do, in the language of the page.
+    fix: &'a str,
 }
 
 /// Shows refusals of pages as pages, and sends those who are not known to the login.
@@ -66,7 +68,8 @@ async fn shown(page: &Page, response: Response) -> Response {
     let Ok(problem) = serde_json::from_slice::<Problem>(&bytes) else {
         return Response::from_parts(parts, Body::from(bytes));
     };
-    let refusal = Refusal { p: page, problem: &problem, title: title(page, parts.status) };
+    let fix = Code::named(&problem.code).map_or(problem.fix.as_str(), |code| code.told(page.language).1);
+    let refusal = Refusal { p: page, problem: &problem, title: title(page, parts.status), fix };
     match page.show_with(parts.status, &refusal) {
         Ok(shown) => shown,
         Err(_) => Response::from_parts(parts, Body::from(bytes)),

@@ -5,7 +5,7 @@ mod card;
 mod chart;
 mod compare;
 mod data;
-mod entries;
+pub(crate) mod entries;
 mod fork;
 mod graph;
 mod header;

@@ -4,12 +4,12 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
-use stepwell::contract::{Cursor, Order, Page as Found, Status};
+use stepwell::contract::{Order, Status};
 
 use crate::access::Role;
 use crate::app::App;
 use crate::filter::Filter;
-use crate::listing::{self, PAGE_DEFAULT, cursor_of, cursor_text};
+use crate::listing::{self, PAGE_DEFAULT};
 use crate::problem::Problem;
 use crate::reads::{by_status, is_of};
 use crate::routes::Routes;
@@ -18,6 +18,7 @@ use crate::ui::page::Page;
 use crate::ui::spoken::command;
 use crate::ui::verbs::{self, Deed};
 use crate::ui::words::runs::Runs;
+use crate::view::Listed;
 use crate::view::run::{Run, RunStatus};
 use crate::view::time;
 
@@ -94,10 +95,10 @@ async fn list(State(app): State<App>, p: Page) -> Result<Response, Problem> {
         Ok(filter) => (filter, None),
         Err(error) => (Filter::default(), Some(error.to_string())),
     };
-    let after = p.asked("cursor").map(cursor_of::<Cursor>).transpose()?;
-    let Found { items, next } = match &error {
-        Some(_) => Found { items: Vec::new(), next: None },
-        None => listing::page(app.engine(), p.tenant.as_ref(), &filter, order, after, PAGE_DEFAULT).await?,
+    let (tenant, cursor) = (p.tenant.as_ref(), p.asked("cursor"));
+    let Listed { items, next_cursor } = match &error {
+        Some(_) => Listed { items: Vec::new(), next_cursor: None },
+        None => listing::shown(app.engine(), tenant, &filter, order, cursor, PAGE_DEFAULT).await?,
     };
     let (order_word, oldest) = if order == Order::Oldest { ("oldest", " --oldest") } else { ("", "") };
     p.show(&Shown {
@@ -106,8 +107,8 @@ async fn list(State(app): State<App>, p: Page) -> Result<Response, Problem> {
         q,
         tabs: tabs(&app, &p, t, &filter).await?,
         views: views(&p, t),
-        runs: items.iter().map(Run::of).collect(),
-        next: next.as_ref().map(|next| p.with("cursor", &cursor_text(next))),
+        runs: items,
+        next: next_cursor.map(|next| p.with("cursor", &next)),
         is_oldest: order == Order::Oldest,
         deeds: verbs::for_many(),
         command: command("runs list", &[("query", q), ("tenant", p.tenant_text())]) + oldest,

@@ -7,11 +7,11 @@ use axum::response::Response;
 use axum::routing::get;
 use stepwell::StartPreview;
 use stepwell::contract::Order;
-use stepwell::observe::values::without_secrets;
 use uuid::Uuid;
 
 use crate::access::Role;
 use crate::api::runs::{NewRun, begin, preview};
+use crate::api::values::as_shown;
 use crate::app::App;
 use crate::filter::Filter;
 use crate::listing;
@@ -141,7 +141,7 @@ pub(super) async fn example_input(app: &App, p: &Page, workflow: &str) -> Result
     let Some(head) = page.items.first() else { return Ok(None) };
     // An example that cannot be read is none.
     let Ok(state) = app.engine().state(&head.key).await else { return Ok(None) };
-    Ok(Some(shown_within(without_secrets(&state.created.input).text(), EXAMPLE_BYTES_MAX)))
+    Ok(Some(shown_within(as_shown(&state.created.input, false).text(), EXAMPLE_BYTES_MAX)))
 }
 
 async fn shown(

@@ -51,13 +51,13 @@ pub struct CodeAction {
 }
 
 impl CodeTitle {
-    /// Every code, in order. Codes of refused requests are told in English.
+    /// Every code, in order.
     #[must_use]
     pub fn all(language: Language) -> Vec<Self> {
         let of = |code: &str, title: &str| Self { code: code.to_owned(), title: title.to_owned() };
         let said = codes().filter_map(|code| explain_code(code, language));
         let said = said.map(|page| of(page.code, page.title));
-        let refusals = Code::ALL.iter().map(|code| of(code.as_str(), code.title()));
+        let refusals = Code::ALL.iter().map(|code| of(code.as_str(), code.told(language).0));
         let mut all: Vec<_> = said.chain(refusals).collect();
         all.sort_by(|a, b| a.code.cmp(&b.code));
         all
@@ -65,20 +65,19 @@ impl CodeTitle {
 }
 
 impl CodePage {
-    /// The page of a code, in capitals or not; `None` when there is no such code. Codes of refused requests are told in English.
+    /// The page of a code, in capitals or not; `None` when there is no such code.
     #[must_use]
     pub fn of(code: &str, language: Language) -> Option<Self> {
         let code = code.to_ascii_uppercase();
         let Some(page) = explain_code(&code, language) else {
-            let refusal = Code::ALL.iter().find(|refusal| refusal.as_str() == code)?;
-            let (title, fix) = (refusal.title().to_owned(), refusal.fix().to_owned());
+            let (title, fix) = Code::named(&code)?.told(language);
             return Some(Self {
                 code,
-                title,
+                title: title.to_owned(),
                 summary: None,
                 cause: None,
                 confirm: None,
-                fix,
+                fix: fix.to_owned(),
                 actions: Vec::new(),
             });
         };

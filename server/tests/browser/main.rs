@@ -163,7 +163,9 @@ async fn filled(site: &Site) -> Vec<String> {
     site.start("parcel", "parcel-1", 2).await;
     site.start("approval", "approval-1", 1).await;
     let tabs = TABS.iter().flat_map(|tab| ["held-1", "parcel-1"].map(|run| format!("/runs/{run}{tab}")));
-    let others = ["/runs/approval-1", "/runs/held-1/ask/retry", "/runs/held-1/fork"].map(str::to_owned);
+    let others =
+        ["/runs/approval-1", "/runs/held-1/ask/retry", "/runs/held-1/fork", "/start", "/schedules/new"]
+            .map(str::to_owned);
     PAGES.iter().map(|page| (*page).to_owned()).chain(tabs).chain(others).collect()
 }
 
@@ -293,5 +295,104 @@ async fn what_others_wrote_is_shown_and_never_done() {
         assert_eq!(window.script("return window.hits ?? 0").await, 0, "{page}");
     }
     println!("HARNESS browser texts={} pages={shown} hits=0", texts.len());
+    window.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_started_and_a_schedule_made_from_the_page() {
+    let site = Site::new().await;
+    let window = Window::on_desk(&site.address).await;
+    window.go("/runs").await;
+    window.click(".top a[href*='/start']").await;
+    window.click("a.chip[href*='workflow=approval']").await;
+    window.fill("#input", "{\"pieces\": ").await;
+    window.click("form button.primary").await;
+    window.until("the fault stands at its field", "document.querySelector('#input-error') !== null").await;
+    window.fill("#input", "{\"pieces\": 3}").await;
+    window.click("form button[name=check]").await;
+    window.until_it_says("a run of approval version 1").await;
+    window.click("form button.primary").await;
+    window.until("its page is there", "location.pathname.startsWith('/runs/')").await;
+    window.until_it_says("was started").await;
+    window.until_it_says("waiting").await;
+
+    window.go("/schedules").await;
+    window.click(".top a[href*='/schedules/new']").await;
+    window.fill("#name", "nightly").await;
+    window.fill("#workflow", "approval").await;
+    window.fill("#cron", "0 2 * * *").await;
+    window.fill("#timezone", "Asia/Tokyo").await;
+    window.click("form button[name=check]").await;
+    window.until_it_says("T17:00:00").await;
+    window.click("form button.primary").await;
+    window.until_it_says("Schedule nightly was made").await;
+    window.until_it_says("0 2 * * * · Asia/Tokyo").await;
+    window.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_are_selected_in_the_list_or_all_that_match_over_its_pages() {
+    let site = Site::new().await;
+    for nth in 0..60 {
+        site.start("approval", &format!("approval-{nth:02}"), 1).await;
+    }
+    let window = Window::on_desk(&site.address).await;
+    window.go("/runs?q=status:waiting").await;
+    window.until("a page of them", "document.querySelectorAll('#runs [data-row]').length === 50").await;
+    for run in ["approval-59", "approval-57"] {
+        window.click(&format!("#runs input[value='default/{run}']")).await;
+    }
+    window.until("both are counted", "document.querySelector('[data-selected]').textContent === '2'").await;
+    window.click("button[name=verb][value=pause]").await;
+    window.until_it_says("approval-57").await;
+    window.fill("#reason", "two of them").await;
+    window.click("main form button[type=submit]").await;
+    window.go("/runs?q=status:paused").await;
+    window.until("these two", "document.querySelectorAll('#runs [data-row]').length === 2").await;
+
+    window.go("/runs?q=status:waiting").await;
+    window.script("document.querySelector('#scope').value = 'all'").await;
+    window.click("button[name=verb][value=pause]").await;
+    window.until_it_says("58").await;
+    window.fill("#reason", "all the others").await;
+    window.click("main form button[type=submit]").await;
+    window.go("/runs?q=status:paused").await;
+    window.until("all of them", "[...document.querySelectorAll('.tabs a[aria-current] .count')].some((count) => count.textContent === '60')").await;
+    window.close().await;
+}
+
+/// Words of the frame and of what is pressed or read above columns that are no Japanese: what people and programs name stays as it
+/// is and is not looked at.
+const NOT_JAPANESE: &str = r"
+const own = 'nav a, .who .tool[aria-label], h1, h2, h3, th, label, .tabs a, button, .button, dt, legend, summary, .empty p, .muted:not(code)';
+const named = /^(Stepwell|English|CPU|ID|p50|p95|95 %|cron|REST|OpenAPI|JSON|[A-Z0-9-]+)$/;
+const found = new Set();
+for (const element of document.querySelectorAll(own)) {
+  if (element.closest('[hidden], dialog:not([open]), .id, code, .json, .code') || element.querySelector('.mono, .id, code, .chip, time, input, select')) continue;
+  const text = element.innerText?.trim();
+  if (!text || !/[A-Za-z]{3}/.test(text) || /[\u3040-\u30ff\u4e00-\u9fff]/.test(text) || named.test(text)) continue;
+  if (element.dataset.name !== undefined || element.closest('[data-row]')) continue;
+  found.add(`${element.tagName}: ${text.slice(0, 60)}`);
+}
+return [...found];
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_language_is_switched_once_and_every_page_keeps_to_it() {
+    let site = Site::new().await;
+    let pages = filled(&site).await;
+    let window = Window::on_desk(&site.address).await;
+    window.go("/runs").await;
+    window.click("a.tool[hreflang=ja]").await;
+    window.until("the page is Japanese", "document.documentElement.lang === 'ja'").await;
+    for page in &pages {
+        window.go(page).await;
+        assert_eq!(window.script("return document.documentElement.lang").await, "ja", "{page}");
+        assert_eq!(window.script(NOT_JAPANESE).await, json!([]), "{page}");
+    }
+    window.go("/runs/approval-1").await;
+    window.until_it_says("シグナル").await;
+    window.click("a.tool[hreflang=en]").await;
+    window.until("it is English again", "document.documentElement.lang === 'en'").await;
     window.close().await;
 }

@@ -1,11 +1,11 @@
 //! The values of a run: what it took, what it gives, what its steps share and gave.
 
 use stepwell::contract::{Payload, Status};
-use stepwell::observe::values::without_secrets;
 use stepwell::run::event::Event;
 use stepwell::run::place::Place;
 use stepwell::run::state::State;
 
+use crate::api::values::{as_shown, document};
 use crate::ui::page::Page;
 use crate::ui::run::header::{Header, Tab, with_query};
 use crate::ui::run::json::{Shown, shown, shown_within};
@@ -64,7 +64,7 @@ pub(crate) fn raw(p: &Page, sight: &Sight, of: &str, step: Option<&str>) -> Opti
 
 /// The value as whoever looks may see it: what has the form of a secret is for operators who ask for it.
 fn to_show(p: &Page, value: &Payload) -> Payload {
-    if shows_secrets(p) { value.clone() } else { without_secrets(value) }
+    as_shown(value, shows_secrets(p))
 }
 
 /// Whether secrets are shown.
@@ -109,7 +109,7 @@ fn context(state: &State) -> Option<Payload> {
     if state.context.is_null() {
         return None;
     }
-    Payload::from_text(&state.context.to_string()).ok()
+    document(state).ok()
 }
 
 pub(crate) fn data(p: &Page, h: &Header, sight: &Sight) -> Data {

@@ -5,6 +5,7 @@ use stepwell::observe::audit::AuditEntry;
 use stepwell::run::event::LogLevel;
 use stepwell::{Actor, Category, EventFilter};
 
+use crate::api::history::LOGGED;
 use crate::ui::page::Page;
 use crate::ui::run::header::{Header, Tab, with_query};
 use crate::ui::run::words::RunWords;
@@ -14,8 +15,6 @@ use crate::view::Time;
 pub(crate) const ENTRIES: usize = 200;
 /// Log lines of one page.
 pub(crate) const LINES: usize = 500;
-/// The kind of the records that hold log lines.
-const LOGGED: &str = "logged";
 
 /// One thing that happened, or one line, as its page shows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,7 +90,7 @@ impl Lines {
 
     /// The lines of a record that fit. A step by its name means all of its items.
     fn of(&self, record: &Record) -> Vec<AuditEntry> {
-        if record.kind.as_str() != LOGGED {
+        if record.kind != LOGGED {
             return Vec::new();
         }
         let mut entries = self.filter.entries(record);
@@ -155,7 +154,7 @@ impl Lines {
     /// The first line of the highest level, as the record and the line of it.
     pub(crate) fn first_error(records: &[Record]) -> Option<(Seq, u32)> {
         let filter = EventFilter { level: Some(LogLevel::Error), ..EventFilter::default() };
-        let logged = records.iter().filter(|record| record.kind.as_str() == LOGGED);
+        let logged = records.iter().filter(|record| record.kind == LOGGED);
         let first = logged.flat_map(|record| filter.entries(record)).next();
         first.map(|entry| (entry.seq, entry.nth))
     }
@@ -205,7 +204,7 @@ pub(crate) fn audit(p: &Page, w: &RunWords, h: &Header, records: &[Record]) -> W
 /// The last things that happened, the newest first.
 pub(crate) fn latest(p: &Page, w: &RunWords, h: &Header, records: &[Record], count: usize) -> Vec<Entry> {
     let filter = EventFilter { level: Some(LogLevel::Info), order: Order::Newest, ..EventFilter::default() };
-    let happened = records.iter().rev().filter(|record| record.kind.as_str() != LOGGED);
+    let happened = records.iter().rev().filter(|record| record.kind != LOGGED);
     let entries = happened.flat_map(|record| filter.entries(record)).take(count);
     entries.map(|entry| shown(p, w, h, Tab::Audit, entry)).collect()
 }

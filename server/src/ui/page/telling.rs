@@ -129,8 +129,10 @@ impl Page {
     pub(crate) fn wrong(&self, run: &Run) -> Option<String> {
         let own = || {
             let trouble = run.trouble.as_ref()?;
-            let step = trouble.step.as_deref().map(|step| format!("{step}: ")).unwrap_or_default();
-            Some(format!("{step}{}", trouble.message))
+            let message = &trouble.message;
+            // What is said of a run that is held names its step by itself.
+            let step = trouble.step.as_deref().filter(|step| !message.starts_with(step));
+            Some(step.map_or_else(|| message.clone(), |step| format!("{step}: {message}")))
         };
         match &run.said {
             Some(said) if said.code != UNEXPLAINED => Some(self.said(&said.code, &said.summary)),

@@ -139,6 +139,7 @@ words! {
         exclusive_no: "shared by many processes", "複数プロセスで共有";
         clock: "Clock", "時計";
         store_id: "Id", "ID";
+        facts: "What the backend says of itself", "バックエンド固有の情報";
         server: "This server", "このサーバー";
         version: "Version", "バージョン";
         access: "Access", "アクセス";

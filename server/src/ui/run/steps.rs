@@ -339,8 +339,8 @@ fn attempt_shown(
     let limits = limits.filter_map(|(name, limit)| {
         let from = limit.get("from")?.as_str()?;
         let value = limit.get("value")?;
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        (from != "default").then(|| (name.clone(), format!("{value} ({from})")))
+        let (name, value) = told(p, name, value);
+        (from != "default").then(|| (name, format!("{value} ({from})")))
     });
     let facts = record.environment.iter().filter_map(|fact| serde_json::to_string(fact).ok());
     AttemptShown {
@@ -350,6 +350,25 @@ fn attempt_shown(
         limits: limits.collect(),
         facts: facts.collect(),
         record: record.clone(),
+    }
+}
+
+/// A setting with its value as people read them: spans with their units, parts in a row.
+fn told(p: &Page, name: &str, value: &serde_json::Value) -> (String, String) {
+    use serde_json::Value;
+    match (name.strip_suffix("_ms"), value) {
+        (Some(name), Value::Number(ms)) if ms.is_u64() => {
+            (name.to_owned(), p.span(ms.as_u64().unwrap_or_default()))
+        }
+        (_, Value::Object(parts)) => {
+            let parts = parts.iter().map(|(name, value)| {
+                let (name, value) = told(p, name, value);
+                format!("{name} {value}")
+            });
+            (name.to_owned(), parts.collect::<Vec<_>>().join(", "))
+        }
+        (_, Value::String(text)) => (name.to_owned(), text.clone()),
+        (_, value) => (name.to_owned(), value.to_string()),
     }
 }
 

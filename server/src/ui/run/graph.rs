@@ -226,7 +226,7 @@ fn totals(graph: &Graph, state: &State) -> Vec<(StepIndex, usize)> {
 
 /// A text with its end cut where there is no room: wide letters take two places.
 fn clipped(text: &str, places: usize) -> String {
-    let wide = |letter: char| if letter.is_ascii() { 1 } else { 2 };
+    let wide = |letter: char| if letter < '\u{1100}' { 1 } else { 2 };
     if text.chars().map(wide).sum::<usize>() <= places {
         return text.to_owned();
     }

@@ -250,7 +250,7 @@ mod tests {
             kept.place(&key(0));
         }
         assert!(kept.bytes <= BYTES_MAX && kept.bytes > BYTES_MAX / 2, "{}", kept.bytes);
-        assert_eq!(kept.bytes, kept.places.values().map(|held| held.bytes).sum());
+        assert_eq!(kept.bytes, kept.places.values().map(|held| held.bytes).sum::<usize>());
         assert!(kept.places.contains_key(&key(0)) && kept.places.contains_key(&key(99)));
         assert!(!kept.places.contains_key(&key(1)));
     }

@@ -35,6 +35,9 @@ type Seen<T> = Option<Arc<T>>;
 /// One who watches.
 pub(crate) type Watcher<T> = watch::Receiver<Seen<T>>;
 
+/// Where all who watch something are told of it.
+type Told<T> = watch::Sender<Seen<T>>;
+
 /// Something that can be watched.
 pub(crate) trait Topic: Eq + Hash + Clone + Send + Sync + 'static {
     /// What is told of it.
@@ -74,7 +77,7 @@ pub(crate) struct Hub {
 
 /// What is watched of one sort.
 #[derive(Debug)]
-pub(crate) struct Topics<K, T>(Mutex<HashMap<K, watch::Sender<Seen<T>>>>);
+pub(crate) struct Topics<K, T>(Mutex<HashMap<K, Told<T>>>);
 
 impl<K, T> Default for Topics<K, T> {
     fn default() -> Self {
@@ -83,12 +86,12 @@ impl<K, T> Default for Topics<K, T> {
 }
 
 impl<K: Eq + Hash + Clone, T> Topics<K, T> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, watch::Sender<Seen<T>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Told<T>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Watches something; the second is there when nobody looks at it yet.
-    fn join(&self, key: &K) -> Result<(Watcher<T>, Option<watch::Sender<Seen<T>>>), Problem> {
+    fn join(&self, key: &K) -> Result<(Watcher<T>, Option<Told<T>>), Problem> {
         let mut topics = self.lock();
         if let Some(topic) = topics.get(key) {
             let mut watcher = topic.subscribe();
@@ -143,7 +146,7 @@ impl Hub {
 
 /// Looks again and again, as long as somebody watches: what nobody watches any more is let go at once, so that whoever opens
 /// streams and leaves does not fill the table.
-async fn poll<T: Topic>(app: App, topic: T, watched: watch::Sender<Seen<T::Seen>>) {
+async fn poll<T: Topic>(app: App, topic: T, watched: Told<T::Seen>) {
     let topics = T::topics(app.hub());
     let mut before: Seen<T::Seen> = None;
     loop {

@@ -66,6 +66,7 @@ const SECRETS: &[(&str, &str)] = &[
     ("whsec_4eC39HqLyjWDarjtT1zdp7dc", "[redacted]"),
     ("key AIzaSyA-1234567890abcdefghijklmnopqrstu.", "key [redacted]"),
     ("hf_AbCdEfGhIjKlMnOpQrStUvWx, x", "[redacted], x"),
+    ("sent swt_4mVtq0bZ-1yLk7Xw_cN2eR8sAhJ5uGdP3oTfYiKzBxQ to", "sent [redacted] to"),
 ];
 
 const NO_SECRETS: &[&str] = &[

@@ -207,7 +207,7 @@ async fn ask(State(app): State<App>, p: Page, form: Form) -> Result<Response, Pr
     }
     if !left.is_empty() {
         let all = so_far.asked() + count(left.len());
-        title = fill(t.bulk_so_far, &[&word, &p.number(&so_far.asked()), &p.number(&all)]);
+        title = fill(t.bulk_so_far, &[&word, &p.number(so_far.asked()), &p.number(all)]);
     }
     p.show(&Outcome {
         p: &p,

@@ -10,6 +10,8 @@ pub mod evidence;
 mod finding;
 pub mod fingerprint;
 mod judge;
+mod marks;
+mod numbers;
 pub mod page;
 mod rules;
 mod seen;

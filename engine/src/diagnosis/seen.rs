@@ -59,7 +59,7 @@ impl<'a> Seen<'a> {
                 matches!(support, Support::About | Support::For)
                     || support == Support::Nothing && has_class(signal)
             }
-            (By::Told, support) => support == Support::For,
+            (By::Told | By::Hint, support) => support == Support::For,
             (By::Loose, support) => {
                 support == Support::For || support != Support::Against && has_class(signal)
             }
@@ -148,7 +148,9 @@ impl<'a> Seen<'a> {
         match (by, proven) {
             (By::Code, true) => Confidence::High,
             (By::Code, false) | (By::Told | By::Plain | By::Words | By::Number, true) => Confidence::Medium,
-            (By::Loose, _) | (By::Told | By::Plain | By::Words | By::Number, false) => Confidence::Low,
+            (By::Hint | By::Loose, _) | (By::Told | By::Plain | By::Words | By::Number, false) => {
+                Confidence::Low
+            }
         }
     }
 }
@@ -231,7 +233,7 @@ impl<'a> Seen<'a> {
             })
         };
         let fits = |state: &PathSeen<'_>| match self.signal {
-            Some((Signal::NotFound, _)) => state.found.is_none(),
+            Some((Signal::NotFound, _)) => state.is_absent(),
             Some((Signal::Denied, _)) => state.is_denied(),
             _ => true,
         };
@@ -266,16 +268,14 @@ impl PathSeen<'_> {
         self.found.is_none() && self.parent.is_some_and(|parent| parent.path == "/")
     }
 
+    /// Whether nothing is there, or only a link that leads nowhere.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.found.is_none_or(|found| found.kind == FileKind::BrokenLink)
+    }
+
     /// Whether the folder that should hold it is not there either.
     pub(crate) fn folder_is_missing(&self) -> bool {
-        let folder = self.path.trim_end_matches('/').rsplit_once('/').map(|(folder, _)| folder);
-        match (folder, self.parent) {
-            (Some(folder), Some(parent)) => {
-                parent.path.trim_end_matches('/') != folder.trim_end_matches('/')
-                    || parent.kind != FileKind::Folder
-            }
-            _ => false,
-        }
+        self.found.is_none() && support::is_folder_missing(self.path, self.parent)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an error says it is: first by its codes and types, and only where these are silent by its words.
 
 use crate::diagnosis::evidence::{AttemptRecord, ErrorLink};
+use crate::diagnosis::marks::MARKS;
 use crate::diagnosis::wording;
 use crate::workflow::classify::ClassifiedBy;
 use crate::workflow::links::KIND_TOLD;
@@ -24,12 +25,20 @@ pub(crate) enum Signal {
     TimedOut,
     NoRoute,
     Login,
+    /// A receiver's rule that a value breaks.
+    Rejected,
+    /// Data that has not the form it should have.
+    Malformed,
+    /// A setting that was not given.
+    Unset,
     Status(u16),
 }
 
 /// How it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum By {
+    /// By words that only lead to where to look: what was seen there has to say it.
+    Hint,
     /// By words in the middle of a sentence, which may be about anything.
     Loose,
     /// By the kind that a program gave an error in words of its own, which may be about anything.
@@ -44,235 +53,20 @@ pub(crate) enum By {
     Code,
 }
 
-pub(super) struct Mark {
-    pub(super) signal: Signal,
-    pub(super) codes: &'static [&'static str],
-    pub(super) errno: &'static [u32],
-    /// What only systems say.
-    pub(super) words: &'static [&'static str],
-    /// What people say too.
-    pub(super) plain: &'static [&'static str],
-}
-
-pub(super) const MARKS: &[Mark] = &[
-    Mark {
-        signal: Signal::NotFound,
-        codes: &["io.not_found", "ENOENT"],
-        errno: &[2],
-        words: &[
-            "no such file or directory",
-            "the system cannot find the file specified",
-            "nosuchfileexception",
-        ],
-        plain: &["file not found"],
-    },
-    Mark {
-        signal: Signal::NotAFolder,
-        codes: &["io.not_a_directory", "io.is_a_directory", "ENOTDIR", "EISDIR"],
-        errno: &[20, 21],
-        words: &[],
-        plain: &["not a directory", "is a directory"],
-    },
-    Mark {
-        signal: Signal::Denied,
-        codes: &["io.permission_denied", "EACCES", "EPERM"],
-        errno: &[1, 13],
-        words: &["accessdeniedexception"],
-        plain: &["permission denied", "operation not permitted", "access is denied"],
-    },
-    Mark {
-        signal: Signal::Full,
-        codes: &["io.storage_full", "ENOSPC"],
-        errno: &[28],
-        words: &["no space left on device", "there is not enough space on the disk"],
-        plain: &["disk full", "disk is full"],
-    },
-    Mark {
-        signal: Signal::Quota,
-        codes: &["io.quota_exceeded", "io.file_too_large", "EDQUOT", "EFBIG"],
-        errno: &[27, 122],
-        words: &["disk quota exceeded", "file size limit exceeded"],
-        plain: &["file too large"],
-    },
-    Mark {
-        signal: Signal::ReadOnly,
-        codes: &["io.read_only_filesystem", "EROFS"],
-        errno: &[30],
-        words: &["read-only file system"],
-        plain: &[],
-    },
-    Mark {
-        signal: Signal::NameTooLong,
-        codes: &["io.invalid_filename", "ENAMETOOLONG"],
-        errno: &[36],
-        words: &["file name too long"],
-        plain: &[],
-    },
-    Mark {
-        signal: Signal::TooManyFiles,
-        codes: &["io.too_many_open_files", "EMFILE", "ENFILE"],
-        errno: &[23, 24],
-        words: &["too many open files"],
-        plain: &[],
-    },
-    Mark {
-        signal: Signal::Exists,
-        codes: &["io.already_exists", "EEXIST"],
-        errno: &[17],
-        words: &[
-            "duplicate key value violates unique constraint",
-            "unique constraint failed",
-            "violates unique constraint",
-            "duplicate entry",
-        ],
-        plain: &["file exists"],
-    },
-    Mark {
-        signal: Signal::NoName,
-        codes: &["io.dns", "EAI_NONAME", "EAI_AGAIN", "ENOTFOUND"],
-        errno: &[],
-        words: &[
-            "failed to lookup address",
-            "name or service not known",
-            "temporary failure in name resolution",
-            "nodename nor servname",
-            "could not resolve host",
-            "could not translate host name",
-            "no such host",
-            "nxdomain",
-            "dns error",
-            "no records found for query",
-            "unknownhostexception",
-        ],
-        plain: &[],
-    },
-    Mark {
-        signal: Signal::Tls,
-        codes: &[],
-        errno: &[],
-        words: &[
-            "tls handshake",
-            "ssl handshake",
-            "ssl routines",
-            "ssl certificate problem",
-            "certificate verify failed",
-            "certificate_verify_failed",
-            "invalid peer certificate",
-            "received corrupt message of type",
-            "self signed certificate",
-            "self-signed certificate",
-            "unable to get local issuer certificate",
-            "unable to verify the first certificate",
-            "sslhandshakeexception",
-            "pkix path building failed",
-            "wrong version number",
-            "x509",
-        ],
-        plain: &["certificate has expired", "certificate is not trusted"],
-    },
-    Mark {
-        signal: Signal::Refused,
-        codes: &["io.connection_refused", "ECONNREFUSED"],
-        errno: &[111],
-        words: &[],
-        plain: &["connection refused", "actively refused it"],
-    },
-    Mark {
-        signal: Signal::Reset,
-        codes: &["io.connection_reset", "io.connection_aborted", "io.broken_pipe", "ECONNRESET", "EPIPE"],
-        errno: &[32, 103, 104],
-        words: &[
-            "connection reset by peer",
-            "connection closed before message completed",
-            "server closed the connection unexpectedly",
-        ],
-        plain: &["connection reset", "broken pipe", "socket hang up"],
-    },
-    Mark {
-        signal: Signal::NoRoute,
-        codes: &[
-            "io.host_unreachable",
-            "io.network_unreachable",
-            "io.network_down",
-            "EHOSTUNREACH",
-            "ENETUNREACH",
-        ],
-        errno: &[101, 113],
-        words: &["no route to host", "network is unreachable"],
-        plain: &["host is unreachable"],
-    },
-    Mark {
-        signal: Signal::TimedOut,
-        codes: &["io.timed_out", "tokio.elapsed", "ETIMEDOUT", "ESOCKETTIMEDOUT"],
-        errno: &[110],
-        words: &[
-            "deadline has elapsed",
-            "i/o timeout",
-            "context deadline exceeded",
-            "sockettimeoutexception",
-            "status: deadlineexceeded",
-        ],
-        plain: &["operation timed out", "connection timed out", "read timed out", "connect timed out"],
-    },
-    Mark {
-        signal: Signal::Status(503),
-        codes: &[],
-        errno: &[],
-        words: &[
-            "503 service unavailable",
-            "502 bad gateway",
-            "500 internal server error",
-            "status: unavailable",
-            "code: 'the service is currently unavailable'",
-        ],
-        plain: &[],
-    },
-    Mark {
-        signal: Signal::Status(429),
-        codes: &[],
-        errno: &[],
-        words: &[
-            "429 too many requests",
-            "status: resourceexhausted",
-            "throttlingexception",
-            "toomanyrequestsexception",
-            "provisionedthroughputexceededexception",
-            "slowdown: please reduce your request rate",
-        ],
-        plain: &["too many requests", "rate limit exceeded"],
-    },
-    Mark {
-        signal: Signal::Login,
-        codes: &["redis.noauth", "redis.wrongpass", "redis.noperm"],
-        errno: &[],
-        words: &[
-            "password authentication failed",
-            "access denied for user",
-            "password authentication failed for user",
-            "noauth authentication required",
-            "noauth: authentication required",
-            "wrongpass invalid username-password pair",
-            "wrongpass: invalid username-password pair",
-            "wrongpass: invalid username-password pair or user is disabled",
-            "login failed for user",
-            "status: unauthenticated",
-            "status: permissiondenied",
-            "expiredtoken",
-            "expiredtokenexception",
-            "invalidaccesskeyid",
-            "signaturedoesnotmatch",
-        ],
-        plain: &["invalid credentials", "401 unauthorized", "403 forbidden"],
-    },
-];
-
 /// Types whose errors are about the encryption of a connection.
 const TLS_TYPES: &[&str] = &["rustls::", "native_tls::", "openssl::", "webpki::"];
 /// What the error of an attempt says it is.
 pub(crate) fn of(attempt: &AttemptRecord) -> Option<(Signal, By)> {
     if let Some(status) = status(attempt) {
-        // Some services answer 400 to whatever it is, and say what by its name.
-        let named = if matches!(status, 400 | 422) { wording::of_answer(attempt) } else { None };
+        let named = match status {
+            // Some services answer 400 to whatever it is, and say what by its name.
+            400 | 422 => wording::of_answer(attempt),
+            // Some refuse, or say that they cannot, whoever is too quick.
+            403 | 500..=503 => {
+                wording::of_answer(attempt).filter(|(signal, _)| *signal == Signal::Status(429))
+            }
+            _ => None,
+        };
         return Some(named.unwrap_or((Signal::Status(status), By::Code)));
     }
     if is_tls(attempt) {

@@ -76,13 +76,30 @@ pub(crate) fn answer_of(signal: Signal) -> Option<EndpointAnswer> {
     }
 }
 
-/// Whether the room that is told is room to write in: the kernel's own file systems have none, and images for reading are always full.
+/// Whether the room that is told is room to write in: the kernel's own file systems have none, images for reading are always full,
+/// and where not even the folder of a path is there it may be a path of another machine.
 pub(crate) fn counts(case: &Case<'_>, fact: &EnvironmentFact) -> bool {
     let EnvironmentFact::Space { path, total_bytes, .. } = fact else { return true };
-    let is_read_only = case
-        .facts()
-        .any(|other| matches!(other, EnvironmentFact::ReadOnlyMount { path: other, .. } if other == path));
-    *total_bytes > 0 && !is_read_only
+    let is_elsewhere = case.facts().any(|other| match other {
+        EnvironmentFact::ReadOnlyMount { path: other, .. } => other == path,
+        EnvironmentFact::Path { path: other, found: None, parent, .. } => {
+            other == path && is_folder_missing(path, parent.as_ref())
+        }
+        _ => false,
+    });
+    *total_bytes > 0 && !is_elsewhere
+}
+
+/// Whether the nearest folder that is there is not the one that should hold the path.
+pub(crate) fn is_folder_missing(path: &str, parent: Option<&PathState>) -> bool {
+    let folder = path.trim_end_matches('/').rsplit_once('/').map(|(folder, _)| folder);
+    match (folder, parent) {
+        (Some(folder), Some(parent)) => {
+            parent.path.trim_end_matches('/') != folder.trim_end_matches('/')
+                || parent.kind != FileKind::Folder
+        }
+        _ => false,
+    }
 }
 
 /// Whether access is denied to this, whatever is done with it: it may not be read or passed through, or it is not there and cannot be
@@ -106,7 +123,9 @@ fn of_fact(signal: Signal, fact: &EnvironmentFact) -> Option<Support> {
         {
             Some(Support::About)
         }
-        (Signal::NotFound, EnvironmentFact::Path { found, .. }) => decided(found.is_none()),
+        (Signal::NotFound, EnvironmentFact::Path { found, .. }) => {
+            decided(found.as_ref().is_none_or(|found| found.kind == FileKind::BrokenLink))
+        }
         (Signal::Exists, EnvironmentFact::Path { found, .. }) => decided(found.is_some()),
         (Signal::Denied, EnvironmentFact::Path { found, parent, .. }) => {
             match is_denied(found.as_ref(), parent.as_ref()) {

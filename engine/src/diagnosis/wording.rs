@@ -1,7 +1,11 @@
 //! What an error says in words alone: weak evidence, and the weaker the more it reads like a sentence of people.
 
+use std::borrow::Cow;
+
 use crate::diagnosis::evidence::AttemptRecord;
-use crate::diagnosis::signal::{By, MARKS, Mark, Signal};
+use crate::diagnosis::marks::MARKS;
+use crate::diagnosis::numbers;
+use crate::diagnosis::signal::{By, Signal};
 use crate::workflow::classify::ClassifiedBy;
 use crate::workflow::error::ErrorClass;
 
@@ -9,8 +13,10 @@ use crate::workflow::error::ErrorClass;
 const READ_BYTES_MAX: usize = 2 << 10;
 /// Codes of errors that pass on what others say.
 const CARRIERS: &[&str] = &["io.invalid_data", "io.unexpected_eof"];
-/// What databases say of a value that is there already.
-const DUPLICATES: &[&str] = &["duplicate entry", "duplicate key", "unique constraint"];
+/// How logs mark lines that tell of no error.
+const LESS: &[&str] = &["warning", "warn", "info", "notice", "debug", "trace"];
+/// How far into a line its level is looked for, in bytes.
+const LEVEL_BYTES_MAX: usize = 64;
 
 /// What the words of an error say it is, and how much these words are worth.
 pub(super) fn read(attempt: &AttemptRecord) -> Option<(Signal, By)> {
@@ -41,136 +47,70 @@ pub(super) fn of_answer(attempt: &AttemptRecord) -> Option<(Signal, By)> {
 }
 
 pub(super) fn of_text(text: &str) -> Option<(Signal, By)> {
-    let text = start_of(text);
+    let text = failing(start_of(text));
     let lower = text.to_ascii_lowercase();
-    if let Some(number) = errno(&lower) {
-        return by(By::Number, |mark| mark.errno.contains(&number));
+    if let Some(signal) = numbers::of_text(&text, &lower) {
+        return Some((signal, By::Number));
     }
-    if let Some(found) = tokens(text).find_map(|token| by(By::Number, |mark| mark.codes.contains(&token))) {
-        return Some(found);
-    }
-    let status = http_status(&lower);
-    // What a server found wrong with a request is told by its words, where there are any.
-    if let Some((status, by)) = status.filter(|(status, _)| !matches!(status, 400 | 422)) {
-        return Some((Signal::Status(status), by));
-    }
-    match sqlstate(&lower) {
-        Some("23505") => return Some((Signal::Exists, By::Number)),
-        // One state for every rule of integrity that is broken: the words tell which.
-        Some("23000") if DUPLICATES.iter().any(|words| lower.contains(words)) => {
-            return Some((Signal::Exists, By::Number));
+    let status = numbers::http_status(&lower);
+    let said = of_words(&lower);
+    match (status, said) {
+        (None, said) => said,
+        (Some((status, by)), None) => Some((Signal::Status(status), by)),
+        // What a server found wrong with a request is told by its words, where there are any.
+        (Some((400 | 422, _)), Some(said)) => Some(said),
+        // Who is let in and how fast, an answer tells by its words too.
+        (Some(_), Some((signal @ (Signal::Login | Signal::Status(429)), by))) if by >= By::Words => {
+            Some((signal, by))
         }
-        Some("28000" | "28p01") => return Some((Signal::Login, By::Number)),
-        _ if lower.contains("e11000 duplicate key") => return Some((Signal::Exists, By::Number)),
-        _ => {}
+        (Some((status, by)), Some(_)) => Some((Signal::Status(status), by)),
     }
+}
+
+fn of_words(lower: &str) -> Option<(Signal, By)> {
     let all = MARKS.iter().flat_map(|mark| {
-        let words = mark
-            .words
-            .iter()
-            .filter_map(|words| form(&lower, words))
-            .map(|whole| if whole { By::Words } else { By::Loose });
-        let plain = mark
-            .plain
-            .iter()
-            .filter_map(|words| form(&lower, words))
-            .map(|whole| if whole { By::Plain } else { By::Loose });
-        words.chain(plain).map(|by| (mark.signal, by)).collect::<Vec<_>>()
+        let forms = |words: &'static [&'static str], whole: By| {
+            let found = words.iter().filter_map(|words| form(lower, words));
+            found.map(|is_whole| if is_whole { whole } else { By::Loose }).max()
+        };
+        let anywhere = |words: &[&str], by: By| words.iter().any(|words| lower.contains(words)).then_some(by);
+        let found = [
+            anywhere(mark.phrases, By::Words),
+            forms(mark.words, By::Words),
+            forms(mark.plain, By::Plain),
+            anywhere(mark.hints, By::Hint),
+        ];
+        found.into_iter().flatten().map(|by| (mark.signal, by))
     });
     // Of those that are worth the same the first counts.
     all.fold(None, |best: Option<(Signal, By)>, other| match best {
         Some(best) if best.1 >= other.1 => Some(best),
         _ => Some(other),
     })
-    .or_else(|| status.map(|(status, by)| (Signal::Status(status), by)))
 }
 
-fn by(by: By, is: impl Fn(&Mark) -> bool) -> Option<(Signal, By)> {
-    MARKS.iter().find(|mark| is(mark)).map(|mark| (mark.signal, by))
+/// The text without the lines that call themselves less than an error: what a program only warned of did not end it.
+fn failing(text: &str) -> Cow<'_, str> {
+    let is_less = |line: &&str| {
+        let start = line.get(..LEVEL_BYTES_MAX).unwrap_or(line);
+        let words = start.split([' ', '\t', '[', ']', '|', '"']);
+        words.into_iter().any(|word| match word.strip_suffix(':') {
+            Some(level) => LESS.iter().any(|less| level.eq_ignore_ascii_case(less)),
+            None => LESS.iter().any(|less| word == less.to_ascii_uppercase()),
+        })
+    };
+    if !text.contains('\n')
+        || text.lines().all(|line| is_less(&line))
+        || !text.lines().any(|line| is_less(&line))
+    {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.lines().filter(|line| !is_less(line)).collect::<Vec<_>>().join("\n"))
 }
 
 fn start_of(text: &str) -> &str {
     let end = (0..=READ_BYTES_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     &text[..end.unwrap_or(0)]
-}
-
-/// The number of an error as standard libraries write it: `(os error 2)`, `[Errno 2]`, `errno: 2`, `errno=2`.
-fn errno(text: &str) -> Option<u32> {
-    ["os error ", "errno "].into_iter().chain(["errno: ", "errno=", "errno:"]).find_map(|before| {
-        let (_, after) = text.split_once(before)?;
-        let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
-        after[..digits].parse().ok()
-    })
-}
-
-/// The status of an HTTP response as clients tell it: `HTTP status server error (503 Service Unavailable)`, `status code 429`. Other
-/// things have codes of a status too, so that it counts for less where nothing says that it is an answer.
-fn http_status(text: &str) -> Option<(u16, By)> {
-    const NAMED: [&str; 7] = [
-        "http status client error (",
-        "http status server error (",
-        "http status: ",
-        "http status ",
-        "httperror: ",
-        "request failed with status code ",
-        "responded with status code ",
-    ];
-    const UNNAMED: [&str; 2] = ["status code ", "status code: "];
-    const REASONS: [&str; 9] = [
-        "bad request",
-        "unauthorized",
-        "forbidden",
-        "not found",
-        "conflict",
-        "too many requests",
-        "internal server error",
-        "bad gateway",
-        "service unavailable",
-    ];
-    let after = |before: &&str| {
-        let (_, after) = text.split_once(*before)?;
-        let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
-        let status: u16 = after[..digits].parse().ok().filter(|status| (400..=599).contains(status))?;
-        Some((status, after[digits..].trim_start_matches([' ', '(', '-', ':', ','])))
-    };
-    let named = NAMED.iter().find_map(after).map(|(status, _)| (status, By::Number));
-    named.or_else(|| {
-        let (status, rest) = UNNAMED.iter().find_map(after)?;
-        let is_answer = text.contains("http") || REASONS.iter().any(|reason| rest.starts_with(reason));
-        Some((status, if is_answer { By::Number } else { By::Plain }))
-    })
-}
-
-/// The words of a text that could be names of errors, such as `ENOENT`.
-fn tokens(text: &str) -> impl Iterator<Item = &str> {
-    let parts = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-    parts.filter(|part| {
-        part.len() > 3
-            && part.starts_with('E')
-            && part.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
-    })
-}
-
-/// The state that databases name by five characters: `SQLSTATE 23505`, `SQLSTATE[23000]`, `ERROR 1062 (23000)`.
-fn sqlstate(text: &str) -> Option<&str> {
-    let named = text
-        .split_once("sqlstate")
-        .map(|(_, after)| after.trim_start_matches([' ', ':', '=', '[', '(', '"', '\'']));
-    let numbered = || {
-        let (_, after) = text.split_once("error ")?;
-        let (number, after) = after.split_once(" (")?;
-        number
-            .bytes()
-            .all(|b| b.is_ascii_digit())
-            .then_some(after)
-            .filter(|after| after.as_bytes().get(5) == Some(&b')'))
-    };
-    let state = named.or_else(numbered)?.get(..5)?;
-    state
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric())
-        .then_some(state)
-        .filter(|state| state.as_bytes()[0].is_ascii_digit())
 }
 
 /// Whether these words stand in a text, and then whether they stand there by themselves, between the punctuation that programs set.
@@ -217,8 +157,8 @@ mod tests {
             ("this certificate was printed already", None),
             ("part E11000 is no longer made", None),
             ("E11000 duplicate key error collection: shop.orders", Some((Signal::Exists, By::Number))),
-            ("ERROR: null value in column \"total\" (SQLSTATE 23502)", None),
-            ("ERROR 1452 (23000): a foreign key constraint fails", None),
+            ("ERROR: null value in column \"total\" (SQLSTATE 23502)", Some((Signal::Rejected, By::Number))),
+            ("ERROR 1452 (23000): a foreign key constraint fails", Some((Signal::Rejected, By::Number))),
             ("address error 4 (28195) Bremen", None),
             ("the parcel has status code 429: held at customs", Some((Signal::Status(429), By::Plain))),
             ("request to http://x/ gave status code 503", Some((Signal::Status(503), By::Number))),
@@ -232,7 +172,7 @@ mod tests {
                 "WRONGPASS: invalid username-password pair or user is disabled.",
                 Some((Signal::Login, By::Words)),
             ),
-            ("ThrottlingException: Rate exceeded", Some((Signal::Status(429), By::Words))),
+            ("ThrottlingException: Rate exceeded", Some((Signal::Status(429), By::Number))),
             (
                 "code: 'The service is currently unavailable', message: \"down\"",
                 Some((Signal::Status(503), By::Words)),

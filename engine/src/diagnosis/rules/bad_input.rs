@@ -23,6 +23,7 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     let alone = meanwhile.is_some() && same_end(seen) && same_input(seen);
     let refused = seen.status().filter(|(status, _)| matches!(status, 400 | 422)).map(|(_, by)| by);
     // Where the answer names something else, that counts, whatever its status says.
+    let broken = seen.says(Signal::Rejected);
     let is_other = last.classified_by != ClassifiedBy::Declared
         && matches!(seen.signal, Some((Signal::Login | Signal::Status(401 | 403 | 429), _)));
     if last.class == Some(ErrorClass::Validation) && !is_other || refused.is_some() {
@@ -39,6 +40,10 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
         };
         let finding = Finding::new("SW1101", sure).fact(says, params);
         return Some(finding);
+    }
+    // The rule is the receiver's, and what breaks it may be of the step's own making.
+    if let Some(by) = broken {
+        return Some(Finding::new("SW1101", seen.sure(by, alone)).fact(says, params).known_by(by));
     }
     // Nobody says that it is the input: that it is the same each time, and others pass, says so.
     let unknown = seen.signal.is_none()

@@ -70,7 +70,7 @@ pub(super) mod fixtures {
             ("SW9001", known(ErrorClass::Permanent, "io.directory_not_empty", "Directory not empty")),
             ("SW9001", kind_told("io.already_exists", "this voucher was redeemed")),
             ("SW9001", words("part E11000 is no longer made")),
-            ("SW9001", words("ERROR: null value in column \"total\" (SQLSTATE 23502)")),
+            ("SW1101", words("ERROR: null value in column \"total\" (SQLSTATE 23502)")),
             ("SW1101", Dossier::failed(ErrorClass::Validation, None, "duplicate line items are not allowed")),
         ]
     }

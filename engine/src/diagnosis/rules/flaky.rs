@@ -4,7 +4,7 @@ use crate::diagnosis::compare::different_ends;
 use crate::diagnosis::evidence::EndpointAnswer;
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::seen::Seen;
-use crate::diagnosis::signal::{self, Signal};
+use crate::diagnosis::signal::{self, By, Signal};
 use crate::diagnosis::text::Params;
 use crate::diagnosis::verdict::Confidence;
 
@@ -23,8 +23,8 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
                     | Signal::NoRoute
                     | Signal::NoName
                     | Signal::Status(500..=599),
-                _
-            ))
+                by
+            )) if by > By::Hint
         )
     });
     // It works for somebody now, or the cause would be that it is down.

@@ -1,6 +1,7 @@
 //! Credentials are refused: no more, never yet, or nobody knows.
 
 use crate::diagnosis::compare::{RUNS_MIN, error, only_worker};
+use crate::diagnosis::evidence::AttemptRecord;
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::seen::{Seen, told_ms};
 use crate::diagnosis::signal::{By, Signal};
@@ -33,7 +34,8 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
             // The successes may be of other inputs, with credentials of their own.
             ("SW5001", Confidence::Medium, Some(("succeeded_before", said)))
         }
-        (None, Some(_)) if neighbours == 0 => {
+        // What has expired was accepted somewhere.
+        (None, Some(_)) if neighbours == 0 && !says_expired(last) => {
             ("SW5002", Confidence::Medium, Some(("never_succeeded", Params::new())))
         }
         _ => ("SW5003", Confidence::Medium, None),
@@ -53,6 +55,12 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
             .infer_if(offset > SKEW_MS, "clock_and_login", Params::new().with("offset", told_ms(offset)))
             .action_if(offset > SKEW_MS, "sync_clock"),
     )
+}
+
+/// Whether the error says that the credentials are too old.
+fn says_expired(attempt: &AttemptRecord) -> bool {
+    let texts = attempt.chain.iter().map(|link| link.text.as_str()).chain([attempt.message.as_str()]);
+    texts.map(str::to_ascii_lowercase).any(|text| text.contains("expired"))
 }
 
 #[cfg(test)]

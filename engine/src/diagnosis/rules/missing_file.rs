@@ -2,7 +2,7 @@
 
 use crate::diagnosis::compare::error;
 use crate::diagnosis::finding::Finding;
-use crate::diagnosis::seen::Seen;
+use crate::diagnosis::seen::{PathSeen, Seen};
 use crate::diagnosis::signal::Signal;
 use crate::diagnosis::text::Params;
 use crate::diagnosis::verdict::Confidence;
@@ -11,8 +11,8 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     let by = seen.says(Signal::NotFound)?;
     let (says, params) = error(seen.last()?);
     let state = seen.path_state();
-    let absent = state.as_ref().is_some_and(|state| state.found.is_none());
-    let there_now = state.as_ref().is_some_and(|state| state.found.is_some());
+    let absent = state.as_ref().is_some_and(PathSeen::is_absent);
+    let there_now = state.is_some() && !absent;
     let foreign = state.as_ref().is_some_and(|state| state.is_foreign());
     // What is there now is not what was missing, and what is foreign may be no path.
     let sure = if there_now || foreign { Confidence::Low } else { seen.sure(by, absent) };

@@ -34,6 +34,11 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
         let said = Params::new().with("path", state.path);
         return Some(Finding::new("SW3008", Confidence::Medium).with("name", state.path).fact("config_missing", said));
     }
+    if let Some(by) = seen.says(Signal::Unset) {
+        let (says, params) = error(last);
+        let finding = Finding::new("SW3008", seen.sure(by, false)).with("name", last.root_text());
+        return Some(finding.fact(says, params).known_by(by));
+    }
     // One that is set, and is no text for instance, is not missing.
     let set = seen.facts().any(|fact| matches!(fact, EnvironmentFact::Variable { set: true, .. }));
     let (says, params) = error(last);

@@ -44,6 +44,21 @@ const FILES: [&str; 40] = [
     "txt", "xml", "html", "md", "ini", "conf", "cfg", "env", "log", "db", "sqlite", "parquet", "pem", "crt",
     "key", "zip", "gz", "tar", "sock", "lock", "tmp", "bin", "dat", "pdf",
 ];
+/// Ends of names that are code.
+const CODE: [&str; 14] =
+    ["rs", "py", "js", "mjs", "cjs", "ts", "go", "java", "c", "cpp", "h", "rb", "php", "kt"];
+/// What stands around a path.
+const QUOTES: [(char, char); 9] = [
+    ('"', '"'),
+    ('\'', '\''),
+    ('`', '`'),
+    ('‘', '’'),
+    ('“', '”'),
+    ('„', '“'),
+    ('»', '«'),
+    ('«', '»'),
+    ('「', '」'),
+];
 /// Words before a colon and a number that are no hosts.
 const WORDS: [&str; 18] = [
     "line", "column", "col", "row", "code", "status", "error", "errno", "port", "id", "attempt", "at",
@@ -78,12 +93,18 @@ pub(crate) fn targets(failure: &Failure, chain: &[ErrorLink]) -> Targets {
     for text in told.chain(chain.iter().map(|link| &link.text)) {
         let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
         let text = text[..end.unwrap_or(0)].replace(&format!("{REDACTED}@"), "");
-        for word in words(&text) {
+        let mut before = ["", "", ""];
+        for word in words(&text).filter(|word| !word.is_empty()) {
             if let Some((scheme, rest)) = word.split_once("://") {
                 found.url(scheme, rest);
-            } else if !found.host_and_port(word) && !is_answer {
+            } else if !found.port_of(before, word)
+                && !found.host_and_port(word)
+                && !is_answer
+                && before[2] != "File"
+            {
                 found.word(word, is_io);
             }
+            before = [before[1], before[2], word];
         }
     }
     found
@@ -111,11 +132,18 @@ fn is_about_surroundings(class: ErrorClass) -> bool {
 fn words(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
-        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || "({<,;=)]}>".contains(c));
+        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || "({,;=)]}>".contains(c));
         let first = rest.chars().next()?;
         let inner = &rest[first.len_utf8()..];
-        if "\"'`".contains(first) {
-            let (word, after) = inner.split_once(first).unwrap_or(("", inner));
+        if first == '<' {
+            // The end of an element is no path.
+            rest = inner
+                .strip_prefix('/')
+                .map_or(inner, |name| name.split_once('>').map_or("", |(_, after)| after));
+            return Some("");
+        }
+        if let Some((_, closing)) = QUOTES.iter().find(|(opening, _)| *opening == first) {
+            let (word, after) = inner.split_once(*closing).unwrap_or(("", inner));
             rest = after;
             return Some(word);
         }
@@ -125,7 +153,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
             rest = inner;
             return Some("");
         }
-        let end = rest[from..].find(|c: char| c.is_whitespace() || "\"'`)]}>,;=".contains(c));
+        let end = rest[from..].find(|c: char| c.is_whitespace() || "\"'`)]}>,;=‘’“”„«»「」".contains(c));
         let (word, after) = rest.split_at(end.map_or(rest.len(), |end| from + end));
         rest = after;
         Some(word.trim_end_matches(['.', ':', '!', '?']))
@@ -173,6 +201,16 @@ impl Targets {
         }
     }
 
+    /// A number after the word `port` and a host, as in `connect to db port 5432` or `at "10.0.0.1", port 5432`; whether it is one.
+    fn port_of(&mut self, [to, host, port]: [&str; 3], number: &str) -> bool {
+        let Some(number) = number.parse().ok().filter(|_| port == "port") else { return false };
+        let host = host.trim_end_matches(':');
+        if host.contains(['.', ':']) || host == "localhost" || matches!(to, "to" | "at" | "host") {
+            self.endpoint(host, Some(number));
+        }
+        true
+    }
+
     /// A word such as `db.internal:5432`; whether it is one.
     fn host_and_port(&mut self, word: &str) -> bool {
         let Some((host, port)) = word.rsplit_once(':') else { return false };
@@ -192,15 +230,21 @@ impl Targets {
         false
     }
 
-    /// A word that may be a path: an absolute one, or, where an operation on files failed, one that looks like a file.
+    /// A word that may be a path: an absolute one, or, where an operation on files failed, one that looks like a file. The place in it,
+    /// as in `/data/in.csv:17`, is no part of it.
     fn word(&mut self, word: &str, is_io: bool) {
-        let is_absolute = word.starts_with('/') && !word.starts_with("//");
-        let end = word.rsplit_once('.').map(|(name, end)| (name, end.to_ascii_lowercase()));
-        let is_file = end.is_some_and(|(name, end)| !name.is_empty() && FILES.contains(&end.as_str()));
-        let is_relative = word.starts_with("./") || word.starts_with("../") || (is_io && is_file);
+        let path = word.trim_end_matches(|c: char| c == ':' || c.is_ascii_digit());
+        let (path, has_place) = if word[path.len()..].contains(':') { (path, true) } else { (word, false) };
+        let is_absolute = path.starts_with('/') && !path.starts_with("//");
+        let end = path.rsplit_once('.').map(|(name, end)| (name, end.to_ascii_lowercase()));
+        let of = |ends: &[&str]| {
+            end.as_ref().is_some_and(|(name, end)| !name.is_empty() && ends.contains(&end.as_str()))
+        };
+        let is_relative = path.starts_with("./") || path.starts_with("../") || (is_io && of(&FILES));
         // Places in code are no files that a step works with.
-        if is_absolute || (is_relative && !word.ends_with(".rs")) {
-            self.path(word);
+        let is_code = has_place && of(&CODE) || path.ends_with(".rs") && !is_absolute;
+        if (is_absolute || is_relative) && !is_code {
+            self.path(path);
         }
     }
 }
@@ -218,7 +262,7 @@ mod tests {
 
     #[test]
     fn what_an_error_names_is_found_and_nothing_else() {
-        let table: [(&str, &[&str], &[&str]); 14] = [
+        let table: [(&str, &[&str], &[&str]); 22] = [
             (
                 "cannot open /etc/app/x.toml: No such file or directory (os error 2)",
                 &["/etc/app/x.toml"],
@@ -241,6 +285,14 @@ mod tests {
             ("status: 503, code:14, took 3/4 of it", &[], &[]),
             ("file:///tmp/x is missing", &["/tmp/x"], &[]),
             ("no targets here", &[], &[]),
+            ("mkdir: cannot create directory ‘/srv/in’: File exists", &["/srv/in"], &[]),
+            ("<h1>502 Bad Gateway</h1></center></body>", &[], &[]),
+            ("File \"/usr/lib/python3/http.py\", line 216, in open\n'/data/in.csv'", &["/data/in.csv"], &[]),
+            ("at load (/srv/app/load.js:12:7)", &[], &[]),
+            ("/data/in.csv:17: a bad row", &["/data/in.csv"], &[]),
+            ("Failed to connect to db port 5432 after 0 ms", &[], &["db:5432"]),
+            ("connection to server at \"10.0.0.1\", port 5432 failed", &[], &["10.0.0.1:5432"]),
+            ("the ship leaves from port 12", &[], &[]),
         ];
         for (text, paths, endpoints) in table {
             let (found_paths, found_endpoints) = found(ErrorClass::Unavailable, "io.x", text);

@@ -1,6 +1,6 @@
 //! Numbers and names of errors in a text: what programs write and people do not.
 
-use crate::diagnosis::marks::MARKS;
+use crate::diagnosis::marks;
 use crate::diagnosis::signal::{By, Signal};
 
 /// What databases say of a value that is there already.
@@ -28,12 +28,16 @@ const REASONS: [(u16, &str); 17] = [
 /// Ends of names that say no more than that it is an error.
 const ENDS: [&str; 3] = ["exception", "error", "fault"];
 /// Before a name of one word that a service gives an error.
-const PLACES: [&str; 8] = [
+const PLACES: [&str; 12] = [
     "error occurred (",
     "error from server (",
     "<code>",
     "\"code\":\"",
     "\"code\": \"",
+    "'code': '",
+    "\"error\":\"",
+    "\"error\": \"",
+    "\"errorcode\":\"",
     "\"reason\":\"",
     "\"reason\": \"",
     "statusruntimeexception: ",
@@ -56,7 +60,7 @@ pub(super) fn of_text(text: &str, lower: &str) -> Option<Signal> {
     of_system(lower)
         .or_else(|| {
             capitals(text)
-                .find_map(|name| MARKS.iter().find(|mark| mark.codes.contains(&name)).map(|mark| mark.signal))
+                .find_map(|name| marks::all().find(|mark| mark.codes.contains(&name)).map(|mark| mark.signal))
         })
         .or_else(|| names(text, lower).find_map(of_name))
         .or_else(|| of_curl(lower))
@@ -70,7 +74,7 @@ fn of_system(lower: &str) -> Option<Signal> {
     let number = ["os error ", "errno ", "errno: ", "errno=", "errno:", "os { code: "]
         .iter()
         .find_map(|before| number_after(lower, before))?;
-    MARKS.iter().find(|mark| mark.errno.contains(&number)).map(|mark| mark.signal)
+    marks::all().find(|mark| mark.errno.contains(&number)).map(|mark| mark.signal)
 }
 
 fn number_after(text: &str, before: &str) -> Option<u32> {
@@ -119,13 +123,13 @@ fn of_files(text: &str, name: &str) -> bool {
 fn of_name(name: &str) -> Option<Signal> {
     let name: String = name.chars().filter(|c| *c != '_').map(|c| c.to_ascii_lowercase()).collect();
     let short = ENDS.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
-    MARKS.iter().find(|mark| mark.names.iter().any(|it| *it == short || *it == name)).map(|mark| mark.signal)
+    marks::all().find(|mark| mark.names.iter().any(|it| *it == short || *it == name)).map(|mark| mark.signal)
 }
 
 /// What `curl` says it ends with: `curl: (7) …`.
 fn of_curl(lower: &str) -> Option<Signal> {
     let number = number_after(lower, "curl: (")?;
-    MARKS.iter().find(|mark| mark.curl.contains(&number)).map(|mark| mark.signal)
+    marks::all().find(|mark| mark.curl.contains(&number)).map(|mark| mark.signal)
 }
 
 /// States and numbers of databases: `SQLSTATE 23505`, `ERROR 1062 (23000)`, `ERROR 23000 (1062)`, `(2013, 'Lost …')`.
@@ -138,14 +142,14 @@ fn of_database(lower: &str) -> Option<Signal> {
         // One state for every rule of integrity that is broken: the words tell which.
         Some("23000") if DUPLICATES.iter().any(|words| lower.contains(words)) => return Some(Signal::Exists),
         Some(state) => {
-            if let Some(mark) = MARKS.iter().find(|mark| mark.states.contains(&state)) {
+            if let Some(mark) = marks::all().find(|mark| mark.states.contains(&state)) {
                 return Some(mark.signal);
             }
         }
         None => {}
     }
     let number = mysql(lower)?;
-    MARKS.iter().find(|mark| mark.mysql.contains(&number)).map(|mark| mark.signal)
+    marks::all().find(|mark| mark.mysql.contains(&number)).map(|mark| mark.signal)
 }
 
 /// The number of an error of MySQL, in the forms of its client and of drivers.
@@ -231,7 +235,9 @@ fn of_shell(lower: &str) -> Option<Signal> {
 /// The status of an HTTP response as clients tell it: `HTTP status server error (503 Service Unavailable)`, `status code 429`. Other
 /// things have codes of a status too, so that it counts for less where nothing says that it is an answer.
 pub(super) fn http_status(lower: &str) -> Option<(u16, By)> {
-    const NAMED: [&str; 13] = [
+    const NAMED: [&str; 15] = [
+        "an error occurred (",
+        "serviceexception: ",
         "http status client error (",
         "http status server error (",
         "http status: ",
@@ -246,7 +252,7 @@ pub(super) fn http_status(lower: &str) -> Option<(u16, By)> {
         "responded with status code ",
         "the requested url returned error: ",
     ];
-    const UNNAMED: [&str; 2] = ["status code ", "status code: "];
+    const UNNAMED: [&str; 4] = ["status code ", "status code: ", "error code: ", " code: "];
     let after = |before: &&str| {
         let (status, rest) = leading(lower.split_once(*before)?.1)?;
         let status = u16::try_from(status).ok().filter(|status| (400..=599).contains(status))?;
@@ -261,9 +267,63 @@ pub(super) fn http_status(lower: &str) -> Option<(u16, By)> {
     // A number beside the reason that belongs to it is the beginning of an answer.
     let with_reason = || {
         REASONS.iter().find_map(|(status, reason)| {
-            let at = lower.find(&format!("{status} {reason}"))?;
+            let at = lower
+                .find(&format!("{status} {reason}"))
+                .or_else(|| lower.find(&format!("{status}: {reason}")))?;
             (!lower[..at].ends_with(|c: char| c.is_ascii_alphanumeric())).then_some((*status, By::Words))
         })
     };
     named.or_else(unnamed).or_else(with_reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> Option<Signal> {
+        of_text(text, &text.to_ascii_lowercase())
+    }
+
+    #[test]
+    fn what_only_programs_write_tells_what_it_is() {
+        let table = [
+            ("curl: (7) Failed to connect to 10.0.0.1 port 80", Signal::Refused),
+            ("ERROR 23000 (1062): Duplicate entry '42'", Signal::Exists),
+            ("(2013, 'Lost connection to MySQL server during query')", Signal::Reset),
+            ("could not extend file: disk full (SQLSTATE 53100)", Signal::Full),
+            ("permanent error (535): 5.7.8 authentication failed", Signal::Login),
+            ("421 4.7.0 too many messages", Signal::Status(429)),
+            ("{\"error\":\"invalid_grant\"}", Signal::Login),
+            ("An error occurred (Throttling) when calling X", Signal::Status(429)),
+            ("<Code>SlowDown</Code>", Signal::Status(429)),
+            ("Os { code: 13, kind: PermissionDenied, message: \"Permission denied\" }", Signal::Denied),
+            ("exit status: 127: bash: x: command not found", Signal::NotFound),
+        ];
+        for (text, signal) in table {
+            assert_eq!(said(text), Some(signal), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_it_tells_nothing() {
+        for text in [
+            "no price for (2006, 'Bordeaux')",
+            "read_timeout must be above connect_timeout",
+            "java.nio.file.AccessDeniedException: /data",
+            "tours 421 4.7 and 535 5.7 are full",
+            "{\"code\":\"OutOfStock\"}",
+            "exit status: 127",
+            "the slow down of sales",
+        ] {
+            assert_eq!(said(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_status_beside_its_reason_is_an_answer() {
+        assert_eq!(http_status("503 service unavailable: x"), Some((503, By::Words)));
+        assert_eq!(http_status("http 403: {}"), Some((403, By::Number)));
+        assert_eq!(http_status("order 1503 service unavailable"), None);
+        assert_eq!(http_status("batch 429 failed"), None);
+    }
 }

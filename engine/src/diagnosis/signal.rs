@@ -1,7 +1,7 @@
 //! What an error says it is: first by its codes and types, and only where these are silent by its words.
 
 use crate::diagnosis::evidence::{AttemptRecord, ErrorLink};
-use crate::diagnosis::marks::MARKS;
+use crate::diagnosis::marks;
 use crate::diagnosis::wording;
 use crate::workflow::classify::ClassifiedBy;
 use crate::workflow::links::KIND_TOLD;
@@ -76,7 +76,7 @@ pub(crate) fn of(attempt: &AttemptRecord) -> Option<(Signal, By)> {
     let of_links = attempt.chain.iter().rev().filter_map(|link| Some((link.code.as_deref()?, Some(link))));
     let of_attempt = attempt.typed_code().map(|code| (code, None));
     for (code, link) in of_links.chain(of_attempt) {
-        if let Some(mark) = MARKS.iter().find(|mark| mark.codes.contains(&code)) {
+        if let Some(mark) = marks::all().find(|mark| mark.codes.contains(&code)) {
             return Some((mark.signal, link.map_or(By::Code, |link| by_kind(link, mark.signal))));
         }
     }

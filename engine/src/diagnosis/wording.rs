@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::diagnosis::evidence::AttemptRecord;
-use crate::diagnosis::marks::MARKS;
+use crate::diagnosis::marks;
 use crate::diagnosis::numbers;
 use crate::diagnosis::signal::{By, Signal};
 use crate::workflow::classify::ClassifiedBy;
@@ -31,19 +31,25 @@ pub(super) fn read(attempt: &AttemptRecord) -> Option<(Signal, By)> {
     if is_told || is_typed && !carries {
         return None;
     }
-    let texts = attempt.chain.iter().rev().map(|link| link.text.as_str()).chain([attempt.message.as_str()]);
-    let mut found = texts.filter_map(of_text).filter(|(signal, _)| !carries || *signal == Signal::Tls);
+    let mut found =
+        texts(attempt).filter_map(of_text).filter(|(signal, _)| !carries || *signal == Signal::Tls);
     found.next().map(|first| found.fold(first, |best, other| if other.1 > best.1 { other } else { best }))
 }
 
 /// What an answer to a request says beyond its status: that the other side wants fewer requests or other credentials.
 pub(super) fn of_answer(attempt: &AttemptRecord) -> Option<(Signal, By)> {
-    let texts = attempt.chain.iter().rev().map(|link| link.text.as_str()).chain([attempt.message.as_str()]);
     let named = |(signal, by): &(Signal, By)| {
         *by >= By::Words && matches!(signal, Signal::Login | Signal::Status(401 | 403 | 429))
     };
     // Beside the status of an answer these words are a name.
-    texts.filter_map(of_text).find(named).map(|(signal, _)| (signal, By::Number))
+    texts(attempt).filter_map(of_text).find(named).map(|(signal, _)| (signal, By::Number))
+}
+
+/// What an error and its sources say, the innermost first, each once.
+fn texts(attempt: &AttemptRecord) -> impl Iterator<Item = &str> {
+    let links = || attempt.chain.iter().rev().map(|link| link.text.as_str());
+    let own = Some(attempt.message.as_str()).filter(|message| !links().any(|text| text == *message));
+    links().chain(own)
 }
 
 pub(super) fn of_text(text: &str) -> Option<(Signal, By)> {
@@ -68,7 +74,7 @@ pub(super) fn of_text(text: &str) -> Option<(Signal, By)> {
 }
 
 fn of_words(lower: &str) -> Option<(Signal, By)> {
-    let all = MARKS.iter().flat_map(|mark| {
+    let all = marks::all().flat_map(|mark| {
         let forms = |words: &'static [&'static str], whole: By| {
             let found = words.iter().filter_map(|words| form(lower, words));
             found.map(|is_whole| if is_whole { whole } else { By::Loose }).max()

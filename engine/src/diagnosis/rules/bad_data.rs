@@ -141,6 +141,8 @@ pub(super) mod fixtures {
         vec![
             ("SW1102", known(ErrorClass::Validation, "json.data", "invalid type: null at line 3 column 7")),
             ("SW1102", csv),
+            ("SW1102", words("jq: parse error: Expected value before ',' at line 3, column 7")),
+            ("SW1102", words("json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)")),
             ("SW1102", known(ErrorClass::Transient, "io.unexpected_eof", "failed to fill whole buffer").fact(there())),
             (
                 "SW1102",
@@ -153,6 +155,7 @@ pub(super) mod fixtures {
         vec![
             ("SW1101", known(ErrorClass::Validation, "parse.int", "invalid digit found in string")),
             ("SW9001", words("the train stops at line 3 column 7")),
+            ("SW9001", words("the parcel expected at 14:30 did not come")),
             // It may be a socket.
             ("SW9001", known(ErrorClass::Transient, "io.unexpected_eof", "failed to fill whole buffer")),
             ("SW9001", kind_told("io.invalid_data", "the ledger has no such account").fact(there())),

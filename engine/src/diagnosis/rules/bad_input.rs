@@ -96,6 +96,7 @@ pub(super) mod fixtures {
             ("SW1101", Dossier::failed(ErrorClass::Validation, None, "total is negative")),
             ("SW1101", known(ErrorClass::Validation, "http.422", "Unprocessable")),
             ("SW1101", same(5_000)),
+            ("SW1101", words("error returned from database: value too long for type character varying(20)")),
         ]
     }
 
@@ -105,6 +106,7 @@ pub(super) mod fixtures {
         vec![
             ("SW9001", same(500)),
             ("SW9001", words("invalid state of the moon")),
+            ("SW9001", words("the temperature is out of range for type B storage")),
             // Some services answer 400 to everything.
             ("SW4006", answered("ProvisionedThroughputExceededException: rate of table orders exceeded")),
             ("SW5003", answered("ExpiredToken: the security token included in the request is expired")),

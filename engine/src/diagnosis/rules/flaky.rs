@@ -12,6 +12,9 @@ use crate::diagnosis::verdict::Confidence;
 const ATTEMPTS_MIN: usize = 3;
 
 pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
+    if seen.failures().count() < ATTEMPTS_MIN {
+        return None;
+    }
     let kinds = different_ends(seen);
     let of_network = seen.failures().all(|attempt| {
         matches!(
@@ -29,7 +32,7 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     });
     // It works for somebody now, or the cause would be that it is down.
     let works = seen.answer() == Some(EndpointAnswer::Accepts) || seen.neighbours_succeeded() > 0;
-    if seen.failures().count() < ATTEMPTS_MIN || kinds < 2 || !of_network || !works {
+    if kinds < 2 || !of_network || !works {
         return None;
     }
     let succeeded = seen.neighbours_succeeded();

@@ -92,6 +92,8 @@ pub(super) mod fixtures {
             // Others are let in since.
             ("SW5003", refused().stats(meanwhile)),
             ("SW5003", database),
+            // What is too old was right once.
+            ("SW5003", words("ExpiredToken: the provided token has expired").stats(StepStats::default())),
             ("SW5003", Dossier::failed(ErrorClass::Auth, None, "key expired")),
         ]
     }

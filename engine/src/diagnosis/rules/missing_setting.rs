@@ -58,6 +58,7 @@ pub(super) mod fixtures {
         vec![
             ("SW3008", unset().fact(EnvironmentFact::Variable { name: "KEY".into(), set: false })),
             ("SW3008", unset()),
+            ("SW3008", words("sh: 1: LEDGER_DSN: parameter not set")),
             ("SW3008", file.fact(EnvironmentFact::ConfigFile { path: "/etc/pay.toml".into(), exists: false })),
         ]
     }
@@ -66,6 +67,7 @@ pub(super) mod fixtures {
         let no_text = known(ErrorClass::Config, "env.variable", "not valid unicode");
         let other = known(ErrorClass::Unavailable, "io.connection_refused", "refused");
         vec![
+            ("SW9001", words("pump 4: dosage parameter not set by the physician")),
             ("SW9001", no_text.fact(EnvironmentFact::Variable { name: "KEY".into(), set: true })),
             ("SW4001", other.fact(EnvironmentFact::ConfigFile { path: "/etc/pay.toml".into(), exists: false })),
         ]

@@ -13,6 +13,7 @@ mod flow;
 pub mod lab;
 mod memory;
 mod network;
+mod programs;
 mod servers;
 mod stores;
 pub mod surroundings;
@@ -52,6 +53,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         stores::CASES,
         children::CASES,
         wordings::CASES,
+        programs::CASES,
         decoys::CASES,
     ];
     all.into_iter().flatten()

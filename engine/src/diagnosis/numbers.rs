@@ -203,7 +203,7 @@ fn sqlstate(lower: &str) -> Option<&str> {
 
 /// What mail servers answer: a number and a status in three parts, such as `(421): 4.7.0` or `535 5.7.8`.
 fn of_mail(lower: &str) -> Option<Signal> {
-    lower.match_indices(|c: char| c == '4' || c == '5').find_map(|(at, _)| {
+    lower.match_indices(['4', '5']).find_map(|(at, _)| {
         let (number, rest) =
             leading(&lower[at..]).filter(|_| !lower[..at].ends_with(|c: char| c.is_ascii_alphanumeric()))?;
         let rest = rest.trim_start_matches([')', ':', ' ', '-']);

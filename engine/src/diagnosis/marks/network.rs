@@ -218,6 +218,5 @@ pub(super) const MARKS: &[Mark] = &[
         ],
         plain: &["operation timed out", "connection timed out", "read timed out", "connect timed out"],
         hints: &["timed out", "timeout"],
-        ..NONE
     },
 ];

@@ -36,9 +36,12 @@ pub(crate) struct Trail {
 }
 
 impl Trail {
-    /// Keeps it, with those of other requests in one write.
-    async fn keep(&self, app: &App, deed: Deed) {
+    fn push(&self, deed: Deed) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(deed);
+    }
+
+    /// Writes all that waits, in one write.
+    async fn write(&self, app: &App) {
         let _pen = self.pen.lock().await;
         let deeds = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         if deeds.is_empty() {
@@ -52,13 +55,32 @@ impl Trail {
         }
     }
 
-    /// Whether one more login that failed is noted; with how many were not since the last one.
+    /// Whether one more login that failed is noted.
     fn has_room(&self) -> bool {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, before) =
             failed.filter(|(since, _)| since.elapsed() < SPAN).unwrap_or((Instant::now(), 0));
         *failed = Some((since, before.saturating_add(1)));
         before < FAILED_MAX
+    }
+}
+
+/// A request that is under way: whoever asked may leave before it is answered, and it may have changed something by then.
+struct UnderWay {
+    app: App,
+    /// `None` once it is answered.
+    deed: Option<Deed>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let Some(deed) = self.deed.take() else { return };
+        let app = self.app.clone();
+        app.trail().push(deed);
+        // Without a runtime it is written with the next one.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { app.trail().write(&app).await });
+        }
     }
 }
 
@@ -77,22 +99,35 @@ pub(crate) async fn note(State(app): State<App>, request: Request, next: Next) -
     let about = below(request.uri().path());
     let what = format!("{} {route}", request.method());
     let caller = request.extensions().get::<Caller>().cloned();
+    let actor = |caller: Option<&Caller>| match caller {
+        Some(Caller::Known(access)) => Some(access.actor()),
+        _ => None,
+    };
     let id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let outcome = "unanswered".to_owned();
+    let deed = Deed { actor: actor(caller.as_ref()), what, about, outcome, request: id };
+    // Nothing is known to have changed by whoever is not known, nor by a look.
+    let is_known = matches!(caller, Some(Caller::Known(_)));
+    let is_open = is_known && !is_dry && !LOOKS.contains(&route.as_str());
+    let mut under_way = UnderWay { app: app.clone(), deed: is_open.then(|| deed.clone()) };
     let response = next.run(request).await;
+    under_way.deed = None;
     let is_stranger = response.extensions().get::<Stranger>().is_some();
     let is_noted = match is_stranger {
         true => app.trail().has_room(),
         false => !is_dry && has_changed(&route, response.status()),
     };
-    if !is_noted {
-        return response;
+    if is_noted {
+        let known = response.extensions().get::<Caller>().map(|caller| actor(Some(caller)));
+        let outcome = response.status().as_u16().to_string();
+        let actor = if is_stranger { None } else { known.unwrap_or(deed.actor) };
+        app.trail().push(Deed { actor, outcome, ..deed });
+        // By a task of its own: what others wait for must not be lost with whoever has asked here.
+        let writing = tokio::spawn(async move { app.trail().write(&app).await });
+        if let Err(error) = writing.await {
+            tracing::error!(%error, "the trail was not written");
+        }
     }
-    let actor = match response.extensions().get::<Caller>().or(caller.as_ref()) {
-        Some(Caller::Known(access)) if !is_stranger => Some(access.actor()),
-        _ => None,
-    };
-    let outcome = response.status().as_u16().to_string();
-    app.trail().keep(&app, Deed { actor, what, about, outcome, request: id }).await;
     response
 }
 

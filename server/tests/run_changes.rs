@@ -270,3 +270,32 @@ async fn a_posted_workflow_is_done_by_reports_digit_by_digit() {
     assert_eq!(stage.call("GET", "/api/v1/runs/r/steps/cut/output", None).await.text, large);
     assert_eq!(stage.call("GET", "/api/v1/runs/r/output", None).await.text, "null");
 }
+
+#[tokio::test]
+async fn an_interrupt_tells_its_reason_and_code_wherever_the_run_is_told_of() {
+    let stage = Stage::new().await;
+    stage.engine.start_run("hold", "h", &json!(1)).await.expect("started");
+    stage.until_so("/api/v1/runs/h", |run| run["status"] == "running").await;
+    for (verb, code) in [("interrupt", "SW1203"), ("interrupt", "7"), ("cancel", "OK-1")] {
+        let path = format!("/api/v1/runs/h/{verb}");
+        let refused = stage.call("POST", &path, Some(json!({ "code": code }))).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{verb} {code}: {}", refused.text);
+    }
+    let body = json!({ "reason": "the press is cleaned", "code": "MAINTENANCE-7" });
+    let asked = stage.call("POST", "/api/v1/runs/h/interrupt", Some(body)).await;
+    assert!(asked.status.is_success(), "{}", asked.text);
+    let run = stage.until("h", "paused").await;
+    assert_eq!(
+        (&run["trouble"]["code"], &run["trouble"]["reason"]),
+        (&json!("MAINTENANCE-7"), &json!("interrupted"))
+    );
+    let explained = stage.call("GET", "/api/v1/runs/h/explain", None).await.json();
+    let headline = explained["headline"].as_str().unwrap_or_default();
+    assert!(headline.contains("local interrupted it: the press is cleaned (MAINTENANCE-7)"), "{explained}");
+    let found = stage.call("GET", "/api/v1/audit?code=MAINTENANCE-7&actor=local", None).await.json();
+    let kinds: Vec<_> =
+        found["items"].as_array().expect("a list").iter().map(|entry| &entry["kind"]).collect();
+    assert_eq!(kinds, ["run_paused", "pause_requested"], "{found}");
+    let report = stage.call("GET", "/api/v1/runs/h/report?format=markdown", None).await.text;
+    assert!(report.contains("MAINTENANCE-7") && report.contains("the press is cleaned"), "{report}");
+}

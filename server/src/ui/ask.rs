@@ -212,6 +212,7 @@ enum Told {
     Unseen(Option<Seen>),
 }
 
+/// The page that asks for confirmation, with what the run is now.
 async fn shown(app: &App, p: &Page, at: &At, said: &Said<'_>, told: Told) -> Result<Response, Problem> {
     let t = Runs::of(p.language);
     // A value that is not understood is told of by whoever sends the form; what would be done does not depend on it.

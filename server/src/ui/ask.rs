@@ -245,6 +245,12 @@ async fn shown(app: &App, p: &Page, at: &At, said: &Said<'_>, told: Told) -> Res
         _ => None,
     };
     let seen = preview.as_ref().ok().map(|preview| Seen::of(preview, said.step).to_string());
+    let preview = match preview {
+        Ok(plain) if plain.refused.is_some() && at.deed.takes_value => {
+            valued(app, at, said, t, plain).await?
+        }
+        other => other.ok(),
+    };
     let (tenant, run) = (at.key.tenant.as_str(), at.key.run.as_str());
     let step = if said.step.is_empty() { String::new() } else { format!(" {}", quoted(said.step)) };
     let shown = Shown {
@@ -258,7 +264,7 @@ async fn shown(app: &App, p: &Page, at: &At, said: &Said<'_>, told: Told) -> Res
         reason: said.reason,
         code: said.code,
         value: said.value,
-        preview: preview.ok().map(Preview::of),
+        preview: preview.map(Preview::of),
         seen: seen.unwrap_or_default(),
         input_now,
         error,
@@ -266,4 +272,22 @@ async fn shown(app: &App, p: &Page, at: &At, said: &Said<'_>, told: Told) -> Res
         api: p.api(&format!("/runs/{run}/{}", at.deed.name), &[("dry_run", "true")]),
     };
     p.show_with(status, &shown)
+}
+
+/// What would be done once there is a value, where all that is missing without one is a value; `None` where that depends on which.
+async fn valued(
+    app: &App,
+    at: &At,
+    said: &Said<'_>,
+    t: &Runs,
+    plain: stepwell::Preview,
+) -> Result<Option<stepwell::Preview>, Problem> {
+    let value = if said.value.is_empty() { "null" } else { said.value };
+    let asking = Said { value, code: "", ..*said }.asking(at.deed, t);
+    let Ok(ask) = asking.and_then(|asking| asking.ask(at.deed.verb, &at.access)) else { return Ok(None) };
+    let valued = app.engine().dry_run(&at.key, &ask).await?;
+    Ok(match valued.refused == plain.refused {
+        true => Some(plain),
+        false => Some(valued).filter(stepwell::Preview::is_allowed),
+    })
 }

@@ -148,10 +148,9 @@ mod tests {
     #[tokio::test]
     async fn a_store_is_there_once_it_was_made_and_looking_makes_none() {
         let folder = tempfile::TempDir::new().expect("folder");
-        for scheme in ["file", "sled"] {
+        for (scheme, is_built) in [("file", cfg!(feature = "file")), ("sled", cfg!(feature = "sled"))] {
             let path = folder.path().join(scheme);
             let url: StoreUrl = format!("{scheme}:{}", path.display()).parse().expect("a URL");
-            let is_built = if scheme == "file" { cfg!(feature = "file") } else { cfg!(feature = "sled") };
             if !is_built {
                 continue;
             }

@@ -278,14 +278,18 @@ async fn a_definition_that_no_record_can_hold_is_not_told_and_runs_all_the_same(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_input_that_the_first_step_cannot_read_is_refused_where_the_code_is_and_else_said_to_be_the_cause() {
+async fn an_input_that_the_first_step_cannot_read_is_refused_where_the_code_is_and_else_said_to_be_the_cause()
+{
     let (bench, gate) = (Bench::shared(), Arc::new(Semaphore::new(1)));
     let (worker, desk) = (worker(&bench, "w-1", order(1, &gate)).await, desk(&bench).await);
     told(&desk, "order", 1).await;
 
     let refused = worker.start_run("order", "o-1", "many").await.expect_err("no number");
     assert!(matches!(&refused, Error::Input { why, .. } if why.contains("weigh")), "{refused}");
-    assert!(desk.list(&Query::default(), None, 10).await.expect("a list").items.is_empty(), "nothing was made");
+    assert!(
+        desk.list(&Query::default(), None, 10).await.expect("a list").items.is_empty(),
+        "nothing was made"
+    );
 
     let run = desk.start_run("order", "o-2", "many").await.expect("nobody here knows better");
     until("it is held", async || run.head().await.expect("a head").status == Status::Paused).await;

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
+use markup::field;
 use serde_json::{Value, json};
 use stage::Stage;
 use stepwell::contract::TenantId;

@@ -201,7 +201,7 @@ async fn ask(
             return Ok(answered);
         }
         tokio::time::sleep_until(due.into()).await;
-        let (sort, path) = page(nth, &*newest.lock().await);
+        let (sort, path) = page(nth, &newest.lock().await);
         match caller.get(&path).await {
             Ok(bytes) => answered.push((sort, due.elapsed(), bytes.len())),
             Err(error) => {

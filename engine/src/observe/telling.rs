@@ -33,7 +33,7 @@ pub(super) fn told(event: &Event) -> String {
             made.actor,
             size(&made.input),
             made.parent.as_ref().map(|parent| format!(", for run {}", parent.run)).unwrap_or_default(),
-            made.deadline_at.map(|at| format!(", to end before {}", at)).unwrap_or_default(),
+            made.deadline_at.map(|at| format!(", to end before {at}")).unwrap_or_default(),
         ),
         Event::RunForked(forked) => {
             format!(
@@ -287,7 +287,7 @@ fn why(failure: &Failure) -> String {
 
 fn then(then: &Then) -> String {
     match then {
-        Then::RetryAt(at) => format!("it is tried again at {}", at),
+        Then::RetryAt(at) => format!("it is tried again at {at}"),
         Then::Exhausted(limit) => format!("it is not tried again: {limit} is used up"),
         Then::Never => "trying again cannot help".to_owned(),
         Then::Stopped => "it was stopped on request".to_owned(),
@@ -298,7 +298,7 @@ fn waits(waiting: &Waiting) -> String {
     let mut parts: Vec<String> = waiting.signals.iter().map(|signal| format!("signal {signal}")).collect();
     parts.extend(waiting.children.iter().map(|child| format!("its child {child:?}")));
     parts.extend(waiting.outside.then(|| "a report from outside".to_owned()));
-    parts.extend(waiting.until.map(|at| format!("the time {}", at)));
+    parts.extend(waiting.until.map(|at| format!("the time {at}")));
     if parts.is_empty() { "nothing that ends".to_owned() } else { parts.join(" or ") }
 }
 
@@ -309,7 +309,7 @@ fn far(progress: Option<&Progress>) -> String {
 }
 
 fn upto(at: Option<Timestamp>) -> String {
-    at.map(|at| format!(", until {}", at)).unwrap_or_default()
+    at.map(|at| format!(", until {at}")).unwrap_or_default()
 }
 
 fn said(message: &str) -> String {

@@ -77,8 +77,8 @@ fn schedules(app: &App, who: &Who) -> Schedules {
 }
 
 #[derive(Debug, Deserialize)]
-struct SchedulePart {
-    name: String,
+pub(crate) struct SchedulePart {
+    pub(crate) name: String,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

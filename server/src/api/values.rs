@@ -130,7 +130,7 @@ async fn context(
 ) -> Result<Response, Problem> {
     let head = head(&app, &key).await?;
     let journal = app.journals().of(app.engine(), &head).await?;
-    value_of(&who, params, &head, &document(&journal.state(&key)?)?)
+    value_of(&who, params, &head, &document(journal.state(&key)?)?)
 }
 
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]

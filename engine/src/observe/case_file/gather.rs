@@ -340,13 +340,13 @@ fn interest(status: StepStatus) -> u8 {
 fn step(place: &Place, state: &StepState) -> StepShown {
     let status = match state.status {
         StepStatus::Running => "running".to_owned(),
-        StepStatus::Backoff(at) => format!("tried again at {}", at),
+        StepStatus::Backoff(at) => format!("tried again at {at}"),
         StepStatus::Interrupted(_) => "interrupted".to_owned(),
         StepStatus::Again => "to be tried again".to_owned(),
         StepStatus::Succeeded => "succeeded".to_owned(),
         StepStatus::Failed => "failed".to_owned(),
-        StepStatus::Sleeping(at) => format!("sleeps until {}", at),
-        StepStatus::Awaiting(Some(at)) => format!("waits, at most until {}", at),
+        StepStatus::Sleeping(at) => format!("sleeps until {at}"),
+        StepStatus::Awaiting(Some(at)) => format!("waits, at most until {at}"),
         StepStatus::Awaiting(None) | StepStatus::Suspended => "waits".to_owned(),
         StepStatus::Skipped => "passed over".to_owned(),
     };

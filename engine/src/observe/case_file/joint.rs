@@ -241,7 +241,7 @@ impl JointCaseFile {
         }
         page.item("File made", &self.made_at.to_string());
         if let (Some(first), Some(last)) = (self.first_at, self.last_at) {
-            page.item("Runs made", &format!("from {} to {}", first, last));
+            page.item("Runs made", &format!("from {first} to {last}"));
         }
         if self.missing > 0 {
             page.item("Runs that are not there any more", &self.missing.to_string());

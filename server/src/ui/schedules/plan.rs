@@ -7,10 +7,10 @@ use axum::response::Response;
 
 use crate::api::schedules::{SchedulePart, plan, save};
 use crate::app::App;
+use crate::json::indented;
 use crate::problem::{Fault, Problem};
 use crate::ui::forms::Form;
 use crate::ui::page::{Notice, Page, part};
-use crate::ui::run::json::indented;
 use crate::ui::sheet::{Sheet, span_text, tags_text};
 use crate::ui::start::known_workflows;
 use crate::ui::words::fill;

@@ -1,8 +1,31 @@
 //! Durable workflows made of Rust [`Step`] structs.
 //!
 //! The result of every step is recorded before the next one starts, so a crash, a deploy or an outage costs at most the
-//! step in flight. Storage is one URL. It needs no server, and it never replays user code, so it has no determinism
-//! rules.
+//! steps in flight. It needs no server and replays no workflow's code, so it has no determinism rules.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use stepwell::contract::MemoryBackend;
+//! use stepwell::prelude::*;
+//!
+//! # tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
+//! let greet = Workflow::named("greet")
+//!     .step_fn("compose", |_ctx: StepContext, name: String| async move { Ok(format!("good day, {name}")) })
+//!     .build()?;
+//! // A program opens its store by a URL, with `stepwell_backends::open("file:./data")`.
+//! let store = Arc::new(MemoryBackend::new());
+//! let engine = Engine::builder(store).register(greet).start().await?;
+//! let greeting: String = engine.start_run("greet", "greet-ada", "ada").await?.result().await?;
+//! assert_eq!(greeting, "good day, ada");
+//! // Without this it ends as after a crash.
+//! engine.shutdown().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).expect("done");
+//! ```
+//!
+//! Begin with [`Step`], [`Workflow::named`] and [`Engine::builder`]. [`StepPolicy`] and [`ErrorClass`] say what follows a failure, [`testing`] runs
+//! a workflow in memory on simulated time, [`contract`] is what a store of one's own implements.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -104,9 +127,10 @@ pub use workflow::suspend::{Heard, Wait, Woken};
 
 /// What a program that has steps needs.
 pub mod prelude {
+    pub use crate::contract::RunKey;
     pub use crate::workflow::policy::{days, hours, millis, mins, secs};
     pub use crate::{
-        Effect, Engine, ErrorClass, OnExhausted, Retry, Step, StepContext, StepError, StepPolicy, StepResult,
-        StepResultExt, Tolerance, Workflow, async_trait,
+        Effect, Engine, ErrorClass, OnExhausted, Retry, RunHandle, StartRun, Step, StepContext, StepError,
+        StepPolicy, StepResult, StepResultExt, Tolerance, Workflow, async_trait,
     };
 }

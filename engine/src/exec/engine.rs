@@ -28,7 +28,8 @@ use crate::workflow::definition::Definition;
 use crate::workflow::finite;
 use crate::workflow::step::VALUE_BYTES_MAX;
 
-/// Runs workflows on a store. Clones are the same engine.
+/// Runs workflows on a store. Clones are the same engine. End it with [`shutdown`](Self::shutdown): one that is dropped ends as after a
+/// crash, and on a shared store others wait for its leases to end.
 ///
 /// Its own work (writes, leases, timers) is done on threads that user code never runs on.
 #[derive(Debug, Clone)]

@@ -306,7 +306,11 @@ async fn tell_what_is_there(engine: &Engine, key: &RunKey, store: &str) -> Resul
         println!("{} was done before; its result is read from {store}, nothing runs", key.run);
         return Ok(());
     }
-    println!("{} was begun before and is {}; it goes on from its journal in {store}", key.run, head.status);
+    let then = match head.status {
+        Status::Failed | Status::Paused => "it goes on once it is retried, from its journal",
+        _ => "it goes on from its journal",
+    };
+    println!("{} was begun before and is {}; {then} in {store}", key.run, head.status);
     if let Some(wait) = wait_for_lease(&head, engine.now()) {
         println!("  {wait}");
     }
@@ -322,7 +326,7 @@ async fn tell_what_is_there(engine: &Engine, key: &RunKey, store: &str) -> Resul
 
 /// Tells how the order ended.
 fn tell(result: Result<Shipment, RunError>, ledger: &Path, key: &RunKey) -> Result<(), Trouble> {
-    let shipment = result.map_err(|error| stuck(&error))?;
+    let shipment = result.map_err(|error| stuck(&error, key))?;
     println!("done: {} is on its way as {}", key.run, shipment.tracking);
     tell_charges(ledger, key)
 }
@@ -337,11 +341,7 @@ fn tell_charges(ledger: &Path, key: &RunKey) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn stuck(error: &RunError) -> Trouble {
-    Trouble::new(
-        exit::FAILED,
-        "the order is not done",
-        error,
-        "mend the cause, then run the same command again",
-    )
+fn stuck(error: &RunError, key: &RunKey) -> Trouble {
+    let fix = format!("mend the cause, `stepwell runs retry {}`, then run the same command again", key.run);
+    Trouble::new(exit::FAILED, "the order is not done", error, fix)
 }

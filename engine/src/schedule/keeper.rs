@@ -314,7 +314,7 @@ async fn take_over_mail(ctx: &StepContext, term: &Term) -> StepResult<()> {
         Err(error) => return Err(store(error)),
     };
     for (id, sent) in unheard.into_iter().chain(mail) {
-        signal::send(&core, ctx.key(), id, &sent, None).await.map_err(store)?;
+        signal::send_own(&core, ctx.key(), id, &sent).await.map_err(store)?;
     }
     Ok(())
 }

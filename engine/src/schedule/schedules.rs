@@ -317,7 +317,7 @@ impl Schedules {
         let sent = SentSignal { signal, payload: finite::encode(&said)?, actor: self.actor.clone() };
         let mut head = self.present(&name).await?;
         loop {
-            match signal::send(&self.core, &head.key, id.clone(), &sent, None).await {
+            match signal::send_own(&self.core, &head.key, id.clone(), &sent).await {
                 // It handed over between the look and the message.
                 Ok(()) | Err(Error::Refused { .. }) => {}
                 Err(error) => return Err(error.into()),

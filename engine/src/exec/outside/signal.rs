@@ -6,7 +6,7 @@ use stepwell_contract::{
 };
 
 use crate::error::Error;
-use crate::exec::core::Core;
+use crate::exec::core::{Core, is_built_in};
 use crate::exec::engine::{Engine, value_of};
 use crate::exec::{load, requests};
 use crate::run::actor::Actor;
@@ -102,6 +102,7 @@ impl Engine {
         let is_repeat = self.has_had(key, &id).await?;
         let refused = match seen.filter(|seen| state.last_seq > *seen && !is_repeat) {
             Some(_) => return Err(Error::Changed { key: key.clone(), verb: VERB }),
+            None if is_built_in(&head.workflow) => Some(OF_THE_ENGINE),
             None => refused_by(&head, seen),
         };
         let waits = state.places().filter(|(_, step)| {
@@ -153,7 +154,11 @@ fn refused_by(head: &Head, seen: Option<Seq>) -> Option<&'static str> {
     }
 }
 
-/// Sends a signal: returns once it is durable in the run's inbox. With `seen`, only if nothing was recorded behind that.
+/// What says who steers a schedule stands in its signal: nobody else may write one.
+const OF_THE_ENGINE: &str = "the engine itself keeps it: steer the schedule, or whatever it keeps, instead";
+
+/// Sends a signal of somebody outside: returns once it is durable in the run's inbox. With `seen`, only if nothing was recorded behind
+/// that.
 pub(crate) async fn send(
     core: &Core,
     key: &RunKey,
@@ -161,11 +166,33 @@ pub(crate) async fn send(
     sent: &SentSignal,
     seen: Option<Seq>,
 ) -> Result<(), Error> {
+    post(core, key, id, sent, seen, is_built_in).await
+}
+
+/// The same for what the engine itself says to a run of one of its own workflows.
+pub(crate) async fn send_own(
+    core: &Core,
+    key: &RunKey,
+    id: MessageId,
+    sent: &SentSignal,
+) -> Result<(), Error> {
+    post(core, key, id, sent, None, |_| false).await
+}
+
+async fn post(
+    core: &Core,
+    key: &RunKey,
+    id: MessageId,
+    sent: &SentSignal,
+    seen: Option<Seq>,
+    is_closed: impl Fn(&Name) -> bool,
+) -> Result<(), Error> {
     let message = Message::new(id, SIGNAL, core.time.now(), Payload::encode(sent)?);
     for _ in 0..TRIES {
         let head = requests::head_of(core, key).await?;
         requests::unchanged(&head, seen, VERB)?;
-        if let Some(why) = refused_by(&head, seen) {
+        let closed = is_closed(&head.workflow).then_some(OF_THE_ENGINE);
+        if let Some(why) = closed.or_else(|| refused_by(&head, seen)) {
             let why = why.to_owned();
             return Err(Error::Refused { key: key.clone(), verb: VERB, status: head.status, why });
         }

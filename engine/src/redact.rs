@@ -44,7 +44,8 @@ const NAME_BYTES_MAX: usize = 128;
 /// How much of a value shows whether it looks like a key, in bytes.
 const LOOK_BYTES: usize = 64;
 /// How keys begin that can be told by their form, and how many letters and digits follow at least.
-const KEYS: [(&str, usize); 27] = [
+const KEYS: [(&str, usize); 28] = [
+    ("swt_", 40),
     ("AKIA", 16),
     ("ASIA", 16),
     ("AIza", 30),

@@ -1,11 +1,17 @@
 //! Values of runs as people may see them: without what has the form of a secret, and otherwise as they were stored, digit by digit.
 
+mod edited;
+
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use stepwell_contract::Payload;
 
 use crate::redact::{REDACTED, redact};
 
+pub use edited::{EditError, edited_from};
+
+/// Stands in place of a secret.
+pub const HIDDEN: &str = REDACTED;
 /// How deep a value is looked into; what lies deeper is hidden.
 const DEPTH_MAX: usize = 100;
 
@@ -54,8 +60,7 @@ fn clean(name: Option<&str>, value: &RawValue, to: &mut String, depth: usize) ->
             Ok(Fields(fields)) if depth < DEPTH_MAX => {
                 let mut had_any = false;
                 to.push('{');
-                // What stands below the name of a secret is one.
-                let above = name.filter(|name| hidden(Some(name), "x").is_some());
+                let above = above(name);
                 for (nth, (name, part)) in fields.into_iter().enumerate() {
                     to.push_str(if nth == 0 { "" } else { "," });
                     to.push_str(&quoted(&name));
@@ -73,6 +78,11 @@ fn clean(name: Option<&str>, value: &RawValue, to: &mut String, depth: usize) ->
             false
         }
     }
+}
+
+/// The name of a secret, of which what stands below it is a part.
+fn above(name: Option<&str>) -> Option<&str> {
+    name.filter(|name| hidden(Some(name), "x").is_some())
 }
 
 fn hide(shown: &str, to: &mut String) -> bool {
@@ -96,6 +106,7 @@ pub(crate) fn hidden(name: Option<&str>, text: &str) -> Option<String> {
 }
 
 /// The fields of an object in their order, those of one name too.
+#[derive(Default)]
 struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Fields<'de> {

@@ -8,9 +8,10 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use stepwell::Error;
 use stepwell::Schedule as Spec;
-use stepwell::contract::{Cursor, Name, Timestamp};
+use stepwell::contract::{Cursor, Name, Payload, Timestamp};
 use stepwell::schedule::{Overlap, ScheduleError, Schedules};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 use crate::access::Role;
 use crate::api::values::SecretsParams;
+use crate::api::verbs::unhidden;
 use crate::app::App;
 use crate::listing::{Paging, cursor_text};
 use crate::mount::Mount;
@@ -219,13 +221,19 @@ pub(crate) async fn save(
     plan: Plan,
     reason: &str,
 ) -> Result<(bool, Schedule), Fault> {
-    let spec = plan.checked()?;
     let schedules = schedules(app, who);
-    let is_new = match schedules.get(name).await {
-        Ok(_) => false,
-        Err(ScheduleError::NoSuchSchedule { .. }) => true,
+    let (is_new, stored) = match schedules.get(name).await {
+        Ok(view) => (false, Plan::of(&view.schedule, true).input),
+        Err(ScheduleError::NoSuchSchedule { .. }) => (true, None),
         Err(error) => return Err(error.into()),
     };
+    // It may have been read, changed and sent back: it was shown without secrets.
+    let stored = stored.map(|input| Payload::from_raw(&input));
+    let meant = |input: &RawValue| {
+        unhidden(input, stored.as_ref()).map_err(|problem| Fault { field: Some("input"), problem })
+    };
+    let input = plan.input.as_deref().map(meant).transpose()?;
+    let spec = Plan { input, ..plan }.checked()?;
     if is_new {
         match schedules.create(name, spec.clone()).await {
             Ok(view) => return Ok((true, Schedule::of(view, false))),

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::access::Role;
-use crate::api::verbs::{Asking, VerbName};
+use crate::api::verbs::{Asking, VerbName, unhidden};
 use crate::app::App;
 use crate::filter::Filter;
 use crate::listing::{self, PAGE_MAX};
@@ -145,6 +145,10 @@ async fn ask(
     if asking.runs.len() > ASKED_MAX {
         let detail = format!("`runs` has {} entries; {ASKED_MAX} is the most", asking.runs.len());
         return Err(Problem::new(Code::Unprocessable, detail));
+    }
+    if let (VerbName::EditInput, Some(value)) = (asking.verb, &asking.value) {
+        // There is no one input that was shown.
+        unhidden(value, None)?;
     }
     let wanted = Asking {
         reason: asking.reason,

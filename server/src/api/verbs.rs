@@ -6,6 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use stepwell::contract::{Head, Payload, RunKey, Seq};
+use stepwell::observe::values::edited_from;
 use stepwell::run::place::Place;
 use stepwell::{Ask, Error, OwnCode, Verb};
 use utoipa::ToSchema;
@@ -68,7 +69,8 @@ pub(crate) struct Asking {
     pub(crate) reason: String,
     /// The step, as in `pack` or `pack[2]`: for `skip`, `set-output` and `restart`.
     pub(crate) step: Option<String>,
-    /// The output for `set-output` and `skip`, the input for `edit-input` and `restart`.
+    /// The output for `set-output` and `skip`, the input for `edit-input` and `restart`. Of an input that was shown without secrets
+    /// what still reads as it was shown stays as it is stored; elsewhere `[redacted]` is refused.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub(crate) value: Option<Box<RawValue>>,
@@ -154,12 +156,44 @@ pub(crate) async fn carry_out(
     asking: Asking,
     dry_run: bool,
 ) -> Result<Outcome, Problem> {
+    let asking = Asking { value: meant(app, key, verb, asking.value).await?, ..asking };
     let ask = asking.ask(verb, access)?;
     if dry_run {
         return Ok(Outcome::Previewed(Preview::of(app.engine().dry_run(key, &ask).await?)));
     }
     let answer = in_time(app, key, app.engine().send(key, ask)).await;
     Outcome::of(app, key, answer).await
+}
+
+/// The value that goes with a verb. One that takes the place of what was shown without secrets has these again.
+async fn meant(
+    app: &App,
+    key: &RunKey,
+    verb: Verb,
+    value: Option<Box<RawValue>>,
+) -> Result<Option<Box<RawValue>>, Problem> {
+    let (Some(edited), Verb::EditInput | Verb::MergeContext) = (&value, verb) else { return Ok(value) };
+    let state = app.engine().state(key).await?;
+    let stored = match verb {
+        Verb::EditInput => state.created.input.clone(),
+        _ => Payload::encode(&state.context).map_err(unprocessable)?,
+    };
+    unhidden(edited, Some(&stored)).map(Some)
+}
+
+/// A value with the secrets again that whoever edited it was not shown: those of what is stored, as far as that tells.
+///
+/// # Errors
+/// [`Code::Unprocessable`] where it does not.
+pub(super) fn unhidden(edited: &RawValue, stored: Option<&Payload>) -> Result<Box<RawValue>, Problem> {
+    let encoded = |value: &RawValue| Payload::encode(value).map_err(unprocessable);
+    let nothing = encoded(RawValue::NULL)?;
+    let meant = edited_from(&encoded(edited)?, stored.unwrap_or(&nothing)).map_err(unprocessable)?;
+    Ok(meant.raw().to_owned())
+}
+
+fn unprocessable(error: impl ToString) -> Problem {
+    Problem::new(Code::Unprocessable, error.to_string())
 }
 
 /// The engine's answer, if it comes while the request may still be answered: what was asked stays in the run's inbox.
@@ -208,8 +242,7 @@ impl Asking {
             ask = ask.of_group(group);
         }
         if let Some(value) = self.value {
-            let value = Payload::encode(&value);
-            ask = ask.with(value.map_err(|error| Problem::new(Code::Unprocessable, error.to_string()))?);
+            ask = ask.with(Payload::encode(&value).map_err(unprocessable)?);
         }
         Ok(ask)
     }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use stepwell::Verb;
 use stepwell::contract::{RunId, RunKey};
-use stepwell::observe::values::without_secrets;
+use stepwell::observe::values::{HIDDEN, without_secrets};
 
 use crate::access::{Access, Role};
 use crate::api::verbs::{Asking, Outcome, carry_out};
@@ -72,6 +72,10 @@ impl Shown<'_> {
         }
     }
 
+    fn has_hidden(&self) -> bool {
+        self.value.contains(HIDDEN)
+    }
+
     fn refused(&self) -> Option<&str> {
         self.preview.as_ref().and_then(|preview| preview.refused.as_deref())
     }
@@ -125,7 +129,9 @@ async fn preview(State(app): State<App>, Path(asked): Path<Asked>, p: Page) -> R
     let at = At::of(&p, &asked)?;
     // An input is corrected, so what is there is what the editor begins with.
     let input = match at.deed.verb {
-        Verb::EditInput => indented(app.engine().state(&at.key).await?.created.input.text()),
+        Verb::EditInput => {
+            indented(without_secrets(&app.engine().state(&at.key).await?.created.input).text())
+        }
         _ => String::new(),
     };
     let said = Said { step: p.asked("step").unwrap_or_default(), value: &input, ..Said::default() };

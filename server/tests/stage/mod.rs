@@ -248,6 +248,18 @@ impl Stage {
     }
 }
 
+/// What a router answers to whoever looks at a path.
+pub async fn ask(router: &Router, path: &str) -> Answer {
+    let request = Request::get(path).header("host", "localhost").body(Body::empty()).expect("a request");
+    let (parts, body) = router.clone().oneshot(request).await.expect("an answer").into_parts();
+    let bytes = body.collect().await.expect("a body").to_bytes();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+    }
+}
+
 /// A text as a part of a path.
 pub fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()

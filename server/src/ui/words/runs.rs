@@ -58,6 +58,7 @@ words! {
         ask_title: "{}: {}", "{}: {}";
         step: "Step", "ステップ";
         value: "Value (JSON)", "値 (JSON)";
+        hidden_kept: "[redacted] stands for a secret: left as it is shown, it stays as it is stored.", "[redacted] は秘密の値です。そのまま残すと保存済みの値が維持されます。";
         reason: "Reason", "理由";
         reason_hint: "For the audit log", "監査ログに記録されます";
         code: "Code", "コード";
@@ -84,11 +85,11 @@ words! {
         bulk_sample: "What it would do to the first {}", "最初の {} 件に対する内容";
         bulk_confirm: "{}: {} runs", "{}: {} 件";
         bulk_result: "{}: {} done, {} refused", "{}: 成功 {} 件、拒否 {} 件";
-        bulk_refused: "Refused", "拒否された実行";
         bulk_waits: "{} have the request in their inbox: their workers have not answered yet.", "{} 件はワーカーの応答待ちです(要求は受信箱にあります)。";
         bulk_so_far: "{}: {} of {} runs asked", "{}: {} / {} 件を要求済み";
         bulk_left: "The rest is asked as this page goes on by itself. Going back leaves the rest alone.", "残りは自動的に続行されます。戻ると残りは実行されません。";
         bulk_go_on: "Go on with {} more", "残り {} 件を続行";
+        bulk_refused: "Refused", "拒否された実行";
         bulk_more_refused: "and {} more", "ほか {} 件";
         bulk_of_group: "of failure group {}", "障害グループ {}";
         bulk_of_query: "query", "クエリ";

@@ -2,8 +2,10 @@
 
 use futures_util::future::try_join_all;
 use redis::Value;
-use stepwell_contract::limits::PAGE_ITEMS_MAX;
-use stepwell_contract::{BackendError, Cursor, Head, Order, Page, Query, RunKey, Status, Timestamp};
+use stepwell_contract::limits::{ID_BYTES_MAX, PAGE_ITEMS_MAX};
+use stepwell_contract::{
+    BackendError, Cursor, Head, Order, Page, Query, RunId, RunKey, Status, TenantId, Timestamp,
+};
 
 use crate::backend::RedisBackend;
 use crate::fault::{Stage, corrupt};
@@ -66,7 +68,11 @@ impl RedisBackend {
                 break;
             }
         }
-        Ok(Page { items, next: after })
+        let next = match &query.tenant {
+            Some(tenant) => after.map(|after| among(after, tenant, query.order)),
+            None => after,
+        };
+        Ok(Page { items, next })
     }
 
     /// Reads the sets behind the cursor: all of a shard in one moment, so that a run on its way from one set to another
@@ -130,6 +136,23 @@ impl RedisBackend {
     }
 }
 
+/// A place of a scan told without the run of another tenant that may be there: none of the tenant's own runs is between the two.
+fn among(place: Cursor, tenant: &TenantId, order: Order) -> Cursor {
+    if place.key.tenant == *tenant {
+        return place;
+    }
+    // At the same moment the runs of a tenant stand together, before or behind those of the other one. The place goes on in the
+    // order of the scan, so that the next page does not come by again.
+    let (end, at) = match order {
+        Order::Oldest => ("-".to_owned(), place.created_at.0 + i64::from(*tenant < place.key.tenant)),
+        Order::Newest => {
+            ("z".repeat(ID_BYTES_MAX), place.created_at.0 - i64::from(*tenant > place.key.tenant))
+        }
+    };
+    let run = RunId::new(end).expect("a dash, or as many letters as an id may have, is an id");
+    Cursor { created_at: Timestamp(at), key: RunKey::new(tenant.clone(), run) }
+}
+
 /// The smallest sets that hold everything that can fit.
 fn sets(query: &Query) -> Vec<String> {
     if let Some(worker) = &query.leased_by {
@@ -143,4 +166,36 @@ fn sets(query: &Query) -> Vec<String> {
             && (!query.due || !(status.is_finished() || *status == Status::Paused))
     };
     Status::ALL.into_iter().filter(can_fit).map(|status| format!("status:{status}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_told_to_a_tenant_by_its_own_name_and_means_the_same_to_it() {
+        let tenant = |name: &str| TenantId::new(name).expect("an id");
+        let place = |at: i64, whose: &str, run: &str| Cursor {
+            created_at: Timestamp(at),
+            key: RunKey::new(tenant(whose), RunId::new(run).expect("an id")),
+        };
+        let own = tenant("m");
+        let runs: Vec<Cursor> =
+            (3..8).flat_map(|at| ["0", "a", "z-9"].map(|run| place(at, "m", run))).collect();
+        for foreign in ["a", "m-1", "z"].map(|whose| place(5, whose, "secret")) {
+            for order in [Order::Oldest, Order::Newest] {
+                let told = among(foreign.clone(), &own, order);
+                assert_eq!(told.key.tenant, own);
+                let is_behind = |run: &Cursor, place: &Cursor| match order {
+                    Order::Oldest => run > place,
+                    Order::Newest => run < place,
+                };
+                assert!(!is_behind(&foreign, &told), "it goes on: {told:?}");
+                for run in &runs {
+                    assert_eq!(is_behind(run, &told), is_behind(run, &foreign), "{run:?} at {foreign:?}");
+                }
+            }
+        }
+        assert_eq!(among(runs[0].clone(), &own, Order::Newest), runs[0]);
+    }
 }

@@ -82,6 +82,23 @@ fn rows(group: &str) -> Vec<(&'static str, String, Option<String>)> {
         row("POST /bulk/ask", "/bulk/ask", Some("verb=resume&id=b&runs=default/waits".to_owned())),
         row("POST /queues/{queue}/{verb}", "/queues/side/pause", Some(String::new())),
         row("POST /schedules/{name}/{verb}", "/schedules/yearly/pause", Some(String::new())),
+        row("POST /start", "/start", Some("key=once&workflow=greet&input=%22ann%22".to_owned())),
+        row(
+            "POST /schedules/new",
+            "/schedules/new",
+            Some("name=weekly&workflow=greet&input=1&every=2h".to_owned()),
+        ),
+        row(
+            "POST /schedules/{name}/edit",
+            "/schedules/weekly/edit",
+            Some("workflow=greet&input=1&every=3h".to_owned()),
+        ),
+        row(
+            "POST /schedules/{name}/backfill",
+            "/schedules/weekly/backfill",
+            Some("from=2026-01-01T00%3A00%3A00Z&to=2026-01-01T04%3A00%3A00Z&confirmed=true".to_owned()),
+        ),
+        row("POST /schedules/{name}/delete", "/schedules/weekly/delete", Some(String::new())),
         row("POST /login", "/login", Some("token=right".to_owned())),
         row("POST /logout", "/logout", Some(String::new())),
     ]

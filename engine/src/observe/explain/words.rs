@@ -310,7 +310,10 @@ mod tests {
         let place: Place = "approved".parse().expect("a place");
         let signals = vec![Name::new("yes").expect("a name"), Name::new("no").expect("a name")];
         let reason = Cause::Signal { place, signals, until: Some(Timestamp(5)) };
-        assert_eq!(reason.to_string(), "approved waits for signal yes or no, at most until 1970-01-01T00:00:00.005Z");
+        assert_eq!(
+            reason.to_string(),
+            "approved waits for signal yes or no, at most until 1970-01-01T00:00:00.005Z"
+        );
         assert_eq!(
             headline(&reason, Language::Japanese),
             "approved はシグナル yes または no を待っています(最長で 1970-01-01T00:00:00.005Z まで)"

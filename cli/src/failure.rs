@@ -92,7 +92,6 @@ impl Failure {
         if let Self::Problem(problem) = self
             && let Some(allowed) = problem.allowed.as_ref().filter(|allowed| !allowed.is_empty())
         {
-            let allowed: Vec<_> = allowed.iter().map(|verb| verb.replace('_', "-")).collect();
             let _ = writeln!(text, "  allowed now: {}", allowed.join(", "));
         }
         if !fix.is_empty() {

@@ -16,6 +16,7 @@ mod outside;
 mod overview;
 mod posted;
 pub(crate) mod queues;
+pub(crate) mod repetition;
 pub(crate) mod runs;
 pub(crate) mod schedules;
 pub(crate) mod selections;

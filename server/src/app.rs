@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, OriginalUri, Request};
-use axum::middleware::{from_fn_with_state, map_request, map_response};
+use axum::middleware::{from_fn, from_fn_with_state, map_request, map_response};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::any;
 use stepwell::contract::TenantId;
@@ -57,6 +57,10 @@ struct Inner {
 /// The router of an engine, to be merged into another one or nested in it. It serves until [`App::stop`]; a program that has its
 /// own graceful shutdown makes an [`App`] and calls that first, so that streams of events end.
 ///
+/// Without [tokens](ServerOptions::token) it answers to this host alone: where the program does not tell whose a request is, by
+/// `into_make_service_with_connect_info::<SocketAddr>()`, it answers to nobody, unless it is to
+/// [trust everyone](ServerOptions::trust_everyone).
+///
 /// # Errors
 /// [`OptionsError`]: correct the settings.
 pub fn router(engine: &Engine, options: ServerOptions) -> Result<Router, OptionsError> {
@@ -92,7 +96,7 @@ impl App {
 
     /// Its router, under its prefix, to be merged into another one or nested in it: links follow wherever it is. Without a
     /// prefix, and not nested, it takes paths such as `/` and `/runs`, which the other one must not have, and leaves to that
-    /// one what is at none of its own.
+    /// one what is at none of its own. Without tokens it answers to this host alone, as [`router`] says.
     pub fn router(&self) -> Router {
         self.mounted(false)
     }
@@ -112,6 +116,7 @@ impl App {
             .layer(map_response(problem::name_request))
             .layer(PropagateRequestIdLayer::new(REQUEST_ID))
             .layer(map_response(headers::secure))
+            .layer(from_fn(headers::unchanged))
             .layer(from_fn_with_state(self.clone(), metrics::note))
             .layer(from_fn_with_state(self.clone(), refusal::in_words))
             .layer(CatchPanicLayer::custom(panicked))

@@ -4,10 +4,11 @@
 //! its views, and the command line is a client of it, over a socket or in the same process.
 //!
 //! ```
-//! # async fn embed(engine: stepwell::Engine) -> Result<(), stepwell_server::OptionsError> {
+//! # async fn embed(engine: stepwell::Engine, rule: stepwell_server::access::token::TokenRule) -> Result<(), stepwell_server::OptionsError> {
 //! use stepwell_server::{ServerOptions, router};
 //!
-//! let app: axum::Router = axum::Router::new().merge(router(&engine, ServerOptions::default().prefix("/stepwell"))?);
+//! let options = ServerOptions::default().prefix("/stepwell").token(rule);
+//! let app: axum::Router = axum::Router::new().merge(router(&engine, options)?);
 //! # Ok(()) }
 //! ```
 //!
@@ -34,6 +35,7 @@ mod journals;
 pub mod json;
 mod limits;
 mod listing;
+mod literal;
 mod lookout;
 mod memo;
 mod metrics;

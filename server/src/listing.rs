@@ -1,12 +1,14 @@
 //! A page of runs that fit a filter. What the index cannot decide is looked at head by head, for a bounded time for each page,
 //! so that a rare filter on a large store answers in time, with a place to go on from.
 
+use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use stepwell::contract::{Cursor, Head, Order, Page, Query, TenantId};
 use stepwell::{Engine, Error};
 use utoipa::IntoParams;
@@ -38,12 +40,12 @@ pub(crate) struct Paging {
 }
 
 impl Paging {
-    /// The place where the page begins, and how many it has.
+    /// The place in a list where the page begins, and how many it has.
     ///
     /// # Errors
     /// [`Code::BadRequest`](crate::problem::Code::BadRequest) when it says neither.
-    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<(Option<T>, usize), Problem> {
-        Ok((self.cursor.as_deref().map(cursor_of::<T>).transpose()?, limit(self.limit)?))
+    pub(crate) fn read<T: DeserializeOwned>(&self, list: List) -> Result<(Option<T>, usize), Problem> {
+        Ok((list.cursor(self.cursor.as_deref())?, limit(self.limit)?))
     }
 }
 
@@ -86,21 +88,25 @@ pub(crate) async fn page(
     }
 }
 
-/// The same as it is shown, from the place that a text means.
+/// The same as it is shown, from the place that a text means. The filter is read of `q`, which names the list in its cursors: what
+/// a filter says of times moves on with the clock.
 ///
 /// # Errors
 /// [`Code::BadRequest`](crate::problem::Code::BadRequest) when the text means no place; what reading the store gives.
 pub(crate) async fn shown(
     engine: &Engine,
     tenant: Option<&TenantId>,
+    q: &str,
     filter: &Filter,
     order: Order,
     cursor: Option<&str>,
     limit: usize,
 ) -> Result<Listed<Run>, Problem> {
-    let after = cursor.map(cursor_of::<Cursor>).transpose()?;
+    let list = List::of_runs(tenant, q, order);
+    let after = list.cursor::<Cursor>(cursor)?;
     let Page { items, next } = page(engine, tenant, filter, order, after, limit).await?;
-    Ok(Listed { items: items.iter().map(Run::of).collect(), next_cursor: next.as_ref().map(cursor_text) })
+    let next_cursor = next.as_ref().map(|next| list.cursor_text(next));
+    Ok(Listed { items: items.iter().map(Run::of).collect(), next_cursor })
 }
 
 /// How many items a page has, from what the request says.
@@ -112,15 +118,48 @@ pub(crate) fn limit(asked: Option<usize>) -> Result<usize, Problem> {
     }
 }
 
-/// A place in a list as text that means nothing to others.
-pub(crate) fn cursor_text<T: serde::Serialize>(cursor: &T) -> String {
-    // A cursor is plain data: nothing in it has no JSON form.
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(cursor).unwrap_or_default())
-}
+/// A list, as its cursors know it: one of another list is not gone on with, where it would leave things out in silence.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct List([u8; MARK_BYTES]);
 
-/// The place that a text means.
-pub(crate) fn cursor_of<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Problem> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok();
-    let cursor = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    cursor.ok_or_else(|| Problem::bad("`cursor` is not one that a page of this list gave as `next_cursor`"))
+/// So much of a hash tells lists apart that somebody mixes up.
+const MARK_BYTES: usize = 6;
+
+impl List {
+    /// The list that an operation answers with, by all that decides what is on it and in which order.
+    pub(crate) fn of(operation: &str, asked: &impl Debug) -> Self {
+        let hash = Sha256::digest(format!("{operation} {asked:?}"));
+        let mut mark = [0; MARK_BYTES];
+        mark.iter_mut().zip(hash).for_each(|(mark, byte)| *mark = byte);
+        Self(mark)
+    }
+
+    /// The list of runs that fit a query.
+    pub(crate) fn of_runs(tenant: Option<&TenantId>, q: &str, order: Order) -> Self {
+        Self::of("runs", &(tenant, q.trim(), order))
+    }
+
+    /// A place in it as text that means nothing to others.
+    pub(crate) fn cursor_text<T: Serialize>(self, cursor: &T) -> String {
+        // A cursor is plain data: nothing in it has no JSON form.
+        let place = serde_json::to_vec(cursor).unwrap_or_default();
+        URL_SAFE_NO_PAD.encode([self.0.as_slice(), &place].concat())
+    }
+
+    /// The place that a text means, if there is one.
+    ///
+    /// # Errors
+    /// It is not one of this list.
+    pub(crate) fn cursor<T: DeserializeOwned>(self, text: Option<&str>) -> Result<Option<T>, Problem> {
+        let place = |text: &str| {
+            let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+            serde_json::from_slice(bytes.strip_prefix(self.0.as_slice())?).ok()
+        };
+        let refused = || {
+            Problem::bad(
+                "`cursor` is not one that a page of this list gave as `next_cursor`, with the same filter and order",
+            )
+        };
+        text.map(|text| place(text).ok_or_else(refused)).transpose()
+    }
 }

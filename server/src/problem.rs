@@ -5,7 +5,7 @@ use std::fmt;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use stepwell::run::request::Verb;
 use utoipa::ToSchema;
 
 use crate::access::origin::Foreign;
+use crate::view::preview::path_word;
 
 /// The header that names a request.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -144,6 +145,12 @@ codes! {
          raise `server.connections_max`.",
         "同時の接続が多すぎます",
         "不要な接続を閉じ、`Retry-After` の時間だけ待ってから接続し直してください。サーバーの運用者は `server.connections_max` を増やせます。";
+    Untrusted = "SW9517", FORBIDDEN, "The server has no tokens, and cannot trust who asks",
+        "Set tokens. In a program with the router in it: serve `app.into_make_service_with_connect_info::<SocketAddr>()` to let in \
+         this host, or say `ServerOptions::trust_everyone()` where something in front lets in only those who may do all.",
+        "サーバーにトークンがなく、呼び出し元を信頼できません",
+        "トークンを設定してください。ルーターを組み込んだプログラムでは、このホストからの呼び出しを受け入れるために `app.into_make_service_with_connect_info::<SocketAddr>()` で\
+         待ち受けるか、すべてを許される相手だけが手前で通される場合に限り `ServerOptions::trust_everyone()` を指定してください。";
     Internal = "SW9520", INTERNAL_SERVER_ERROR, "A fault in the server",
         "Please report it, with the request id.",
         "サーバーの不具合です",
@@ -184,7 +191,7 @@ pub struct Problem {
     pub code: String,
     /// What to do.
     pub fix: String,
-    /// The verbs that the run's present status allows, where one was refused.
+    /// What may be asked of the run in its present status by `POST /api/v1/runs/{run}/{verb}`, where something was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed: Option<Vec<String>>,
     /// The request, as the server's log names it.
@@ -226,8 +233,10 @@ impl Problem {
     /// The verbs that would have been accepted.
     #[must_use]
     pub fn allowing(mut self, status: Status) -> Self {
-        let allowed = Verb::ALL.into_iter().filter(|verb| verb.allowed(status).is_ok());
-        self.allowed = Some(allowed.map(|verb| verb.as_str().to_owned()).collect());
+        // These two are no verbs of `POST /api/v1/runs/{run}/{verb}`: they have paths of their own.
+        let is_asked = |verb: &Verb| !matches!(verb, Verb::Report | Verb::MergeContext);
+        let allowed = Verb::ALL.into_iter().filter(is_asked).filter(|verb| verb.allowed(status).is_ok());
+        self.allowed = Some(allowed.map(|verb| path_word(verb.as_str())).collect());
         self
     }
 }
@@ -275,6 +284,9 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(self);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if is_passing {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::access::Access;
 use crate::access::identify::Caller;
 use crate::app::App;
+use crate::literal;
 use crate::problem::{Code, Problem};
 
 /// The query parameter that names a tenant: read with the caller, so that no operation can forget to look whether it is theirs.
@@ -42,6 +43,15 @@ impl FromRequestParts<App> for Who {
 }
 
 impl Who {
+    /// The query behind the path of what they made, so that they find it: they are asked again which tenant they mean when they
+    /// see all of them.
+    pub(crate) fn query_of(&self, tenant: &TenantId) -> String {
+        match &self.access.tenant {
+            None if *tenant != TenantId::default() => format!("?{TENANT}={tenant}"),
+            _ => String::new(),
+        }
+    }
+
     /// Lets nobody through who sees one tenant only: what they ask for is everyone's.
     ///
     /// # Errors
@@ -168,7 +178,12 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        body(request, app, &["application/json"]).await.map(Self)
+        let text = text(request, app, &["application/json"]).await?;
+        // A list with values in the order of the fields would be read as the object.
+        if text.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Problem::bad("the body is not a JSON object"));
+        }
+        read(&text).map(Self)
     }
 }
 
@@ -180,11 +195,12 @@ impl FromRequest<App> for Patch {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        body(request, app, &["application/merge-patch+json", "application/json"]).await.map(Self)
+        read(&text(request, app, &["application/merge-patch+json", "application/json"]).await?).map(Self)
     }
 }
 
-async fn body<T: DeserializeOwned>(request: Request, app: &App, media: &[&str]) -> Result<T, Problem> {
+/// The text of a body; that of an object without fields when there is none.
+async fn text(request: Request, app: &App, media: &[&str]) -> Result<Bytes, Problem> {
     let said = request.headers().get(CONTENT_TYPE);
     let said = said.map(|said| said.to_str().unwrap_or_default().to_owned());
     let bytes = Bytes::from_request(request, app).await?;
@@ -199,8 +215,29 @@ async fn body<T: DeserializeOwned>(request: Request, app: &App, media: &[&str]) 
         }
         None => return Err(Problem::new(Code::MediaType, "the request does not say what its body is")),
     }
-    let json: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-    serde_json::from_slice(json).map_err(|error| Problem::bad(format!("the body: {error}")))
+    Ok(if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes })
+}
+
+fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    let body = serde_json::from_slice(text).map_err(|error| Problem::bad(format!("the body: {error}")))?;
+    // Values are taken as they are written, which the parser does not look into.
+    literal::check(text).map_err(|flaw| Problem::bad(format!("the body: {flaw}")))?;
+    Ok(body)
+}
+
+/// Longest span that a request may name, in milliseconds: ten years.
+pub(crate) const SPAN_MS_MAX: u64 = 10 * 365 * 24 * 3_600_000;
+
+/// Looks whether a span is one that can be meant.
+///
+/// # Errors
+/// [`Code::Unprocessable`] when it is longer than [`SPAN_MS_MAX`].
+pub(crate) fn span(name: &str, ms: u64) -> Result<(), Problem> {
+    if ms <= SPAN_MS_MAX {
+        return Ok(());
+    }
+    let detail = format!("`{name}` is {ms}; {SPAN_MS_MAX} ms, ten years, are the most");
+    Err(Problem::new(Code::Unprocessable, detail))
 }
 
 /// Reads a value that is there: `null` is a value, and not the same as none.
@@ -211,17 +248,21 @@ pub(crate) fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<R
     Box::<RawValue>::deserialize(from).map(Some)
 }
 
-/// What a change was computed from: the ETag that `If-Match` names.
+/// What a change was computed from: the ETags that `If-Match` names, any of which will do.
 #[derive(Debug, Clone)]
-pub(crate) struct IfMatch(Option<String>);
+pub(crate) struct IfMatch(Option<Vec<String>>);
 
 impl FromRequestParts<App> for IfMatch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get(IF_MATCH) else { return Ok(Self(None)) };
-        let text = value.to_str().map_err(|_| Problem::bad("`If-Match` is not text"))?;
-        Ok(Self((text.trim() != "*").then(|| text.to_owned())))
+        let mut tags = Vec::new();
+        for line in parts.headers.get_all(IF_MATCH) {
+            let line = line.to_str().map_err(|_| Problem::bad("`If-Match` is not text"))?;
+            tags.extend(line.split(',').map(|tag| tag.trim().to_owned()));
+        }
+        let is_any = tags.is_empty() || tags.iter().any(|tag| tag == "*");
+        Ok(Self((!is_any).then_some(tags)))
     }
 }
 
@@ -234,10 +275,10 @@ impl IfMatch {
     pub(crate) fn seen(&self, head: &Head) -> Result<Option<Seq>, Problem> {
         let Some(wanted) = &self.0 else { return Ok(None) };
         let now = etag(head);
-        if wanted.split(',').any(|tag| tag.trim() == now) {
+        if wanted.contains(&now) {
             return Ok(Some(Seq(head.next_seq.0.saturating_sub(1))));
         }
-        Err(Problem::new(Code::Changed, format!("the run's ETag is {now}, not {wanted}")))
+        Err(Problem::new(Code::Changed, format!("the run's ETag is {now}, not {}", wanted.join(", "))))
     }
 }
 

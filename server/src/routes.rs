@@ -2,11 +2,13 @@
 
 use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
-use utoipa::openapi::{ContentBuilder, Ref, Response, ResponseBuilder};
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::{ContentBuilder, ObjectBuilder, Ref, Response, ResponseBuilder, Type};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::access::{Role, identify};
 use crate::app::App;
+use crate::headers;
 use crate::problem::{Code, MEDIA_TYPE};
 
 /// One operation: how it is asked for, and who may.
@@ -82,6 +84,12 @@ impl Routes {
                     // Over the document's own: no token is needed.
                     None => operation.security = Some(Vec::new()),
                 }
+                if method == "GET" && headers::is_of_the_tag(path) {
+                    let answers = &mut operation.responses.responses;
+                    answers
+                        .insert("304".to_owned(), ResponseBuilder::new().description(KNOWN).build().into());
+                    operation.parameters.get_or_insert_default().push(if_none_match().into());
+                }
                 for code in COMMON {
                     let answers = &mut operation.responses.responses;
                     answers.entry(code.status().as_u16().to_string()).or_insert_with(|| problem(code).into());
@@ -120,6 +128,17 @@ fn guarded(role: Option<Role>, methods: MethodRouter<App>) -> MethodRouter<App> 
         Some(role) => methods.route_layer(from_fn_with_state(role, identify::require)),
         None => methods,
     }
+}
+
+const KNOWN: &str = "It is what the caller has by the tag in `If-None-Match`.";
+
+fn if_none_match() -> Parameter {
+    ParameterBuilder::new()
+        .name("If-None-Match")
+        .parameter_in(ParameterIn::Header)
+        .description(Some("The ETag of what the caller has."))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .build()
 }
 
 fn problem(code: Code) -> Response {

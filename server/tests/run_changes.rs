@@ -26,6 +26,19 @@ async fn a_fork_is_previewed_made_once_and_leaves_the_run_as_it_is() {
     assert_eq!((again.status, &again.json()["run"]), (StatusCode::OK, &json!("good")), "{}", again.text);
     assert_eq!(stage.call("GET", "/api/v1/runs/bad", None).await.json(), before);
     stage.until("good", "succeeded").await;
+    let key = [("idempotency-key", "slip 7")];
+    let by_key = async |body: &str| stage.send("POST", "/api/v1/runs/bad/fork", &key, Some(body)).await;
+    let first = by_key(r#"{"step":"check","input":"good"}"#).await;
+    assert_eq!(first.status, StatusCode::CREATED, "{}", first.text);
+    let second = by_key(r#"{"step":"check","input":"good"}"#).await;
+    assert_eq!((second.status, second.json()["run"].clone()), (StatusCode::OK, first.json()["run"].clone()));
+    for (body, code) in [
+        (r#"{"step":"check","input":"better"}"#, "SW9512"),
+        (r#"{"step":"check","input":"good","run":"named"}"#, "SW9511"),
+    ] {
+        let refused = by_key(body).await;
+        assert_eq!(refused.json()["code"], code, "{body}: {}", refused.text);
+    }
     let ghost = stage.call("POST", "/api/v1/runs/bad/fork", Some(json!({ "step": "ghost" }))).await;
     assert_eq!(ghost.status, StatusCode::CONFLICT, "{}", ghost.text);
 }
@@ -87,7 +100,7 @@ const CHANGES: [(&str, &str, &str); 8] = [
     ("POST", "/api/v1/runs/bad/signals", r#"{"name":"go"}"#),
     ("PATCH", "/api/v1/runs/bad/context", "{}"),
     ("POST", "/api/v1/runs/bad/retry", "{}"),
-    ("POST", "/api/v1/runs/bad/steps/check/start", "{}"),
+    ("POST", "/api/v1/runs/bad/steps/check/start", r#"{"name":"ada"}"#),
     ("POST", "/api/v1/runs/bad/steps/check/progress", r#"{"fraction":0.5}"#),
     ("POST", "/api/v1/runs/bad/steps/check/success", "{}"),
     ("POST", "/api/v1/runs/bad/steps/check/failure", r#"{"message":"no"}"#),
@@ -141,6 +154,8 @@ async fn a_selection_is_frozen_previewed_and_asked_once_each() {
     stage.run("check", "bad-3", &json!("bad")).await;
     let mut runs = chosen["runs"].as_array().expect("runs").clone();
     runs.push(json!({ "run": "ghost" }));
+    // Listed twice, asked once.
+    runs.push(runs[0].clone());
     let ask = json!({ "id": chosen["id"], "runs": runs, "verb": "edit-input", "value": "good", "reason": "a slip" });
     let preview = stage.call("POST", "/api/v1/selections/ask?dry_run=true", Some(ask.clone())).await;
     assert_eq!(preview.json()["sample"].as_array().map(Vec::len), Some(3), "{}", preview.text);
@@ -149,6 +164,7 @@ async fn a_selection_is_frozen_previewed_and_asked_once_each() {
         let answer = answer.json();
         assert_eq!((&answer["done"], &answer["refused"]), (&json!(3), &json!(1)), "{answer}");
         assert_eq!(answer["runs"][3]["problem"]["code"], "SW9504", "{answer}");
+        assert_eq!(answer["runs"].as_array().map(Vec::len), Some(4), "{answer}");
     }
     let history = stage.call("GET", "/api/v1/runs/bad-0/history?kind=input_edited", None).await.json();
     assert_eq!(history["items"].as_array().map(Vec::len), Some(1), "asked twice, done once: {history}");
@@ -241,8 +257,25 @@ async fn a_posted_workflow_is_done_by_reports_digit_by_digit() {
     let say = async |step: &str, what: &str, body: Value| {
         stage.call("POST", &format!("/api/v1/runs/r/steps/{step}/{what}"), Some(body)).await
     };
-    let begun = say("cut", "start", json!({ "name": "ada", "host": "h-1" })).await;
-    assert_eq!(begun.status, StatusCode::OK, "{}", begun.text);
+    // Processes that share a token have names of their own, or they would all be given the step.
+    for (body, status) in
+        [(json!({}), 400), (json!({ "name": " " }), 422), (json!({ "name": "x".repeat(129) }), 422)]
+    {
+        let nameless = say("cut", "start", body).await;
+        assert_eq!(nameless.status.as_u16(), status, "{}", nameless.text);
+    }
+    for _ in 0..2 {
+        let begun = say("cut", "start", json!({ "name": "ada", "host": "h-1" })).await;
+        assert_eq!(begun.status, StatusCode::OK, "{}", begun.text);
+    }
+    let attempts = stage.call("GET", "/api/v1/runs/r/steps/cut/attempts", None).await.json();
+    let now = &attempts["items"][0];
+    assert_eq!(
+        (&now["attempt"], &now["ended"], &now["outsider"]),
+        (&json!(1), &json!("running"), &json!("ada"))
+    );
+    assert!(now["ended_at"].is_null() && now["elapsed_ms"].is_null(), "it goes on: {attempts}");
+    assert_eq!(attempts["items"].as_array().map(Vec::len), Some(1), "{attempts}");
     let late = say("cut", "start", json!({ "name": "bob" })).await;
     assert_eq!(late.status, StatusCode::CONFLICT, "{}", late.text);
     assert!(late.text.contains("begun by ada"), "{}", late.text);

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use crate::access::Role;
 use crate::app::App;
-use crate::listing::{self, cursor_of, cursor_text};
+use crate::listing::{self, List};
 use crate::problem::Problem;
 use crate::request::{Params, Who};
 use crate::routes::Routes;
@@ -25,7 +25,7 @@ pub(super) fn routes() -> Routes {
     Routes::new().at(Role::Viewer, routes!(search))
 }
 
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct AuditParams {
@@ -77,7 +77,7 @@ impl AuditParams {
                 .map(|word| word.parse::<Category>().map_err(Problem::bad))
                 .collect::<Result<_, _>>()?,
             level: self.level.as_deref().map(|word| word_of::<LogLevel>("level", word)).transpose()?,
-            code: self.code.clone(),
+            code: self.code.as_deref().map(code),
             actor: self.actor.as_deref().map(|text| actor(text, &of)).transpose()?,
             since: window::maybe("since", self.since.as_deref(), now)?,
             until: window::maybe("until", self.until.as_deref(), now)?,
@@ -98,6 +98,12 @@ impl AuditParams {
 fn word_of<T: DeserializeOwned>(name: &str, word: &str) -> Result<T, Problem> {
     let read = T::deserialize(StrDeserializer::<serde::de::value::Error>::new(word));
     read.map_err(|error| Problem::bad(format!("`{name}`: {error}")))
+}
+
+/// A code as it is stored: those of the engine are in capital letters, others as their steps name them.
+fn code(text: &str) -> String {
+    let is_own = text.get(..2).is_some_and(|front| front.eq_ignore_ascii_case("sw"));
+    if is_own { text.to_ascii_uppercase() } else { text.to_owned() }
 }
 
 fn actor(text: &str, tenant: &TenantId) -> Result<Actor, Problem> {
@@ -123,7 +129,8 @@ pub(crate) async fn search(
     Params(params): Params<AuditParams>,
 ) -> Result<Json<Listed<FoundEntry>>, Problem> {
     let filter = params.filter(who.tenant.as_ref(), app.engine().now())?;
-    let after = params.cursor.as_deref().map(cursor_of::<EventCursor>).transpose()?;
+    let list = List::of("audit", &(&who.tenant, AuditParams { limit: None, cursor: None, ..params.clone() }));
+    let after = list.cursor::<EventCursor>(params.cursor.as_deref())?;
     // A cursor names a run: one that the caller does not see is not gone on with.
     if after.as_ref().is_some_and(|after| !who.access.sees(&after.run.key)) {
         return Err(Problem::bad("`cursor` is not one that a page of this list gave as `next_cursor`"));
@@ -131,6 +138,6 @@ pub(crate) async fn search(
     let page = app.engine().search(&filter, after, listing::limit(params.limit)?).await?;
     Ok(Json(Listed {
         items: page.items.into_iter().map(FoundEntry::of).collect(),
-        next_cursor: page.next.as_ref().map(cursor_text),
+        next_cursor: page.next.as_ref().map(|next| list.cursor_text(next)),
     }))
 }

@@ -7,7 +7,7 @@ use utoipa_axum::routes;
 
 use crate::access::Role;
 use crate::app::App;
-use crate::listing::{Paging, cursor_text};
+use crate::listing::{List, Paging};
 use crate::problem::Problem;
 use crate::request::{Params, Who};
 use crate::routes::Routes;
@@ -29,10 +29,11 @@ async fn list(
     Params(paging): Params<Paging>,
 ) -> Result<Json<Listed<Deed>>, Problem> {
     who.needs_all()?;
-    let (after, limit) = paging.read::<DeedCursor>()?;
+    let list = List::of("changes", &());
+    let (after, limit) = paging.read::<DeedCursor>(list)?;
     let page = app.engine().deeds(after, limit).await?;
     Ok(Json(Listed {
         items: page.items.into_iter().map(Deed::of).collect(),
-        next_cursor: page.next.as_ref().map(cursor_text),
+        next_cursor: page.next.as_ref().map(|next| list.cursor_text(next)),
     }))
 }

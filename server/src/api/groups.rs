@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use crate::access::Role;
 use crate::app::App;
-use crate::listing::{self, Paging, cursor_of, cursor_text};
+use crate::listing::{self, List, Paging};
 use crate::problem::{Code, Problem};
 use crate::request::{At, DryRun, NoParams, Params, Who};
 use crate::routes::Routes;
@@ -65,12 +65,13 @@ pub(crate) async fn list(
         code: params.code,
         in_trouble: params.in_trouble,
     };
-    let after = params.cursor.as_deref().map(cursor_of::<Cursor>).transpose()?;
+    let list = List::of("groups", &filter);
+    let after = list.cursor::<Cursor>(params.cursor.as_deref())?;
     let limit = listing::limit(params.limit)?;
     let page = app.engine().failure_groups(&filter, after, limit).await?;
     Ok(Json(Listed {
         items: page.items.into_iter().map(Group::of).collect(),
-        next_cursor: page.next.as_ref().map(cursor_text),
+        next_cursor: page.next.as_ref().map(|next| list.cursor_text(next)),
     }))
 }
 
@@ -98,11 +99,12 @@ pub(crate) async fn members(
     At(GroupPart { group }): At<GroupPart>,
     Params(paging): Params<Paging>,
 ) -> Result<Json<Listed<Member>>, Problem> {
-    let (after, limit) = paging.read::<Cursor>()?;
+    let list = List::of("members", &(&who.tenant, &group));
+    let (after, limit) = paging.read::<Cursor>(list)?;
     let page = app.engine().group_members(&group, who.tenant.as_ref(), after, limit).await?;
     Ok(Json(Listed {
         items: page.items.into_iter().map(Member::of).collect(),
-        next_cursor: page.next.as_ref().map(cursor_text),
+        next_cursor: page.next.as_ref().map(|next| list.cursor_text(next)),
     }))
 }
 

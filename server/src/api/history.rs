@@ -6,7 +6,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use stepwell::contract::{Kind, Record, RunKey, Seq};
 use stepwell::observe::audit::Order;
-use stepwell::run::event::LogLevel;
+use stepwell::run::event::{Event, LogLevel};
 use stepwell::{Category, EventCursor, EventFilter, EventPage};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
@@ -15,7 +15,7 @@ use crate::access::Role;
 use crate::api::runs::{Tagged, head};
 use crate::api::values::SecretsParams;
 use crate::app::App;
-use crate::listing::{self, cursor_of, cursor_text};
+use crate::listing::{self, List};
 use crate::problem::Problem;
 use crate::request::{Params, RunAt, Who, etag};
 use crate::routes::Routes;
@@ -100,6 +100,13 @@ async fn history(
     Params(params): Params<HistoryParams>,
 ) -> Result<Tagged<Listed<HistoryEntry>>, Problem> {
     let with_secrets = SecretsParams { secrets: params.secrets }.check(&who)?;
+    if let Some(kind) = params.kind.as_ref().filter(|kind| !Event::KINDS.contains(&kind.as_str())) {
+        return Err(Problem::bad(format!(
+            "`kind` is {:?}; it is one of {}",
+            kind.as_str(),
+            Event::KINDS.join(", ")
+        )));
+    }
     let categories = params.category.as_deref().map(categories).transpose()?.unwrap_or_default();
     let filter = EventFilter {
         kind: params.kind,
@@ -111,7 +118,8 @@ async fn history(
         order: params.order.into(),
         ..EventFilter::default()
     };
-    let (tag, page) = page(&app, key.clone(), filter, params.limit, params.cursor.as_deref()).await?;
+    let (tag, page, next_cursor) =
+        page(&app, key.clone(), filter, params.limit, params.cursor.as_deref()).await?;
     let seqs: BTreeSet<Seq> = page.items.iter().map(|found| found.entry.seq).collect();
     let mut records = if params.raw { records(&app, &key, &seqs).await? } else { Vec::new() };
     let items = page.items.into_iter().map(|found| {
@@ -121,7 +129,7 @@ async fn history(
         HistoryEntry { entry: Entry::of(found.entry), record }
     });
     let items = items.collect();
-    Ok(Tagged(tag, Listed { items, next_cursor: page.next.as_ref().map(cursor_text) }))
+    Ok(Tagged(tag, Listed { items, next_cursor }))
 }
 
 /// Which lines, in which order, how many and from where on.
@@ -167,27 +175,27 @@ async fn logs(
         order: params.order.into(),
         ..EventFilter::default()
     };
-    let (tag, page) = page(&app, key, filter, params.limit, params.cursor.as_deref()).await?;
+    let (tag, page, next_cursor) = page(&app, key, filter, params.limit, params.cursor.as_deref()).await?;
     let items = page.items.into_iter().map(|found| Entry::of(found.entry)).collect();
-    Ok(Tagged(tag, Listed { items, next_cursor: page.next.as_ref().map(cursor_text) }))
+    Ok(Tagged(tag, Listed { items, next_cursor }))
 }
 
-/// A page of the entries of one run, and the run's tag.
+/// A page of the entries of one run, with the run's tag and the place of the next page.
 async fn page(
     app: &App,
     key: RunKey,
     filter: EventFilter,
     limit: Option<usize>,
     cursor: Option<&str>,
-) -> Result<(String, EventPage), Problem> {
+) -> Result<(String, EventPage, Option<String>), Problem> {
     let limit = listing::limit(limit)?;
-    let after = cursor.map(cursor_of::<EventCursor>).transpose()?;
-    if after.as_ref().is_some_and(|after| after.run.key != key) {
-        return Err(Problem::bad("`cursor` is of another run"));
-    }
+    let list = List::of("history", &(&key, &filter));
+    let after = list.cursor::<EventCursor>(cursor)?;
     let tag = etag(&head(app, &key).await?);
     let filter = EventFilter { run: Some(key), ..filter };
-    Ok((tag, app.engine().search(&filter, after, limit).await?))
+    let page = app.engine().search(&filter, after, limit).await?;
+    let next_cursor = page.next.as_ref().map(|next| list.cursor_text(next));
+    Ok((tag, page, next_cursor))
 }
 
 /// The records of these numbers, in order, as many as a page has room for: what is between them is not kept.

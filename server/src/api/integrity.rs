@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use crate::access::Role;
 use crate::app::App;
-use crate::listing::{cursor_of, cursor_text};
+use crate::listing::List;
 use crate::problem::{Code, Problem};
 use crate::request::{Body, DryRun, Params, Who};
 use crate::routes::Routes;
@@ -65,18 +65,19 @@ async fn validate(
     Params(params): Params<ValidateParams>,
 ) -> Result<Json<Findings>, Problem> {
     let defaults = IntegrityFilter::default();
+    let list = List::of("integrity", &who.tenant);
     let filter = IntegrityFilter {
         query: Query { tenant: who.tenant, ..Query::default() },
         runs: runs(params.runs, RUNS_DEFAULT, RUNS_MAX)?,
         patience_ms: params.patience_ms.unwrap_or(defaults.patience_ms),
     };
-    let after = params.cursor.as_deref().map(cursor_of::<Cursor>).transpose()?;
+    let after = list.cursor::<Cursor>(params.cursor.as_deref())?;
     let found = app.engine().validate(&filter, after).await?;
     Ok(Json(Findings {
         issues: found.issues.iter().map(Issue::of).collect(),
         looked_at: count(found.looked_at),
         moving: found.moving.iter().map(RunName::of).collect(),
-        next_cursor: found.next.as_ref().map(cursor_text),
+        next_cursor: found.next.as_ref().map(|next| list.cursor_text(next)),
     }))
 }
 

@@ -16,9 +16,9 @@ use crate::access::Role;
 use crate::api::runs::head;
 use crate::api::verbs::{Outcome, in_time};
 use crate::app::App;
-use crate::listing::{self, cursor_of, cursor_text};
+use crate::listing::{self, List};
 use crate::problem::{Code, Problem};
-use crate::request::{Body, DryRun, IfMatch, Params, RunAt, StepAt, Who, present};
+use crate::request::{Body, DryRun, IfMatch, Params, RunAt, StepAt, Who, present, span};
 use crate::routes::Routes;
 use crate::view::Listed;
 use crate::view::outside::Task;
@@ -69,11 +69,12 @@ async fn list(
         step: name(params.step.as_deref())?,
         with_begun: params.with_begun,
     };
-    let after = params.cursor.as_deref().map(cursor_of::<Cursor>).transpose()?;
+    let list = List::of("outside", &filter);
+    let after = list.cursor::<Cursor>(params.cursor.as_deref())?;
     let page = app.engine().outside_steps(&filter, after, listing::limit(params.limit)?).await?;
     Ok(Json(Listed {
         items: page.items.into_iter().map(Task::of).collect(),
-        next_cursor: page.next.as_ref().map(cursor_text),
+        next_cursor: page.next.as_ref().map(|next| list.cursor_text(next)),
     }))
 }
 
@@ -83,8 +84,10 @@ async fn list(
 struct StartReport {
     /// Which attempt; the present one when missing.
     attempt: Option<u32>,
-    /// Who has begun it, by a name that nobody else goes by at the same time; the caller when missing.
-    name: Option<String>,
+    /// Who has begun it: a name that nobody else goes by at the same time, such as `HOST-PID`. With the same one again nothing
+    /// is recorded; processes that shared one would do the same step twice.
+    #[schema(min_length = 1, max_length = 128)]
+    name: String,
     /// The host it runs on.
     host: Option<String>,
     /// The version of the code.
@@ -107,11 +110,13 @@ async fn start(
     if_match: IfMatch,
     Body(said): Body<StartReport>,
 ) -> Result<Response, Problem> {
-    let by = Outsider {
-        name: said.name.unwrap_or_else(|| who.access.name.clone()),
-        host: said.host,
-        code_version: said.code_version,
-    };
+    // What the engine would cut off could be all that tells two names apart.
+    if said.name.trim().is_empty() || said.name.len() > Outsider::TEXT_BYTES_MAX {
+        let detail =
+            format!("`name` has {} bytes; it has 1 to {}", said.name.len(), Outsider::TEXT_BYTES_MAX);
+        return Err(Problem::new(Code::Unprocessable, detail));
+    }
+    let by = Outsider { name: said.name, host: said.host, code_version: said.code_version };
     tell(&app, &who, (key, place, said.attempt), (&if_match, dry), Report::started(by)).await
 }
 
@@ -207,6 +212,7 @@ struct FailureReport {
     #[schema(value_type = Object)]
     details: Map<String, Value>,
     /// The next attempt waits at least this long, in milliseconds.
+    #[schema(maximum = 315360000000_u64)]
     retry_after_ms: Option<u64>,
 }
 
@@ -227,6 +233,7 @@ async fn failure(
     Body(said): Body<FailureReport>,
 ) -> Result<Response, Problem> {
     let FailureReport { attempt, class, code, message, context, details, retry_after_ms } = said;
+    retry_after_ms.map(|ms| span("retry_after_ms", ms)).transpose()?;
     let report = Report::failure(OutsideFailure { class, code, message, context, details, retry_after_ms });
     tell(&app, &who, (key, place, attempt), (&if_match, dry), report).await
 }

@@ -4,30 +4,28 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::header::{ETAG, LOCATION};
-use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use stepwell::contract::{Head, Name, Order, RunKey};
+use stepwell::run::event::RunCreated;
 use stepwell::{Error, StartPreview, StartRun};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use crate::access::Role;
-use crate::access::token::SecretHash;
+use crate::api::repetition::{self, IdempotencyKey};
 use crate::app::App;
 use crate::filter::Filter;
 use crate::listing;
 use crate::mount::Mount;
-use crate::problem::{Code, Fault, Problem};
-use crate::request::{Body, NoParams, Params, RunAt, Who, etag};
+use crate::problem::{Fault, Problem};
+use crate::request::{Body, NoParams, Params, RunAt, Who, etag, span};
 use crate::routes::Routes;
 use crate::view::Listed;
 use crate::view::run::Run;
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -97,8 +95,8 @@ async fn list(
         _ => Order::Newest,
     };
     let limit = listing::limit(params.limit)?;
-    let cursor = params.cursor.as_deref();
-    Ok(Json(listing::shown(app.engine(), who.tenant.as_ref(), &filter, order, cursor, limit).await?))
+    let (tenant, cursor) = (who.tenant.as_ref(), params.cursor.as_deref());
+    Ok(Json(listing::shown(app.engine(), tenant, &params.q, &filter, order, cursor, limit).await?))
 }
 
 /// A run to start.
@@ -106,10 +104,12 @@ async fn list(
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewRun {
     /// Its workflow.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,128}$")]
     pub(crate) workflow: String,
     /// The version of the workflow; the newest when missing.
     pub(crate) version: Option<u32>,
     /// Its id; one is made of the `Idempotency-Key`, or drawn, when missing.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,128}$")]
     pub(crate) run: Option<String>,
     /// The workflow's input; `null` when missing.
     #[schema(value_type = Option<serde_json::Value>)]
@@ -119,62 +119,55 @@ pub(crate) struct NewRun {
     pub(crate) tags: BTreeMap<String, String>,
     /// Higher goes first.
     #[serde(default)]
+    #[schema(minimum = -32768, maximum = 32767)]
     pub(crate) priority: i16,
     /// The queue; that of the workflow when missing.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,128}$")]
     pub(crate) queue: Option<String>,
     /// How long it waits before it begins, in milliseconds.
+    #[schema(maximum = 315360000000_u64)]
     pub(crate) delay_ms: Option<u64>,
 }
 
 /// Starts a run. The same request again, with the same id or `Idempotency-Key`, answers with the run that is there.
 #[utoipa::path(post, path = "/api/v1/runs", tag = "runs", operation_id = "startRun", request_body = NewRun,
     params(("tenant" = Option<String>, Query, description = "Whose run it is to be; that of the token, or `default`."),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition of the request start nothing.")),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition of the request start nothing, and is refused with another request; not together with `run`.")),
     responses((status = 201, description = "The run was started.", body = Run), (status = 200, description = "It was there.", body = Run)))]
 async fn start(
     State(app): State<App>,
     who: Who,
     Mount(mount): Mount,
     Params(NoParams {}): Params<NoParams>,
-    headers: HeaderMap,
+    key: IdempotencyKey,
     Body(new): Body<NewRun>,
 ) -> Result<Response, Problem> {
-    let key = headers
-        .get(IDEMPOTENCY_KEY)
-        .map(|key| key.to_str().map_err(|_| Problem::bad("`Idempotency-Key` is not text")));
-    let (is_new, head) = begin(&app, &who, &new, key.transpose()?).await?;
+    let (is_new, head) = begin(&app, &who, &new, &key).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let place = format!("{mount}/api/v1/runs/{}", head.key.run);
+    let RunKey { tenant, run } = &head.key;
+    let place = format!("{mount}/api/v1/runs/{run}{}", who.query_of(tenant));
     Ok((status, [(LOCATION, place)], Tagged::run(&head)).into_response())
 }
 
 impl Fault {
     /// Why the engine does not start a run.
-    fn by_engine(error: Error, new: &NewRun) -> Self {
+    fn by_engine(error: Error, key: &IdempotencyKey) -> Self {
         let field = match &error {
             Error::UnknownWorkflow { .. } => Some("workflow"),
             Error::Id(_) | Error::Conflict { .. } => Some("run"),
             Error::Payload(_) => Some("input"),
             _ => None,
         };
-        let problem = match error {
-            Error::Conflict { .. } if new.run.is_none() => Problem::new(Code::KeyReused, error.to_string()),
-            error => error.into(),
-        };
-        Self { field, problem }
+        Self { field, problem: key.problem(error) }
     }
 }
 
 impl NewRun {
     /// The request to the engine: the same for the same key, where no id is said.
-    fn request(&self, who: &Who, key: Option<&str>) -> Result<StartRun, Fault> {
-        let id = match (&self.run, key) {
-            (Some(run), _) => run.clone(),
-            (None, Some(key)) => format!("key-{:.32}", SecretHash::of(key).to_string()),
-            (None, None) => Uuid::now_v7().to_string(),
-        };
+    fn request(&self, who: &Who, key: &IdempotencyKey) -> Result<StartRun, Fault> {
+        let id = key.run(self.run.clone())?;
         let run = StartRun::new(&self.workflow, &id, &self.input);
-        let run = run.map_err(|error| Fault::by_engine(error, self))?;
+        let run = run.map_err(|error| Fault::by_engine(error, key))?;
         let mut run = run
             .tenant(who.tenant.clone().unwrap_or_default())
             .priority(self.priority)
@@ -186,12 +179,32 @@ impl NewRun {
             run = run.queue(Name::new(queue).map_err(|error| Fault::at("queue", &error))?);
         }
         if let Some(delay_ms) = self.delay_ms {
+            let of_delay = |problem| Fault { field: Some("delay"), problem };
+            span("delay_ms", delay_ms).map_err(of_delay)?;
             run = run.delay(std::time::Duration::from_millis(delay_ms));
         }
         for (name, value) in &self.tags {
             run = run.tag(name, value).map_err(|error| Fault::at("tags", &error))?;
         }
         Ok(run)
+    }
+
+    /// In what it is not what a run was made with, as far as that can be told: what the workflow decides is not asked.
+    fn differs(&self, head: &Head, created: &RunCreated) -> Option<&'static str> {
+        let tags = || head.tags.iter().filter(|(name, _)| !name.as_str().starts_with("stepwell."));
+        let tags = || tags().map(|(name, value)| (name.as_str(), value.as_str()));
+        let delay_ms = created.not_before.map_or(0, |at| at.since_ms(head.created_at));
+        let rows = [
+            ("version", self.version.is_some_and(|version| version != created.workflow_version)),
+            ("queue", self.queue.as_ref().is_some_and(|queue| *queue != *head.queue.as_str())),
+            ("priority", self.priority != head.priority),
+            ("delay", self.delay_ms.unwrap_or_default() != delay_ms),
+            (
+                "set of tags",
+                !tags().eq(self.tags.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
+            ),
+        ];
+        rows.into_iter().find(|(_, differs)| *differs).map(|(what, _)| what)
     }
 }
 
@@ -200,13 +213,18 @@ pub(crate) async fn begin(
     app: &App,
     who: &Who,
     new: &NewRun,
-    key: Option<&str>,
+    key: &IdempotencyKey,
 ) -> Result<(bool, Head), Fault> {
     let run = new.request(who, key)?;
     let started = app.engine().start_with(run).await;
-    let started = started.map_err(|error| Fault::by_engine(error, new))?;
-    let head = head(app, started.key()).await;
-    let head = head.map_err(Fault::from)?;
+    let started = started.map_err(|error| Fault::by_engine(error, key))?;
+    let head = head(app, started.key()).await?;
+    if key.is_given() && !started.is_new() {
+        let created = repetition::beginning(app, started.key()).await?;
+        if let Some(what) = new.differs(&head, &created) {
+            return Err(repetition::reused(started.key(), what).into());
+        }
+    }
     Ok((started.is_new(), head))
 }
 
@@ -215,10 +233,10 @@ pub(crate) async fn preview(
     app: &App,
     who: &Who,
     new: &NewRun,
-    key: Option<&str>,
+    key: &IdempotencyKey,
 ) -> Result<StartPreview, Fault> {
     let run = new.request(who, key)?;
-    app.engine().dry_run_start(&run).await.map_err(|error| Fault::by_engine(error, new))
+    app.engine().dry_run_start(&run).await.map_err(|error| Fault::by_engine(error, key))
 }
 
 /// One run.

@@ -21,7 +21,7 @@ use crate::access::Role;
 use crate::api::values::SecretsParams;
 use crate::api::verbs::unhidden;
 use crate::app::App;
-use crate::listing::{Paging, cursor_text};
+use crate::listing::{List, Paging};
 use crate::mount::Mount;
 use crate::problem::{Code, Fault, Problem};
 use crate::request::{At, Body, DryRun, Params, Who, Why};
@@ -104,11 +104,12 @@ pub(crate) async fn list(
     who: Who,
     Params(paging): Params<Paging>,
 ) -> Result<Json<Listed<Schedule>>, Problem> {
-    let (after, limit) = paging.read::<Cursor>()?;
+    let list = List::of("schedules", &who.tenant);
+    let (after, limit) = paging.read::<Cursor>(list)?;
     let page = schedules(&app, &who).list(after, limit).await?;
     Ok(Json(Listed {
         items: page.items.into_iter().map(|view| Schedule::of(view, false)).collect(),
-        next_cursor: page.next.as_ref().map(cursor_text),
+        next_cursor: page.next.as_ref().map(|next| list.cursor_text(next)),
     }))
 }
 
@@ -204,7 +205,8 @@ async fn put(
     if !is_new {
         return Ok(Json(schedule).into_response());
     }
-    let place = format!("{mount}/api/v1/schedules/{name}");
+    let query = who.tenant.as_ref().map(|tenant| who.query_of(tenant)).unwrap_or_default();
+    let place = format!("{mount}/api/v1/schedules/{name}{query}");
     Ok((StatusCode::CREATED, [(LOCATION, place)], Json(schedule)).into_response())
 }
 

@@ -158,7 +158,10 @@ async fn ask(
         seen: None,
     };
     let ask = wanted.ask_of(asking.group, asking.verb.into(), &who.access)?;
-    let keys = asking.runs.iter().map(|run| key(run, &who)).collect::<Result<Vec<_>, _>>()?;
+    let mut keys = asking.runs.iter().map(|run| key(run, &who)).collect::<Result<Vec<_>, _>>()?;
+    // One that is listed twice is asked and told of once.
+    let mut listed = std::collections::HashSet::new();
+    keys.retain(|key| listed.insert(key.clone()));
     let theirs = keys.iter().filter(|key| who.access.sees(key)).cloned().collect();
     let id = MessageId::new(&asking.id).map_err(Problem::bad)?;
     let frozen = Frozen { id, runs: theirs, is_complete: true };

@@ -8,6 +8,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use stepwell::Definition;
 use stepwell::contract::{Head, Name, RunKey};
+use stepwell::diagnosis::evidence::AttemptEnd;
 use stepwell::observe::names::item_name;
 use stepwell::observe::progress;
 use stepwell::run::place::{Path, Place};
@@ -20,14 +21,14 @@ use crate::access::Role;
 use crate::api::runs::{Tagged, head};
 use crate::api::values::{SecretsParams, value_of};
 use crate::app::App;
-use crate::listing::{self, cursor_of, cursor_text};
+use crate::listing::{self, List};
 use crate::problem::{Code, Problem};
 use crate::request::{NoParams, Params, RunAt, StepAt, Who, etag};
 use crate::routes::Routes;
 use crate::view::Listed;
 use crate::view::attempt::Attempt;
 use crate::view::progress::Progress;
-use crate::view::step::Step;
+use crate::view::step::{STATES, Step};
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -94,13 +95,23 @@ async fn list(
     Params(params): Params<StepsParams>,
 ) -> Result<Tagged<Listed<Step>>, Problem> {
     let limit = listing::limit(params.limit)?;
-    let after = params.cursor.as_deref().map(cursor_of::<Place>).transpose()?;
+    let list = List::of("steps", &(&key, &params.step, &params.state));
+    let after = list.cursor::<Place>(params.cursor.as_deref())?;
     let only = params.step.as_deref().map(Name::new).transpose().map_err(Problem::bad)?;
+    if let Some(word) = params.state.as_deref().filter(|word| !STATES.contains(word)) {
+        return Err(Problem::bad(format!("`state` is {word:?}; it is one of {}", STATES.join(", "))));
+    }
     let head = head(&app, &key).await?;
     let definition = app.engine().definition_of(&head).await?;
     let journal = app.journals().of(app.engine(), &head).await?;
     let state = journal.state(&key)?;
     let graph = definition.as_ref().map(|definition| definition.graph().as_ref());
+    if let Some(only) = &only
+        && !state.steps.contains_key(only)
+        && graph.and_then(|graph| graph.find(only)).is_none()
+    {
+        return Err(no_step(&key, &Place::of(only.clone())));
+    }
     let mut listed = Listed { items: Vec::new(), next_cursor: None };
     for (place, step) in steps(state, graph, after.as_ref()) {
         if only.as_ref().is_some_and(|only| *only != place.step) {
@@ -112,7 +123,7 @@ async fn list(
         }
         listed.items.push(view);
         if listed.items.len() == limit {
-            listed.next_cursor = Some(cursor_text(&place));
+            listed.next_cursor = Some(list.cursor_text(&place));
             break;
         }
     }
@@ -154,14 +165,26 @@ async fn attempts(
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Tagged<Listed<Attempt>>, Problem> {
     let head = head(&app, &key).await?;
-    let ended = app.engine().attempts(&key, &place).await?;
-    let latest = ended.last().map_or(0, |attempt| attempt.attempt);
-    let mut items: Vec<_> = ended.into_iter().map(Attempt::of).collect();
+    let mut told = app.engine().attempts(&key, &place).await?;
     let journal = app.journals().of(app.engine(), &head).await?;
-    let state = journal.state(&key)?;
+    let step = journal.state(&key)?.step(&place);
+    if step.is_none() && told.is_empty() {
+        let definition = app.engine().definition_of(&head).await?;
+        if !definition.is_some_and(|definition| definition.graph().find(&place.step).is_some()) {
+            return Err(no_step(&key, &place));
+        }
+    }
     let is_under_way = |step: &&StepState| step.status == StepStatus::Running || step.is_left_outside();
-    let running = state.step(&place).filter(is_under_way).filter(|step| step.attempt > latest);
-    items.extend(running.map(Attempt::running));
+    let running = step.filter(is_under_way);
+    // One that was left outside is told as one that waits: it goes on until somebody reports its end.
+    let left = running.and_then(|step| {
+        told.pop_if(|last| last.attempt == step.attempt && last.ended == AttemptEnd::Suspended)
+    });
+    // What has ended since the state was read is not under way.
+    let latest = told.last().map_or(0, |attempt| attempt.attempt);
+    let running = running.filter(|step| step.attempt > latest);
+    let mut items: Vec<_> = told.into_iter().map(Attempt::of).collect();
+    items.extend(running.map(|step| Attempt::running(step, left)));
     Ok(Tagged(etag(&head), Listed { items, next_cursor: None }))
 }
 

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use crate::access::Role;
 use crate::app::App;
 use crate::filter::Filter;
-use crate::listing::{self, cursor_of, cursor_text};
+use crate::listing::{self, List};
 use crate::problem::Problem;
 use crate::request::{Params, Who};
 use crate::routes::Routes;
@@ -52,11 +52,12 @@ async fn list(
     Params(params): Params<UnfinishedParams>,
 ) -> Result<Json<Listed<UnfinishedRun>>, Problem> {
     let filter = Filter::parse("is:unfinished", app.engine().now()).map_err(Problem::bad)?;
-    let after = params.cursor.as_deref().map(cursor_of::<Cursor>).transpose()?;
+    let list = List::of("unfinished", &who.tenant);
+    let after = list.cursor::<Cursor>(params.cursor.as_deref())?;
     let limit = listing::limit(params.limit)?;
     let engine = app.engine();
     let page = listing::page(engine, who.tenant.as_ref(), &filter, Order::Newest, after, limit).await?;
-    let next_cursor = page.next.as_ref().map(cursor_text);
+    let next_cursor = page.next.as_ref().map(|next| list.cursor_text(next));
     let views = page.items.into_iter().map(|head| async move {
         let state = if params.context { state(engine, &head).await? } else { None };
         Ok(UnfinishedRun::of(&head, state.as_ref()))

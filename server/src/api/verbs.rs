@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::problem::{Code, Problem};
 use crate::request::{At, Body, DryRun, IfMatch, Params, RunAt, Who, etag, present};
 use crate::routes::Routes;
-use crate::view::preview::{Preview, RunOrPreview};
+use crate::view::preview::{Preview, RunOrPreview, path_word};
 use crate::view::run::Run;
 
 pub(super) fn routes() -> Routes {
@@ -226,7 +226,7 @@ impl Asking {
         match self.step {
             Some(step) => ask = ask.at(step.parse::<Place>().map_err(Problem::bad)?),
             None if verb.is_about_a_step() && group.is_none() => {
-                return Err(Problem::bad(format!("`{}` needs a `step`", verb.as_str())));
+                return Err(Problem::bad(format!("`{}` needs a `step`", path_word(verb.as_str()))));
             }
             None => {}
         }

@@ -6,7 +6,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use stepwell::Verb;
 use stepwell::contract::{RunId, RunKey};
 use stepwell::observe::values::{HIDDEN, without_secrets};
@@ -15,6 +14,7 @@ use crate::access::{Access, Role};
 use crate::api::verbs::{Asking, Outcome, carry_out};
 use crate::app::App;
 use crate::json::indented;
+use crate::literal;
 use crate::problem::{Code, Problem};
 use crate::routes::Routes;
 use crate::ui::forms::Form;
@@ -95,8 +95,7 @@ impl Said<'_> {
         let value = match self.value {
             "" => None,
             text if deed.takes_value => {
-                let read = RawValue::from_string(text.to_owned());
-                Some(read.map_err(|error| Problem::bad(fill(t.bad_json, &[&error])))?)
+                Some(literal::value(text).map_err(|error| Problem::bad(fill(t.bad_json, &[&error])))?)
             }
             _ => None,
         };

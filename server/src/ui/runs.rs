@@ -98,7 +98,7 @@ async fn list(State(app): State<App>, p: Page) -> Result<Response, Problem> {
     let (tenant, cursor) = (p.tenant.as_ref(), p.asked("cursor"));
     let Listed { items, next_cursor } = match &error {
         Some(_) => Listed { items: Vec::new(), next_cursor: None },
-        None => listing::shown(app.engine(), tenant, &filter, order, cursor, PAGE_DEFAULT).await?,
+        None => listing::shown(app.engine(), tenant, q, &filter, order, cursor, PAGE_DEFAULT).await?,
     };
     let (order_word, oldest) = if order == Order::Oldest { ("oldest", " --oldest") } else { ("", "") };
     p.show(&Shown {

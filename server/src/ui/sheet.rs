@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use serde_json::value::RawValue;
 
+use crate::literal;
 use crate::ui::forms::Form;
 use crate::ui::words::fill;
 use crate::ui::words::sheets::Sheets;
@@ -110,7 +111,7 @@ impl Sheet {
     }
 
     pub(crate) fn json(&mut self, field: &'static str) -> Option<Box<RawValue>> {
-        self.read(field, |text, t| serde_json::from_str(text).map_err(|error| fill(t.no_json, &[&error])))
+        self.read(field, |text, t| literal::value(text).map_err(|error| fill(t.no_json, &[&error])))
     }
 
     /// A span such as `90s` or `2h 30m`, in milliseconds.

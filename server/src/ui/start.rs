@@ -10,6 +10,7 @@ use stepwell::contract::Order;
 use uuid::Uuid;
 
 use crate::access::Role;
+use crate::api::repetition::IdempotencyKey;
 use crate::api::runs::{NewRun, begin, preview};
 use crate::api::values::as_shown;
 use crate::app::App;
@@ -83,9 +84,12 @@ async fn start(State(app): State<App>, p: Page, form: Form) -> Result<Response, 
     if !sheet.is_sound() {
         return shown(&app, &p, &sheet, None, refused).await;
     }
-    let (who, key) = (p.who()?, Some(form.text("key")).filter(|key| !key.is_empty()));
+    let who = p.who()?;
+    // Whoever names the run names the request by that.
+    let key = Some(form.text("key")).filter(|key| !key.is_empty() && new.run.is_none());
+    let key = IdempotencyKey::of(key);
     let Fault { field, problem } = if form.text("check").is_empty() {
-        match begin(&app, &who, &new, key).await {
+        match begin(&app, &who, &new, &key).await {
             Ok((is_new, head)) => {
                 let said = fill(if is_new { t.started } else { t.was_there }, &[&head.key.run]);
                 return Ok(p.go(&p.run_below(&head.key), Some(Notice::good(said))));
@@ -93,7 +97,7 @@ async fn start(State(app): State<App>, p: Page, form: Form) -> Result<Response, 
             Err(refused) => refused,
         }
     } else {
-        match preview(&app, &who, &new, key).await {
+        match preview(&app, &who, &new, &key).await {
             Ok(told) => return shown(&app, &p, &sheet, Some(told), StatusCode::OK).await,
             Err(refused) => refused,
         }

@@ -210,15 +210,17 @@ impl Attempt {
         }
     }
 
-    /// The view of an attempt that has not ended.
+    /// The view of an attempt that has not ended, of which this is known already.
     #[must_use]
-    pub fn running(step: &StepState) -> Self {
+    pub fn running(step: &StepState, known: Option<AttemptRecord>) -> Self {
         let record = AttemptRecord {
             attempt: step.attempt,
             started_at: step.started_at,
+            ended_at: None,
+            elapsed_ms: None,
             progress: step.progress.clone(),
             outsider: step.outsider.as_ref().map(|begun| begun.by.name.clone()),
-            ..AttemptRecord::default()
+            ..known.unwrap_or_default()
         };
         Self { ended: "running".to_owned(), ..Self::of(record) }
     }

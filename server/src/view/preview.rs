@@ -10,7 +10,7 @@ use crate::view::word;
 /// What a verb would do.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Preview {
-    /// The verb.
+    /// The verb, as the path says it.
     pub verb: String,
     /// Why it would be refused; missing when it would not be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,11 +74,19 @@ pub struct StepAgain {
     pub effect: Option<String>,
 }
 
+/// The word for a verb in paths.
+pub(crate) fn path_word(verb: &str) -> String {
+    match verb {
+        "merge_context" => "context".to_owned(),
+        verb => verb.replace('_', "-"),
+    }
+}
+
 impl Preview {
     pub(crate) fn of(preview: stepwell::Preview) -> Self {
         let steps = |steps: Vec<RunsAgain>| steps.into_iter().map(StepAgain::of).collect();
         Self {
-            verb: preview.verb.to_owned(),
+            verb: path_word(preview.verb),
             refused: preview.refused,
             status: preview.status.into(),
             status_after: preview.status_after.into(),

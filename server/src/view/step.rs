@@ -11,6 +11,22 @@ use utoipa::ToSchema;
 use crate::view::progress::state_name;
 use crate::view::{Time, count, time, word};
 
+/// Every word that says where a step is.
+pub(crate) const STATES: [&str; 12] = [
+    "not_begun",
+    "running",
+    "waits_for_its_next_attempt",
+    "is_tried_again",
+    "succeeded",
+    "failed",
+    "sleeps",
+    "waits_for_a_signal",
+    "waits_for_a_child_run",
+    "runs_outside",
+    "waits_to_be_reported_on",
+    "skipped",
+];
+
 /// A step of a run as it is now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Step {

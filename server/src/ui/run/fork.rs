@@ -11,9 +11,11 @@ use uuid::Uuid;
 
 use crate::access::Access;
 use crate::api::fork::{Forked, Forking, carry_out};
+use crate::api::repetition::IdempotencyKey;
 use crate::api::runs::head;
 use crate::api::signals::{self, NewSignal};
 use crate::app::App;
+use crate::literal;
 use crate::problem::{Code, Problem};
 use crate::request::RunAt;
 use crate::ui::forms::Form;
@@ -75,7 +77,7 @@ impl Filled {
     fn input(&self, w: &RunWords) -> Result<Option<Box<RawValue>>, String> {
         match self.input.as_str() {
             "" => Ok(None),
-            text => serde_json::from_str(text).map(Some).map_err(|error| fill(w.json_wrong, &[&error])),
+            text => literal::value(text).map(Some).map_err(|error| fill(w.json_wrong, &[&error])),
         }
     }
 
@@ -148,7 +150,9 @@ pub(super) async fn fork(
             }
         }
     };
-    match carry_out(&app, &access, &key, filled.forking(input, resting), false).await {
+    match carry_out(&app, &access, &key, filled.forking(input, resting), &IdempotencyKey::of(None), false)
+        .await
+    {
         Ok(Forked::Made { head, .. }) => {
             let said = Notice::good(fill(w.fork_done, &[&key.run]));
             Ok(p.go(&p.run_below(&head.key), Some(said)))
@@ -176,7 +180,7 @@ async fn dry_run(
 ) -> Result<stepwell::Preview, Problem> {
     // Under an id of its own: one that is in use is told of when it is sent.
     let forking = Forking { run: None, ..forking };
-    match carry_out(app, access, key, forking, true).await? {
+    match carry_out(app, access, key, forking, &IdempotencyKey::of(None), true).await? {
         Forked::Previewed(preview) => Ok(preview),
         Forked::Made { .. } => Err(Problem::new(Code::Internal, "a dry run has made a run")),
     }
@@ -239,7 +243,7 @@ pub(super) async fn signal(
     if name.is_empty() {
         return Ok(p.go(&to, Some(Notice::bad(w.name_needed))));
     }
-    let value: Box<RawValue> = match serde_json::from_str(form.text("value")) {
+    let value = match literal::value(form.text("value")) {
         Ok(value) => value,
         Err(error) => return Ok(p.go(&to, Some(Notice::bad(fill(w.json_wrong, &[&error]))))),
     };

@@ -38,11 +38,12 @@ impl fmt::Debug for Figures {
     }
 }
 
-/// What is read for the figures of the moment.
+/// What is read for the figures of the moment; what could not be read has none.
 pub(crate) struct Moment<'a> {
-    pub(crate) tally: &'a [Tally],
-    pub(crate) workers: &'a [WorkerView],
-    pub(crate) queues: &'a [QueueView],
+    pub(crate) tally: Option<&'a [Tally]>,
+    pub(crate) workers: Option<&'a [WorkerView]>,
+    pub(crate) queues: Option<&'a [QueueView]>,
+    pub(crate) overdue_ms: Option<u64>,
     pub(crate) store: &'a StoreHealth,
     pub(crate) running: usize,
     pub(crate) streams: usize,
@@ -95,33 +96,17 @@ fn recorder() -> PrometheusRecorder {
 
 impl Moment<'_> {
     fn set(&self) {
-        describe_gauge!("stepwell_runs", "Runs by workflow and status.");
-        for ((workflow, status), runs) in sums(self.tally, |counted| counted.workflow.as_str()) {
-            gauge!("stepwell_runs", "workflow" => workflow, "status" => status).set(runs as f64);
+        self.tally.inspect(|tally| set_runs(tally));
+        self.queues.inspect(|queues| set_queues(queues));
+        self.workers.inspect(|workers| set_workers(workers));
+        if let Some(overdue_ms) = self.overdue_ms {
+            describe_gauge!(
+                "stepwell_overdue_seconds",
+                Unit::Seconds,
+                "How long the run has been due that waits longest for a worker; 0 when none is due."
+            );
+            gauge!("stepwell_overdue_seconds").set(overdue_ms as f64 / 1_000.0);
         }
-        let unfinished: Vec<Tally> =
-            self.tally.iter().filter(|counted| !counted.status.is_finished()).cloned().collect();
-        describe_gauge!("stepwell_queue_runs", "Runs that have not ended, by queue and status.");
-        for ((queue, status), runs) in sums(&unfinished, |counted| counted.queue.as_str()) {
-            gauge!("stepwell_queue_runs", "queue" => queue, "status" => status).set(runs as f64);
-        }
-        describe_gauge!("stepwell_queue_paused", "Whether a queue is paused.");
-        describe_gauge!("stepwell_queue_parked", "Runs that wait for a limit or for the paused queue.");
-        for queue in self.queues.iter().take(NAMES_MAX) {
-            let paused = f64::from(u8::from(queue.paused.is_some()));
-            gauge!("stepwell_queue_paused", "queue" => queue.name.to_string()).set(paused);
-            gauge!("stepwell_queue_parked", "queue" => queue.name.to_string()).set(queue.parked as f64);
-        }
-        let alive: Vec<&WorkerView> = self.workers.iter().filter(|worker| worker.alive).collect();
-        let total = |figure: fn(&WorkerView) -> usize| {
-            alive.iter().map(|worker| figure(worker)).sum::<usize>() as f64
-        };
-        describe_gauge!("stepwell_workers_alive", "Workers that are there.");
-        gauge!("stepwell_workers_alive").set(alive.len() as f64);
-        describe_gauge!("stepwell_workers_concurrency", "Runs that the workers can advance at once.");
-        gauge!("stepwell_workers_concurrency").set(total(|worker| worker.concurrency));
-        describe_gauge!("stepwell_workers_running", "Runs that the workers advance.");
-        gauge!("stepwell_workers_running").set(total(|worker| worker.running));
         describe_gauge!("stepwell_engine_running", "Runs that the engine of this process advances.");
         gauge!("stepwell_engine_running").set(self.running as f64);
         describe_gauge!("stepwell_event_streams", "Streams of events that are open.");
@@ -142,6 +127,44 @@ impl Moment<'_> {
         describe_gauge!("stepwell_build_info", "The version of the server.");
         gauge!("stepwell_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     }
+}
+
+fn set_runs(tally: &[Tally]) {
+    describe_gauge!(
+        "stepwell_runs",
+        "Runs in the store by workflow and status, those that have ended included."
+    );
+    for ((workflow, status), runs) in sums(tally, |counted| counted.workflow.as_str()) {
+        gauge!("stepwell_runs", "workflow" => workflow, "status" => status).set(runs as f64);
+    }
+    let unfinished: Vec<Tally> =
+        tally.iter().filter(|counted| !counted.status.is_finished()).cloned().collect();
+    describe_gauge!("stepwell_queue_runs", "Runs that have not ended, by queue and status.");
+    for ((queue, status), runs) in sums(&unfinished, |counted| counted.queue.as_str()) {
+        gauge!("stepwell_queue_runs", "queue" => queue, "status" => status).set(runs as f64);
+    }
+}
+
+fn set_queues(queues: &[QueueView]) {
+    describe_gauge!("stepwell_queue_paused", "Whether a queue is paused.");
+    describe_gauge!("stepwell_queue_parked", "Runs that wait for a limit or for the paused queue.");
+    for queue in queues.iter().take(NAMES_MAX) {
+        let paused = f64::from(u8::from(queue.paused.is_some()));
+        gauge!("stepwell_queue_paused", "queue" => queue.name.to_string()).set(paused);
+        gauge!("stepwell_queue_parked", "queue" => queue.name.to_string()).set(queue.parked as f64);
+    }
+}
+
+fn set_workers(workers: &[WorkerView]) {
+    let alive: Vec<&WorkerView> = workers.iter().filter(|worker| worker.alive).collect();
+    let total =
+        |figure: fn(&WorkerView) -> usize| alive.iter().map(|worker| figure(worker)).sum::<usize>() as f64;
+    describe_gauge!("stepwell_workers_alive", "Workers that are there.");
+    gauge!("stepwell_workers_alive").set(alive.len() as f64);
+    describe_gauge!("stepwell_workers_concurrency", "Runs that the workers can advance at once.");
+    gauge!("stepwell_workers_concurrency").set(total(|worker| worker.concurrency));
+    describe_gauge!("stepwell_workers_running", "Runs that the workers advance.");
+    gauge!("stepwell_workers_running").set(total(|worker| worker.running));
 }
 
 /// How many runs there are by a name and the status; names beyond a number are summed up.

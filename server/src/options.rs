@@ -8,10 +8,12 @@ use crate::access::token::TokenRule;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ServerOptions {
-    /// Who may do what. Empty: whoever reaches the server may do all, and the server answers only to names of this host.
+    /// Who may do what. Empty: whoever asks from this host may do all, by a name of this host, and nobody else is answered.
     pub tokens: Vec<TokenRule>,
-    /// Names, beside those of this host, by which the server may be called: what the `Host` header may say. With tokens
-    /// and no names any name is answered.
+    /// Without tokens: whether whoever asks may do all, from wherever. For a program that lets in itself whom it trusts.
+    pub trust_everyone: bool,
+    /// Names, beside those of this host, by which the server may be called: what the `Host` header may say. With tokens,
+    /// or where everyone is trusted, and no names any name is answered.
     pub hosts: Vec<String>,
     /// The path under which it is mounted: empty, or `/` and a path without a slash at the end.
     pub prefix: String,
@@ -41,6 +43,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             tokens: Vec::new(),
+            trust_everyone: false,
             hosts: Vec::new(),
             prefix: String::new(),
             body_bytes_max: 2 << 20,
@@ -80,6 +83,13 @@ impl ServerOptions {
     #[must_use]
     pub fn token(mut self, token: TokenRule) -> Self {
         self.tokens.push(token);
+        self
+    }
+
+    /// Lets whoever asks do all, from wherever, where there are no tokens: for a router behind what lets in only those who may.
+    #[must_use]
+    pub fn trust_everyone(mut self) -> Self {
+        self.trust_everyone = true;
         self
     }
 

@@ -23,6 +23,9 @@ const HOST: &str = "flows.example";
 /// What only the other tenant's things say.
 const SECRETS: [&str; 4] = ["SECRET", "theirs-run", "theirs-schedule", "theirs-queue"];
 
+/// What is answered to everybody, by whichever name.
+const FOR_ALL: [&str; 3] = ["/livez", "/readyz", "/openapi.json"];
+
 /// One who calls.
 struct Caller {
     token: Option<String>,
@@ -180,6 +183,7 @@ fn body_of(path: &str, whose: &str) -> Value {
         "/api/v1/selections/ask" => {
             json!({ "id": "asked", "verb": "pause", "runs": [{ "tenant": whose, "run": run }] })
         }
+        "/api/v1/runs/{run}/steps/{step}/start" => json!({ "name": "ada" }),
         _ => json!({}),
     }
 }
@@ -381,6 +385,11 @@ async fn every_route_refuses_another_host_and_pages_of_other_sites() {
         for (header, code) in rows {
             combinations += 1;
             let found = town.ask(&route, admin, &path, "nobodys", &[header]).await;
+            // Those who watch the server call it by its address, and it tells them nothing of runs.
+            if FOR_ALL.contains(&path.as_str()) {
+                assert!(found.status.is_success(), "{path} with {header:?}: {}", found.text);
+                continue;
+            }
             assert_eq!(found.code, code, "{} {path} with {header:?}: {}", route.method, found.text);
         }
     }

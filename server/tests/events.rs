@@ -36,7 +36,7 @@ impl Events {
             request = request.header("last-event-id", last.to_string());
         }
         let request = request.body(Body::empty()).expect("a request");
-        let response = stage.app.alone().oneshot(request).await.expect("an answer");
+        let response = stage.router.clone().oneshot(request).await.expect("an answer");
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Self { body: response.into_body().into_data_stream(), text: String::new() }
@@ -220,7 +220,7 @@ async fn one_caller_leaves_streams_to_others_and_a_stream_ends_with_its_session(
     let watch = async |name: &str, value: String| {
         let request = Request::get("/events").header("host", "localhost").header(name, value);
         let request = request.body(Body::empty()).expect("a request");
-        stage.app.alone().oneshot(request).await.expect("an answer")
+        stage.router.clone().oneshot(request).await.expect("an answer")
     };
     let in_session = watch("cookie", cookie.clone()).await;
     let by_token = watch("authorization", format!("Bearer {anns}")).await;

@@ -34,7 +34,9 @@ fn links(page: &str) -> Vec<String> {
 async fn links_and_assets_are_right_wherever_the_router_is_put() {
     let stage = Stage::new().await;
     stage.run("greet", "one", &"hello".into()).await;
-    let of = |prefix: &str| router(&stage.engine, ServerOptions::default().prefix(prefix)).expect("settings");
+    let of = |prefix: &str| {
+        router(&stage.engine, ServerOptions::default().trust_everyone().prefix(prefix)).expect("settings")
+    };
     let theirs = || {
         let hello = Router::new().route("/hello", get(async || "hello"));
         hello.fallback(async || (StatusCode::IM_A_TEAPOT, "theirs"))

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, COOKIE};
 use axum::middleware::Next;
@@ -34,18 +34,26 @@ pub(crate) enum Holder {
 
 /// Refuses a request that a foreign page caused, and says of the others whose they are.
 pub(crate) async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    if is_for_all(&request) {
+        request.extensions_mut().insert(Caller::Unknown);
+    }
     // Only who calls the router in this process can have said so already.
     if request.extensions().get::<Caller>().is_none() {
         let options = app.options();
         let has_tokens = !options.tokens.is_empty();
-        let any_host = has_tokens && options.hosts.is_empty();
+        let any_host = (has_tokens || options.trust_everyone) && options.hosts.is_empty();
         let headers = request.headers();
         if let Err(foreign) =
             origin::check(request.method(), request.uri(), headers, &options.hosts, any_host)
         {
             return Problem::foreign(&foreign).into_response();
         }
-        let (caller, session) = match known(&app, headers) {
+        let known = match has_tokens {
+            true => known(&app, headers),
+            false if options.trust_everyone => Ok((Caller::Known(Access::local("local")), None)),
+            false => on_this_host(&request).map(|caller| (caller, None)),
+        };
+        let (caller, session) = match known {
             Ok(known) => known,
             Err(problem) => return problem.into_response(),
         };
@@ -73,11 +81,36 @@ fn address(request: &Request) -> Option<IpAddr> {
     (!peer.is_loopback()).then_some(peer)
 }
 
+/// Someone on this host: without tokens nobody else is let in.
+fn on_this_host(request: &Request) -> Result<Caller, Problem> {
+    let ConnectInfo(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>().ok_or_else(|| {
+        Problem::new(
+            Code::Untrusted,
+            "without tokens only this host is answered, and the program does not tell who asks",
+        )
+    })?;
+    // An IPv4 address in the form of an IPv6 one is that IPv4 address.
+    match peer.ip().to_canonical().is_loopback() {
+        true => Ok(Caller::Known(Access::local("local"))),
+        false => Err(Problem::new(
+            Code::Untrusted,
+            format!("without tokens only this host is answered, and not {}", peer.ip()),
+        )),
+    }
+}
+
+/// What is answered to whoever asks, by whichever name and with whichever token: they tell nothing of runs, and those who watch a
+/// server call it by its address.
+const FOR_ALL: [&str; 3] = ["/livez", "/readyz", "/openapi.json"];
+
+fn is_for_all(request: &Request) -> bool {
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map(MatchedPath::as_str).unwrap_or_default();
+    request.method().is_safe() && FOR_ALL.iter().any(|path| route.ends_with(path))
+}
+
 /// Who it is, and the session by which they are known, if it is one.
 fn known(app: &App, headers: &HeaderMap) -> Result<(Caller, Option<Session>), Problem> {
-    if app.options().tokens.is_empty() {
-        return Ok((Caller::Known(Access::local("local")), None));
-    }
     if let Some(value) = headers.get(AUTHORIZATION) {
         let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
         let secret = bearer

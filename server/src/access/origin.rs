@@ -18,9 +18,29 @@ pub enum Foreign {
 /// The name that a request calls the server by, without the port.
 #[must_use]
 pub fn host_of<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
-    let named =
-        headers.get(HOST).and_then(|host| host.to_str().ok()).or_else(|| uri.authority().map(|a| a.as_str()));
-    named.map(without_port)
+    called(headers, uri).map(without_port)
+}
+
+fn called<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
+    headers.get(HOST).and_then(|host| host.to_str().ok()).or_else(|| uri.authority().map(|a| a.as_str()))
+}
+
+/// Whether a page with this origin is one of the server that is called so: of the name and port that the request says, or, where
+/// a proxy calls it by another name, of one of its names at the port that goes without saying.
+fn is_own(origin: &str, called: &str, hosts: &[String]) -> bool {
+    let (port, authority) = match origin.split_once("://") {
+        Some(("https", authority)) => ("443", authority),
+        Some(("http", authority)) => ("80", authority),
+        _ => return false,
+    };
+    let name = without_port(authority);
+    let port_of = |authority: &str| {
+        authority.rsplit_once(':').map(|(_, port)| port.to_owned()).filter(|port| !port.ends_with(']'))
+    };
+    let own = port_of(authority).unwrap_or_else(|| port.to_owned());
+    let is_called = name.eq_ignore_ascii_case(without_port(called))
+        && port_of(called).unwrap_or_else(|| port.to_owned()) == own;
+    is_called || own == port && hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
 }
 
 fn without_port(authority: &str) -> &str {
@@ -58,10 +78,7 @@ pub fn check(
     }
     let said = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if let Some(origin) = said(&ORIGIN) {
-        let authority = origin.split_once("://").map(|(_, authority)| authority);
-        let own =
-            headers.get(HOST).and_then(|host| host.to_str().ok()).or(uri.authority().map(|a| a.as_str()));
-        if authority.is_none() || authority != own {
+        if !is_own(origin, called(headers, uri).unwrap_or_default(), hosts) {
             return Err(Foreign::Origin(origin.chars().take(100).collect()));
         }
     }
@@ -103,6 +120,26 @@ mod tests {
                 origin("http://localhost:9"),
             ),
             (Method::POST, &[("host", "localhost"), ("origin", "null")], origin("null")),
+            // A proxy that ends TLS says the port, or calls by an inner name.
+            (Method::POST, &[("host", "flows.example:443"), ("origin", "https://flows.example")], Ok(())),
+            (Method::POST, &[("host", "Flows.Example"), ("origin", "https://flows.example")], Ok(())),
+            (Method::POST, &[("host", "127.0.0.1:8080"), ("origin", "https://flows.example")], Ok(())),
+            (Method::POST, &[("host", "[::1]:8080"), ("origin", "http://[::1]:8080")], Ok(())),
+            (
+                Method::POST,
+                &[("host", "127.0.0.1:8080"), ("origin", "https://flows.example:9")],
+                origin("https://flows.example:9"),
+            ),
+            (
+                Method::POST,
+                &[("host", "127.0.0.1:8080"), ("origin", "https://127.0.0.1")],
+                origin("https://127.0.0.1"),
+            ),
+            (
+                Method::POST,
+                &[("host", "127.0.0.1:8080"), ("origin", "https://evil.example")],
+                origin("https://evil.example"),
+            ),
             (Method::POST, &[("host", "localhost"), ("sec-fetch-site", "cross-site")], origin("cross-site")),
             (Method::POST, &[("host", "localhost"), ("sec-fetch-site", "same-origin")], Ok(())),
         ];

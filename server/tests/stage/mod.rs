@@ -2,11 +2,13 @@
 // Each test file is a program of its own and uses a part of this.
 #![allow(dead_code, unreachable_pub)]
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
@@ -111,7 +113,7 @@ impl Step for Pack {
 pub struct Stage {
     pub engine: Engine,
     pub app: App,
-    router: Router,
+    pub router: Router,
 }
 
 /// An answer.
@@ -146,7 +148,7 @@ impl Stage {
     /// The server of an engine.
     pub fn of(engine: Engine, options: ServerOptions) -> Self {
         let app = App::new(&engine, options).expect("settings");
-        let router = app.alone();
+        let router = app.alone().layer(axum::Extension(on_this_host()));
         Self { engine, app, router }
     }
 
@@ -250,7 +252,7 @@ impl Stage {
 
 /// What a router answers to whoever looks at a path.
 pub async fn ask(router: &Router, path: &str) -> Answer {
-    let request = Request::get(path).header("host", "localhost").body(Body::empty()).expect("a request");
+    let request = Request::get(path).header("host", "localhost").extension(on_this_host()).body(Body::empty()).expect("a request");
     let (parts, body) = router.clone().oneshot(request).await.expect("an answer").into_parts();
     let bytes = body.collect().await.expect("a body").to_bytes();
     Answer {
@@ -258,6 +260,11 @@ pub async fn ask(router: &Router, path: &str) -> Answer {
         headers: parts.headers,
         text: String::from_utf8_lossy(&bytes).into_owned(),
     }
+}
+
+/// What a listener tells of a request that comes from this host.
+pub fn on_this_host() -> ConnectInfo<SocketAddr> {
+    ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 40_000)))
 }
 
 /// A text as a part of a path.

@@ -10,17 +10,15 @@ use crate::app::App;
 use crate::problem::Problem;
 use crate::request::{Body, DryRun, Params, Who};
 use crate::routes::Routes;
-use crate::view::outside::{PostPreview, Posted, PostedOrPreview};
+use crate::view::outside::{NewWorkflow, PostPreview, Posted, PostedOrPreview};
 
 pub(super) fn routes() -> Routes {
     Routes::new().at(Role::Admin, routes!(post))
 }
 
-/// Posts a workflow whose steps are done outside: `name`, `version`, `queue`, `run_deadline_ms` and `steps`, each with its `name` and
-/// `timeout_ms` and, if wanted, `estimate_ms`, `max_attempts`, `retry_delay_ms`, `deadline_ms`, `effect` and `on_exhausted`; or
-/// several under `parallel`. The same one again has no effect; another one needs another version. It holds for all tenants, so
-/// that a caller of one tenant is refused.
-#[utoipa::path(post, path = "/api/v1/workflows", tag = "outside", operation_id = "postWorkflow", request_body = serde_json::Value,
+/// Posts a workflow whose steps are done outside. The same one again has no effect; another one needs another version. It holds for
+/// all tenants, so that a caller of one tenant is refused.
+#[utoipa::path(post, path = "/api/v1/workflows", tag = "outside", operation_id = "postWorkflow", request_body = NewWorkflow,
     params(DryRun),
     responses((status = 200, description = "It is there; or, for a dry run, whether it would be new.", body = PostedOrPreview)))]
 async fn post(

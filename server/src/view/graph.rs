@@ -59,7 +59,6 @@ pub struct GraphNode {
     pub timeout_ms: Option<u64>,
     /// The sequences in it: the branches, the body, the arms.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(no_recursion)]
     pub bodies: Vec<GraphBody>,
 }
 

@@ -53,6 +53,81 @@ pub struct Task {
     pub note: String,
 }
 
+/// A workflow to post. Its steps are done outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewWorkflow {
+    /// Its name.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,128}$")]
+    pub name: String,
+    /// Its version; 1 when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub version: Option<u32>,
+    /// The queue that its runs wait in; `default` when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,128}$")]
+    pub queue: Option<String>,
+    /// The time after which a run fails, in milliseconds from its creation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_deadline_ms: Option<u64>,
+    /// What is done, one after the other.
+    #[schema(min_items = 1, max_items = 500)]
+    pub steps: Vec<NewWorkflowNode>,
+}
+
+/// A step, or several at the same time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum NewWorkflowNode {
+    /// One step.
+    Step(NewWorkflowStep),
+    /// Several on the same input: the output is the list of theirs.
+    Parallel(NewWorkflowBranches),
+}
+
+/// Steps at the same time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewWorkflowBranches {
+    /// The steps.
+    #[schema(min_items = 2)]
+    pub parallel: Vec<NewWorkflowStep>,
+}
+
+/// A step that is done outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewWorkflowStep {
+    /// Its name, under which its result is kept.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,128}$")]
+    pub name: String,
+    /// How long an attempt may take, in milliseconds: until somebody has begun it, and as long again from then on.
+    #[schema(minimum = 1, maximum = 315360000000_u64)]
+    pub timeout_ms: u64,
+    /// How long an attempt is likely to take, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate_ms: Option<u64>,
+    /// The most attempts, the first included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub max_attempts: Option<u32>,
+    /// The delay before the second attempt, in milliseconds; it doubles with each further one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_delay_ms: Option<u64>,
+    /// How long all attempts and the delays between them may take together, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// What a repetition does outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(pure|idempotent|not_idempotent)$")]
+    pub effect: Option<String>,
+    /// What the run does when the attempts are used up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(pause|fail)$")]
+    pub on_exhausted: Option<String>,
+}
+
 /// A workflow that was posted.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Posted {
@@ -126,4 +201,51 @@ pub enum PostedOrPreview {
     Posted(Posted),
     /// What it would do.
     Preview(PostPreview),
+}
+
+#[cfg(test)]
+mod tests {
+    use stepwell::workflow::posted::{PostedNode, PostedStep, PostedWorkflow};
+
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_workflow_to_post_is_what_the_engine_takes() {
+        let step = |name: &str| NewWorkflowStep {
+            name: name.to_owned(),
+            timeout_ms: 1,
+            estimate_ms: Some(2),
+            max_attempts: Some(3),
+            retry_delay_ms: Some(4),
+            deadline_ms: Some(5),
+            effect: Some("pure".to_owned()),
+            on_exhausted: Some("fail".to_owned()),
+        };
+        let said = NewWorkflow {
+            name: "film".to_owned(),
+            version: Some(2),
+            queue: Some("side".to_owned()),
+            run_deadline_ms: Some(6),
+            steps: vec![
+                NewWorkflowNode::Step(step("cut")),
+                NewWorkflowNode::Parallel(NewWorkflowBranches { parallel: vec![step("dub"), step("grade")] }),
+            ],
+        };
+        let said = serde_json::to_value(said).expect("JSON");
+        let taken: PostedWorkflow = serde_json::from_value(said.clone()).expect("the engine takes it");
+        assert_eq!(serde_json::to_value(&taken).expect("JSON"), said);
+        // Without `..`: what the engine comes to take beside these is to be said, too.
+        let PostedWorkflow { name: _, version: _, queue: _, run_deadline_ms: _, steps } = taken;
+        let Some(PostedNode::Step(step)) = steps.into_iter().next() else { panic!("a step") };
+        let PostedStep {
+            name: _,
+            timeout_ms: _,
+            estimate_ms: _,
+            max_attempts: _,
+            retry_delay_ms: _,
+            deadline_ms: _,
+            effect: _,
+            on_exhausted: _,
+        } = step;
+    }
 }

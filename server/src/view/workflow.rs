@@ -22,14 +22,14 @@ pub struct Workflow {
     /// Names its shape: the same for the same nodes in the same order.
     pub fingerprint: String,
     /// Its steps, those that undo others among them.
-    pub steps: Vec<Step>,
+    pub steps: Vec<DefinedStep>,
     /// Its nodes, one after the other.
     pub nodes: Vec<GraphNode>,
 }
 
-/// A step of a workflow.
+/// A step of a workflow, as it is defined.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Step {
+pub struct DefinedStep {
     /// Its name.
     pub step: String,
     /// How many maps and loops it is in.
@@ -53,7 +53,7 @@ impl Workflow {
             queue: definition.queue().to_string(),
             takes_over: definition.takes_over().collect(),
             fingerprint: definition.fingerprint().to_owned(),
-            steps: graph.steps.iter().map(|step| Step::of(graph, step)).collect(),
+            steps: graph.steps.iter().map(|step| DefinedStep::of(graph, step)).collect(),
             nodes: GraphNode::all(graph),
         }
     }
@@ -69,13 +69,13 @@ impl Workflow {
             queue: outline.queue.to_string(),
             takes_over: outline.takes_over.iter().copied().collect(),
             fingerprint: outline.fingerprint.clone(),
-            steps: outline.graph.steps.iter().map(|step| Step::of(&outline.graph, step)).collect(),
+            steps: outline.graph.steps.iter().map(|step| DefinedStep::of(&outline.graph, step)).collect(),
             nodes: GraphNode::all(&outline.graph),
         }
     }
 }
 
-impl Step {
+impl DefinedStep {
     fn of(graph: &Graph, step: &StepSpec) -> Self {
         Self {
             step: step.name.to_string(),

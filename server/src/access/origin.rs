@@ -77,10 +77,10 @@ pub fn check(
         return Ok(());
     }
     let said = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    if let Some(origin) = said(&ORIGIN) {
-        if !is_own(origin, called(headers, uri).unwrap_or_default(), hosts) {
-            return Err(Foreign::Origin(origin.chars().take(100).collect()));
-        }
+    if let Some(origin) = said(&ORIGIN)
+        && !is_own(origin, called(headers, uri).unwrap_or_default(), hosts)
+    {
+        return Err(Foreign::Origin(origin.chars().take(100).collect()));
     }
     match said(&FETCH_SITE) {
         None | Some("same-origin" | "none") => Ok(()),

@@ -122,8 +122,7 @@ async fn fork(
     Mount(mount): Mount,
     RunAt(key): RunAt,
     Params(DryRun { dry_run }): Params<DryRun>,
-    if_match: IfMatch,
-    repeated: IdempotencyKey,
+    (if_match, repeated): (IfMatch, IdempotencyKey),
     Body(forking): Body<Forking>,
 ) -> Result<Response, Problem> {
     let old = head(&app, &key).await?;

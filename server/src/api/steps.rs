@@ -170,7 +170,7 @@ async fn attempts(
     let step = journal.state(&key)?.step(&place);
     if step.is_none() && told.is_empty() {
         let definition = app.engine().definition_of(&head).await?;
-        if !definition.is_some_and(|definition| definition.graph().find(&place.step).is_some()) {
+        if definition.is_none_or(|definition| definition.graph().find(&place.step).is_none()) {
             return Err(no_step(&key, &place));
         }
     }

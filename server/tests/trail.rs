@@ -28,7 +28,7 @@ fn rows(group: &str) -> Vec<(&'static str, String, Option<String>)> {
         row(
             "POST /api/v1/runs/{run}/steps/{step}/start",
             "/api/v1/runs/film-1/steps/cut/start",
-            json(json!({})),
+            json(json!({ "name": "cutter-1" })),
         ),
         row(
             "POST /api/v1/runs/{run}/steps/{step}/progress",

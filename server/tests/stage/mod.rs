@@ -252,7 +252,11 @@ impl Stage {
 
 /// What a router answers to whoever looks at a path.
 pub async fn ask(router: &Router, path: &str) -> Answer {
-    let request = Request::get(path).header("host", "localhost").extension(on_this_host()).body(Body::empty()).expect("a request");
+    let request = Request::get(path)
+        .header("host", "localhost")
+        .extension(on_this_host())
+        .body(Body::empty())
+        .expect("a request");
     let (parts, body) = router.clone().oneshot(request).await.expect("an answer").into_parts();
     let bytes = body.collect().await.expect("a body").to_bytes();
     Answer {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepwell_contract::{Backend, Clock, MemoryBackend, MessageId, Name, Order, Query, Status, Timestamp};
+use stepwell_contract::{Backend, Clock, MemoryBackend, Name, Order, Query, Status, Timestamp};
 
 use crate::config::EngineOptions;
+use crate::error::Error;
 use crate::exec::engine::Engine;
 use crate::schedule::keeper::{STEP, key_of};
 use crate::schedule::schedules::Schedules;
@@ -179,13 +180,13 @@ async fn what_was_said_to_a_generation_that_ended_is_heard_by_the_next() {
 }
 
 #[tokio::test]
-async fn a_signal_that_is_none_for_a_schedule_changes_nothing() {
+async fn nobody_else_sends_a_schedule_the_signals_that_steer_it() {
     let world = World::new();
     let process = world.process(world.store(), None).await;
     let schedules = process.engine.schedules();
     let view = schedules.create("s", hourly()).await.expect("a schedule");
-    let id = MessageId::new("stray").expect("an id");
-    process.engine.signal(&view.keeper, "schedule", id.as_str(), &"nonsense").await.expect("sent");
+    let forged = process.engine.signal(&view.keeper, "schedule", "stray", &"nonsense").await;
+    assert!(matches!(forged, Err(Error::Refused { .. })), "{forged:?}");
     world.time.skip_to(world.hour(1));
     let view = process.settled(world.hour(1)).await;
     assert_eq!((view.counts.started, view.status), (1, Status::Waiting));

@@ -39,7 +39,8 @@ const PAGES: [&str; 9] = [
 
 /// A stream that is followed to its end.
 async fn follow(stage: &Stage, path: &str, events: &AtomicU64, open: &AtomicUsize) {
-    let request = Request::get(path).header("host", "localhost").body(Body::empty()).expect("a request");
+    let request = Request::get(path).header("host", "localhost").extension(stage::on_this_host());
+    let request = request.body(Body::empty()).expect("a request");
     let answer = stage.app.router().oneshot(request).await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK, "{path}");
     let mut body = answer.into_body().into_data_stream();

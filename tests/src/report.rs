@@ -141,6 +141,12 @@ impl Report {
         }
     }
 
+    /// How many broken promises were added.
+    #[must_use]
+    pub fn found(&self) -> usize {
+        self.violations.len()
+    }
+
     /// Prints the last line. The exit code is a failure when a promise was broken or too little was done.
     #[must_use]
     pub fn finish(self) -> ExitCode {

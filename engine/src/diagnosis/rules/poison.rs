@@ -1,6 +1,6 @@
 //! Every worker that takes the run dies in this step.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::diagnosis::evidence::AttemptEnd;
 use crate::diagnosis::finding::Finding;
@@ -17,21 +17,26 @@ const CRASHES_SURE: usize = 3;
 
 pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     let in_a_row = seen.attempts.iter().rev().take_while(|attempt| attempt.ended == AttemptEnd::Lost(LostReason::Crash));
-    let crashed: Vec<_> = in_a_row.collect();
-    let processes: BTreeSet<_> = crashed.iter().map(|attempt| (&attempt.worker, attempt.pid)).collect();
-    // One process that loses its lease again and again has not died, and one that said goodbye was told to end.
+    let mut losses_by_process: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for attempt in in_a_row {
+        losses_by_process.entry((&attempt.worker, attempt.pid)).or_default().push(attempt);
+    }
+    // A process that was lost and came back has not died: it lost its lease. One that said goodbye was told to end.
+    losses_by_process.retain(|_, losses| losses.len() == 1);
+    let mut crashed: Vec<_> = losses_by_process.into_values().flatten().collect();
+    crashed.sort_by_key(|attempt| attempt.attempt);
     let died_for_sure = seen.lost_worker.is_none_or(|lost| {
         lost.process_alive != Some(true) && lost.clean_exit != Some(true) && lost.host_answers != Some(false)
     });
-    if processes.len() < CRASHES_MIN || !died_for_sure {
+    if crashed.len() < CRASHES_MIN || !died_for_sure {
         return None;
     }
     let sure = match seen.lost_worker {
-        Some(lost) if processes.len() >= CRASHES_SURE && lost_worker::has_died_by_itself(lost) => Confidence::High,
+        Some(lost) if crashed.len() >= CRASHES_SURE && lost_worker::has_died_by_itself(lost) => Confidence::High,
         _ => Confidence::Medium,
     };
     let mut finding = Finding::new("SW6007", sure).with("crashes", crashed.len());
-    for attempt in crashed.iter().rev() {
+    for attempt in &crashed {
         let worker = attempt.worker.as_deref().unwrap_or("?");
         finding = finding.fact("lost_in", Params::new().with("attempt", attempt.attempt).with("worker", worker));
     }
@@ -68,6 +73,11 @@ pub(super) mod fixtures {
             attempt.worker = Some("w1".into());
         }
         let cut_off = LostWorker { host: Some("h".into()), host_answers: Some(false), ..LostWorker::default() };
-        vec![("SW9001", one_process), ("SW6005", lost(cut_off, 3)), ("SW9001", lost(LostWorker::default(), 1))]
+        // Three processes that take it from each other, as a slow machine makes them.
+        let mut by_turns = lost(LostWorker::default(), 6);
+        for (attempt, worker) in by_turns.attempts.iter_mut().zip(["a", "b", "c", "b", "a", "c"]) {
+            attempt.worker = Some(worker.into());
+        }
+        vec![("SW9001", by_turns), ("SW9001", one_process), ("SW6005", lost(cut_off, 3)), ("SW9001", lost(LostWorker::default(), 1))]
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepwell_contract::{Backend, Clock, MemoryBackend, Name, Order, Query, Status, Timestamp};
+use stepwell_contract::{
+    Backend, Clock, MemoryBackend, Name, Order, Query, RunKey, Status, Timestamp, Version,
+};
 
 use crate::config::EngineOptions;
 use crate::error::Error;
@@ -73,17 +75,28 @@ impl Process {
     /// The schedule once everything is decided up to this time and everything that was started has ended.
     async fn settled(&self, until: Timestamp) -> ScheduleView {
         loop {
+            // What is told belongs together only if the keeper did not move while it was read.
+            let before = self.keeper_at_rest().await;
             let view = self.engine.schedules().get("s").await.expect("a schedule");
             let due = Query { due: true, ..Query::default() };
             let due = self.engine.list(&due, None, 1).await.expect("a page").items;
-            let head = self.engine.get(&view.keeper).await.expect("a head").expect("a run");
-            let is_left =
-                head.status == Status::Waiting && head.lease.is_none() && self.engine.running() == 0;
-            if due.is_empty() && is_left && view.next.first().is_some_and(|next| next.time > until) {
+            let is_idle = due.is_empty() && self.engine.running() == 0;
+            if is_idle
+                && view.next.first().is_some_and(|next| next.time > until)
+                && before.is_some()
+                && before == self.keeper_at_rest().await
+            {
                 return view;
             }
             really(Duration::from_millis(1)).await;
         }
+    }
+
+    /// The keeper and its version while it waits, and nobody holds it.
+    async fn keeper_at_rest(&self) -> Option<(RunKey, Version)> {
+        let keeper = self.engine.schedules().get("s").await.expect("a schedule").keeper;
+        let head = self.engine.get(&keeper).await.expect("a head").expect("a run");
+        (head.status == Status::Waiting && head.lease.is_none()).then_some((keeper, head.version))
     }
 
     async fn ids_of(&self, workflow: &str) -> Vec<String> {

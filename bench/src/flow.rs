@@ -61,6 +61,18 @@ impl Step for Echo {
     }
 }
 
+/// A workflow of [`STEPS`] such steps, one after the other.
+pub(crate) fn chain<S>(name: &str, step: impl Fn() -> S) -> Result<Workflow<Parcel, Parcel>, Failure>
+where
+    S: Step<Input = Parcel, Output = Parcel>,
+{
+    let mut chain = Workflow::named(name).input::<Parcel>().step_named("step-01", step());
+    for nth in 2..=STEPS {
+        chain = chain.step_named(format!("step-{nth:02}"), step());
+    }
+    Ok(chain.build()?)
+}
+
 /// An engine that has both workflows, `chain` and `map`, with room for `concurrency` runs.
 pub(crate) async fn engine(
     backend: Arc<dyn Backend>,
@@ -68,14 +80,11 @@ pub(crate) async fn engine(
     lease_ms: u64,
     ledger: Option<Arc<Ledger>>,
 ) -> Result<Engine, Failure> {
-    let mut chain = Workflow::named("chain").input::<Parcel>().step_named("step-01", Pass(ledger.clone()));
-    for nth in 2..=STEPS {
-        chain = chain.step_named(format!("step-{nth:02}"), Pass(ledger.clone()));
-    }
+    let chain = chain("chain", || Pass(ledger.clone()))?;
     let map = Workflow::named("map").map(Echo, MAP_AT_ONCE);
     // Some room beyond: no run has to wait for the place of one that is just ending.
     let options = EngineOptions { concurrency: concurrency * 2, lease_ms, ..EngineOptions::default() };
-    let builder = Engine::builder(backend).register(chain.build()?).register(map.build()?);
+    let builder = Engine::builder(backend).register(chain).register(map.build()?);
     Ok(builder.options(options).start().await?)
 }
 

@@ -17,7 +17,8 @@ use outside::OutsideCommand;
 use own::{CheckArgs, ConfigCommand, DoctorArgs, ExplainArgs, ManArgs, ServeArgs, ShellArgs, TokenCommand};
 use runs::RunsCommand;
 use system::{
-    AuditArgs, GroupsCommand, QueuesCommand, SchedulesCommand, StatsArgs, WorkersArgs, WorkflowsCommand,
+    AuditArgs, ChangesArgs, GroupsCommand, QueuesCommand, SchedulesCommand, StatsArgs, WorkersArgs,
+    WorkflowsCommand,
 };
 
 /// See durable workflows and steer them, in a store or through a server.
@@ -158,6 +159,8 @@ pub(crate) enum AskCommand {
     Stats(StatsArgs),
     /// Everything that happened, searched
     Audit(AuditArgs),
+    /// What callers have changed, with logins and what was refused
+    Changes(ChangesArgs),
     /// Whether what is stored agrees with itself; mends what is safe to mend
     Check(CheckArgs),
 }
@@ -165,7 +168,7 @@ pub(crate) enum AskCommand {
 /// The commands in the order and groups of the help.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Runs", &["runs", "groups", "outside"]),
-    ("The system", &["workers", "workflows", "queues", "schedules", "stats", "audit"]),
+    ("The system", &["workers", "workflows", "queues", "schedules", "stats", "audit", "changes"]),
     ("When something is wrong", &["explain", "check", "doctor"]),
     ("This program", &["serve", "token", "config", "completions", "man"]),
 ];

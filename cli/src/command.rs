@@ -150,6 +150,7 @@ async fn ask(
         AskCommand::Schedules(command) => schedules::schedules(&desk, command).await,
         AskCommand::Stats(args) => system::stats(&desk, &args).await,
         AskCommand::Audit(args) => audit::audit(&desk, args).await,
+        AskCommand::Changes(args) => audit::changes(&desk, args).await,
         AskCommand::Check(args) => check::check(&desk, &args).await,
     };
     desk.client.close().await;

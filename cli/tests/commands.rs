@@ -2,7 +2,7 @@
 
 mod stage;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use snapbox::str;
 use stage::{Stage, err, out};
 
@@ -81,6 +81,19 @@ fn the_system_is_shown_as_tables_and_json() {
     assert_eq!(stage.json(&["queues", "pause", "default", "--reason", "a deploy"])["paused"]["by"], "ann");
     assert!(stage.says(0, &["queues", "history", "default"]).contains("a deploy"));
     assert!(stage.says(0, &["queues", "resume", "default"]).contains("queue"));
+    let changes = stage.json(&["changes", "--all"]);
+    let told: Vec<_> = changes["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|deed| (&deed["actor"], &deed["about"]))
+        .collect();
+    assert_eq!(
+        told[0],
+        (&json!("ann"), &json!("/api/v1/queues/default/resume")),
+        "the newest first: {changes}"
+    );
+    assert!(stage.says(0, &["changes"]).contains("POST /api/v1/queues/{queue}/pause"));
 }
 
 #[test]

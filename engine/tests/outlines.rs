@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use bench::{Bench, at};
-use stepwell::contract::{Head, Name, Query, Status, TenantId, Timestamp, WorkerId};
+use stepwell::contract::{
+    Backend as _, Batch, Head, Name, Payload, Query, Status, TenantId, Timestamp, Version, WorkerId,
+};
 use stepwell::observe::verdict::Reason;
 use stepwell::prelude::*;
+use stepwell::run::actor::Actor;
 use stepwell::run::event::{Event, RunCreated};
+use stepwell::run::request::{Ask, Verb};
 use stepwell::{ChildRun, Error, ForkRun, OnChange, OutlineView, RunHandle, StartRun};
 use tokio::sync::Semaphore;
 use until::{soon, until};
@@ -75,7 +79,7 @@ async fn heads(bench: &Bench) -> Vec<Head> {
         workflow: Some(Name::new("stepwell.outline").expect("a name")),
         ..Query::default()
     };
-    stepwell::contract::Backend::scan(&*bench.store, &query, None, 100).await.expect("heads").items
+    bench.store.scan(&query, None, 100).await.expect("heads").items
 }
 
 #[tokio::test]
@@ -298,4 +302,39 @@ async fn an_input_that_the_first_step_cannot_read_is_refused_where_the_code_is_a
     desk.edit_input(run.key(), &2, "a number").await.expect("edited");
     desk.resume(run.key(), "").await.expect("resumed");
     assert_eq!(soon("its result", run.result::<u32>()).await.expect("done"), 4);
+}
+
+#[tokio::test]
+async fn a_step_of_a_failed_run_is_mended_where_its_workflow_is_only_told_of() {
+    let bench = Bench::shared();
+    let fails = |_: StepContext, _: u32| async { Err::<u32, _>(StepError::permanent("no such tariff")) };
+    let flow = Workflow::named("tariffs").step_fn("find", fails);
+    let flow = flow.step_fn("apply", |_: StepContext, n: u32| async move { Ok(n + 1) });
+    let worker = worker(&bench, "w-1", flow.build().expect("a workflow")).await;
+    let run = worker.start_run("tariffs", "r-1", &1u32).await.expect("a run");
+    until("it fails", async || run.head().await.expect("a head").status == Status::Failed).await;
+    let (key, place) = (run.key(), "find".parse().expect("a place"));
+
+    // Nobody has told of it here: nothing is known of its steps.
+    let stranger = Bench::shared();
+    let records = worker.history(key).await.expect("a history");
+    let head = Head { version: Version { counter: 1, nonce: 1 }, ..run.head().await.expect("a head") };
+    let copied = Batch::create(head, records);
+    let verdicts = stranger.store.commit(&[copied]).await.expect("the store");
+    assert!(verdicts[0].is_accepted(), "{verdicts:?}");
+    let refused = desk(&stranger).await.skip(key, &place, "it is not needed").await;
+    assert!(
+        matches!(&refused, Err(Error::Refused { why, .. }) if why.contains("has told of")),
+        "{refused:?}"
+    );
+    assert_eq!(stranger.store.inbox(key, 1).await.expect("an inbox"), []);
+
+    let desk = desk(&bench).await;
+    told(&desk, "tariffs", 1).await;
+    let ask = Ask::new(Verb::SetOutput, Actor::Program, "").at(place.clone());
+    let ask = ask.with(Payload::encode(&41u32).expect("a payload"));
+    let preview = desk.dry_run(key, &ask).await.expect("a preview");
+    assert_eq!(preview.refused, None, "{preview:?}");
+    desk.set_output(key, &place, &41u32, "looked up by hand").await.expect("set");
+    assert_eq!(soon("a result", run.result::<u32>()).await.expect("a result"), 42);
 }

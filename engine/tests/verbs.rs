@@ -362,6 +362,16 @@ async fn many_runs_are_asked_at_once_and_each_only_once() {
         assert_eq!(asked.outcome.is_err(), is_first, "{asked:?}");
     }
     assert_eq!(resets().await, 4, "asked again with the same selection, none begins again");
+
+    let another = Ask::new(Verb::SetOutput, Actor::Program, "for all").at(place("charge"));
+    let another = another.with(Payload::encode(&7).expect("a payload"));
+    for asked in engine.ask_all(&all, &another).await {
+        let is_first = asked.run == *runs[0].key();
+        assert_eq!(asked.outcome.is_err(), is_first, "{asked:?}");
+    }
+    for run in &runs[1..] {
+        assert_eq!(result(run).await, 9, "something else that is asked of the same selection is carried out");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -433,23 +443,4 @@ async fn a_request_to_a_run_that_has_failed_is_carried_out_whole_or_leaves_nothi
     assert_eq!(run.head().await.expect("a head").status, Status::Failed);
     let head = asker.retry(run.key(), "the tariff is there").await.expect("retried");
     assert_eq!(head.status, Status::Queued);
-}
-
-#[tokio::test]
-async fn what_only_the_workflow_can_answer_is_refused_at_once_where_it_is_not_and_the_run_has_failed() {
-    let store = store();
-    let fails = |_: StepContext, _: u32| async { Err::<u32, _>(StepError::permanent("no such tariff")) };
-    let flow = Workflow::named("w").step_fn("work", fails).build().expect("a workflow");
-    let engine = engine_on(&store, flow).await;
-    let run = engine.start_run("w", "r-1", &1_u32).await.expect("a run");
-    comes_to(&run, Status::Failed).await;
-    let desk = Engine::builder(Arc::clone(&store.1)).time(Arc::new(store.0.clone())).build().await;
-    let desk = desk.expect("an engine");
-    let place: Place = "work".parse().expect("a place");
-    let asked = desk.skip(run.key(), &place, "it is not needed").await;
-    assert!(
-        matches!(&asked, Err(Error::Refused { why, .. }) if why.contains("not registered here")),
-        "{asked:?}"
-    );
-    assert_eq!(store.1.inbox(run.key(), 10).await.expect("an answer"), []);
 }

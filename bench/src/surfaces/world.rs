@@ -8,7 +8,7 @@ use stepwell::prelude::*;
 use stepwell::{EngineOptions, StepContext};
 
 use crate::Failure;
-use crate::flow::{Parcel, STEPS};
+use crate::flow::{Parcel, STEPS, chain};
 
 /// The workflow whose steps wait a little.
 pub(super) const WAITING: &str = "waiting";
@@ -58,20 +58,12 @@ impl Step for Item {
     }
 }
 
-fn chain(name: &str, wait: Duration) -> Result<Workflow<Parcel, Parcel>, Failure> {
-    let mut chain = Workflow::named(name).input::<Parcel>().step_named("step-01", Pass(wait));
-    for nth in 2..=STEPS {
-        chain = chain.step_named(format!("step-{nth:02}"), Pass(wait));
-    }
-    Ok(chain.build()?)
-}
-
 /// An engine with its long runs under way and room for `concurrency` others.
 pub(super) async fn open(backend: Arc<dyn Backend>, concurrency: usize) -> Result<Engine, Failure> {
     let options = EngineOptions { concurrency: concurrency * 2 + LONG_RUNS, ..EngineOptions::default() };
     let engine = Engine::builder(backend)
-        .register(chain(WAITING, WAIT)?)
-        .register(chain(EMPTY, Duration::ZERO)?)
+        .register(chain(WAITING, || Pass(WAIT))?)
+        .register(chain(EMPTY, || Pass(Duration::ZERO))?)
         .register(Workflow::named(LONG).map(Item, 1).build()?)
         .options(options)
         .start()

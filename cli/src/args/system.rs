@@ -297,6 +297,12 @@ pub(crate) struct StatsArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ChangesArgs {
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   stepwell audit --since 2h --category operator

@@ -8,12 +8,13 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use stepwell_contract::limits::PAGE_ITEMS_MAX;
-use stepwell_contract::{Head, MessageId, Query, RunKey};
+use stepwell_contract::{Head, MessageId, Payload, Query, RunKey};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::error::Error;
 use crate::exec::core::Core;
+use crate::exec::limits::system::digest;
 use crate::exec::requests::Sent;
 use crate::exec::{limits, requests};
 use crate::run::preview::Preview;
@@ -25,10 +26,10 @@ const AT_ONCE: usize = 16;
 /// is to be ended at once.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Runs that were listed to be asked together. Store it to ask the same ones again: each has it once.
+/// Runs that were listed to be asked together. Store it to ask the same ones again: each has the same request once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
-    /// The id under which each run is asked.
+    /// Names the selection: asked again for the same under the same id, a run is not asked twice.
     pub id: MessageId,
     /// The runs.
     pub runs: Vec<RunKey>,
@@ -115,12 +116,25 @@ pub(crate) async fn dry_run(
     Ok(BulkPreview { runs: selection.runs.len(), sample: previews })
 }
 
+/// The id under which the runs of a selection have a request: another one is another request, also of the same runs. Who asks it
+/// and why makes no difference.
+fn id_of(selection: &Selection, ask: &Ask) -> Result<MessageId, Error> {
+    let step = ask.place.as_ref().map(ToString::to_string).unwrap_or_default();
+    let value = ask.value.as_ref().map(Payload::text).unwrap_or_default();
+    let code = ask.code.as_ref().map(ToString::to_string).unwrap_or_default();
+    let parts = [selection.id.as_str(), ask.verb.as_str(), &step, value, &code];
+    Ok(MessageId::new(digest(&parts))?)
+}
+
 /// Asks each run, and tells what became of each, in the order of the selection.
 pub(crate) async fn ask_all(core: &Arc<Core>, selection: &Selection, ask: &Ask) -> Vec<Asked> {
     // Each future owns its run: one that borrowed it from the closure could not be sent to another thread.
     let asked = selection.runs.iter().cloned().map(|run| async move {
-        let outcome = requests::ask_as(core, &run, ask.clone(), selection.id.clone(), true).await;
-        Asked { run, outcome }
+        let outcome = async {
+            let id = id_of(selection, ask)?;
+            requests::ask_as(core, &run, ask.clone(), id, true).await
+        };
+        Asked { outcome: outcome.await, run }
     });
     stream::iter(asked).buffered(AT_ONCE).collect().await
 }
@@ -134,7 +148,7 @@ pub(crate) async fn ask_within(
 ) -> AskedInTime {
     let until = Instant::now() + within;
     let told = selection.runs.iter().cloned().map(|run| async move {
-        let outcome = ask_until(core, &run, ask, &selection.id, until, within / 2).await;
+        let outcome = ask_until(core, &run, ask, selection, until, within / 2).await;
         (run, outcome)
     });
     let told: Vec<_> = stream::iter(told).buffered(AT_ONCE).collect().await;
@@ -154,7 +168,7 @@ async fn ask_until(
     core: &Arc<Core>,
     run: &RunKey,
     ask: &Ask,
-    id: &MessageId,
+    selection: &Selection,
     until: Instant,
     slack: Duration,
 ) -> Option<Result<Head, Error>> {
@@ -162,7 +176,11 @@ async fn ask_until(
         return None;
     }
     // What is on its way is waited for: whether the run has it is to be told.
-    let sent = requests::send(core, run, ask.clone(), id.clone(), true);
+    let id = match id_of(selection, ask) {
+        Ok(id) => id,
+        Err(error) => return Some(Err(error)),
+    };
+    let sent = requests::send(core, run, ask.clone(), id, true);
     let sent = tokio::time::timeout_at(until + slack, sent).await.ok()?;
     Some(match sent {
         Err(error) => Err(error),

@@ -11,12 +11,12 @@ use stepwell_contract::{
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::exec::core::Core;
+use crate::exec::core::{Core, Registered};
 use crate::exec::limits::admission::Rest;
 use crate::exec::outcome::Outcome;
 use crate::exec::runner::WRITE_BYTES;
 use crate::exec::slot::Slot;
-use crate::exec::{family, heads, held, load};
+use crate::exec::{family, heads, held, load, outlines};
 use crate::run::actor::Actor;
 use crate::run::event::{Event, LostReason, PauseReason, RunPaused};
 use crate::run::mail::{answer, needs_definition};
@@ -33,9 +33,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const LOOKS_MAX: u32 = 1_500;
 /// How many times the owner of a run is asked to end it before that is done over its head: a second in all.
 const TERMINATE_LOOKS: u32 = 50;
-/// Why nobody answers what only an engine could that has the workflow.
-const NOT_HERE: &str =
-    "it has ended, and its workflow is not registered here: ask where it is, or `retry` it first";
+/// Why nobody answers what only an engine could that knows the workflow.
+const NOT_HERE: &str = "it has ended, and no engine on this store has told of its workflow: start a worker that has it, or `retry` it first";
 /// Longest reason kept with a request, in bytes.
 const REASON_BYTES_MAX: usize = 4 << 10;
 /// Most messages answered with one write.
@@ -179,7 +178,7 @@ pub(crate) fn reason(message: String) -> String {
 /// What a request would do. Nothing is written.
 pub(crate) async fn dry_run(core: &Core, key: &RunKey, ask: &Ask) -> Result<Preview, Error> {
     let head = head_of(core, key).await?;
-    let registered = core.definition_of(&head);
+    let registered = outlines::definition_of(core, &head).await?;
     let known = registered.as_ref().map(|registered| registered.known());
     Ok(preview(ask, &load_state(core, key).await?, known, core.time.now())?)
 }
@@ -197,6 +196,15 @@ fn refusal(key: RunKey, ask: &Ask, status: Status, why: String) -> Error {
     if why == GONE_ON { Error::Changed { key, verb } } else { Error::Refused { key, verb, status, why } }
 }
 
+/// The definition by which a run is answered: of one that has ended there is no owner who would have it, so that what others told
+/// of it has to do.
+async fn answering(core: &Core, head: &Head) -> Result<Option<Arc<Registered>>, Error> {
+    match core.definition_of(head) {
+        None if head.status.is_finished() => outlines::definition_of(core, head).await,
+        registered => Ok(registered),
+    }
+}
+
 /// Why the request will be refused, if that can be told before it is sent: then it leaves no trace.
 async fn foreseen(core: &Core, head: &Head, id: &MessageId, ask: &Ask) -> Result<Option<String>, Error> {
     if let Some(group) = &ask.group
@@ -205,7 +213,7 @@ async fn foreseen(core: &Core, head: &Head, id: &MessageId, ask: &Ask) -> Result
         return Ok(Some(NOT_OF_GROUP.to_owned()));
     }
     let by_status = ask.verb.allowed(head.status).err();
-    let registered = core.definition_of(head);
+    let registered = answering(core, head).await?;
     if by_status.is_none() && head.status.is_finished() && ask.verb.is_about_a_step() && registered.is_none()
     {
         return Ok(Some(NOT_HERE.to_owned()));
@@ -302,7 +310,7 @@ async fn answer_some(
     rest: Option<&Rest>,
     unposted: Option<&Message>,
 ) -> Result<Option<Answered>, Error> {
-    let registered = core.definition_of(head);
+    let registered = answering(core, head).await?;
     let known = registered.as_ref().map(|registered| registered.known());
     let mail = core.backend.inbox(&head.key, MAIL_MAX).await?;
     let mut is_more = mail.len() == MAIL_MAX;

@@ -18,7 +18,7 @@ pub const STEPS_MAX: usize = 500;
 /// Longest time that an attempt outside may be given, in milliseconds: ten years.
 pub const TIMEOUT_MS_MAX: u64 = 10 * 365 * 24 * 3_600_000;
 /// The names of the engine's own workflows begin with this.
-const OWN: &str = "stepwell.";
+pub(crate) const OWN: &str = "stepwell.";
 
 /// Whether a workflow is one of the engine's own, by its name.
 #[must_use]

@@ -5,6 +5,7 @@ use crate::diagnosis::finding::Finding;
 use crate::diagnosis::seen::Seen;
 use crate::diagnosis::text::Params;
 use crate::diagnosis::verdict::Confidence;
+use crate::workflow::posted::OWN;
 
 /// How alike two names must be for one to be taken for the other misspelt, from 0 to 1.
 const NEAR: f64 = 0.7;
@@ -12,7 +13,12 @@ const NEAR: f64 = 0.7;
 pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
     // Only a whole list proves that nobody is there.
     let queue = seen.queue.filter(|queue| queue.workers_complete)?;
-    let alive: Vec<_> = queue.workers.iter().filter(|worker| worker.alive).collect();
+    let (name, version) = (&seen.run.workflow, seen.run.version);
+    // A server that goes on with nothing but what every engine brings along is no worker to whoever waits for one.
+    let works = |worker: &WorkerFacts| {
+        worker.workflows.iter().any(|(its, _)| its == name || !its.starts_with(OWN))
+    };
+    let alive: Vec<_> = queue.workers.iter().filter(|worker| worker.alive && works(worker)).collect();
     let takes =
         |worker: &&&WorkerFacts| worker.queues.is_empty() || worker.queues.contains(&queue.queue);
     let listening: Vec<_> = alive.iter().filter(takes).collect();
@@ -29,7 +35,6 @@ pub(super) fn find(seen: &Seen<'_>) -> Option<Finding> {
             .untouched();
         return Some(meant(finding, nearest(&queue.queue, names)));
     }
-    let (name, version) = (&seen.run.workflow, seen.run.version);
     let has = |worker: &&&&WorkerFacts| worker.workflows.iter().any(|(n, v)| n == name && *v == version);
     if listening.iter().any(|worker| has(&worker)) {
         return None;
@@ -93,6 +98,8 @@ pub(super) mod fixtures {
             ("SW6009", waits(vec![worker(true, &["default"], "order", 1)], true)),
             ("SW6009", waits(vec![worker(false, &["bulk"], "order", 1)], true)),
             ("SW6009", waits(vec![], true)),
+            ("SW6009", waits(vec![worker(true, &[], "stepwell.schedule", 1)], true)),
+            ("SW6010", waits(vec![worker(true, &[], "stepwell.schedule", 1), worker(true, &[], "order", 2)], true)),
             ("SW6010", waits(vec![worker(true, &[], "order", 2)], true)),
             ("SW6010", waits(vec![worker(true, &["bulk"], "ordre", 1)], true)),
         ]

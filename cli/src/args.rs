@@ -159,7 +159,7 @@ pub(crate) enum AskCommand {
     Stats(StatsArgs),
     /// Everything that happened, searched
     Audit(AuditArgs),
-    /// What callers have changed, with logins and what was refused
+    /// What callers have changed, with logins and those that failed
     Changes(ChangesArgs),
     /// Whether what is stored agrees with itself; mends what is safe to mend
     Check(CheckArgs),

@@ -38,5 +38,6 @@ pub(crate) mod requests;
 pub(crate) mod runner;
 pub(crate) mod slot;
 pub(crate) mod stats;
+pub(crate) mod time;
 pub(crate) mod witness;
 pub(crate) mod worker;

@@ -336,5 +336,6 @@ async fn a_step_of_a_failed_run_is_mended_where_its_workflow_is_only_told_of() {
     let preview = desk.dry_run(key, &ask).await.expect("a preview");
     assert_eq!(preview.refused, None, "{preview:?}");
     desk.set_output(key, &place, &41u32, "looked up by hand").await.expect("set");
+    let run = desk.find(key).await.expect("a run");
     assert_eq!(soon("a result", run.result::<u32>()).await.expect("a result"), 42);
 }

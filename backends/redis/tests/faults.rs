@@ -194,3 +194,23 @@ async fn a_full_server_refuses_writes_whole_and_takes_them_again_once_there_is_r
     assert_eq!(backend.remove(&keys).await.expect("removing needs no room"), keys.len());
     backend.commit(&[Batch::create(head("after"), Vec::new())]).await.expect("room again");
 }
+
+#[tokio::test]
+async fn what_stands_in_a_journal_behind_its_head_is_cut_off_by_the_next_write() {
+    let server = start(&[]);
+    let backend = open(&server.url("cut")).await;
+    let mut run = head("r");
+    backend.commit(&[Batch::create(run.clone(), Vec::new())]).await.expect("made");
+    let mut written = Vec::new();
+    for _ in 0..3 {
+        // A record of a write whose head is not there, in whichever shard the run is.
+        for shard in 0..4 {
+            order(&server, &["RPUSH", &format!("{{cut:{shard}}}:journal:default,r"), "stray"]).await;
+        }
+        let batch = step(&mut run, 10);
+        written.extend(batch.append.clone());
+        let verdicts = backend.commit(&[batch]).await.expect("the store");
+        assert!(verdicts[0].is_accepted(), "{verdicts:?}");
+        assert_eq!(backend.journal(&run.key, Seq::FIRST, 100).await.expect("a journal"), written);
+    }
+}

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures_util::future::{Either, FutureExt, select};
 use stepwell_contract::{Clock, Payload, Timestamp};
 
-use crate::clock::StoreTime;
 use crate::exec::panics;
+use crate::exec::time::StoreTime;
 use crate::exec::witness::{Told, Witness};
 use crate::run::seen::Seen;
 use crate::run::waiting::Waiting;

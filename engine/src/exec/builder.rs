@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::clock::{StoreTime, Time};
+use crate::clock::Time;
 use crate::config::EngineOptions;
 use crate::diagnosis::Rules;
 use crate::error::Error;
@@ -27,6 +27,7 @@ use crate::exec::limits::{self, Limits};
 use crate::exec::outlines::Outlines;
 use crate::exec::pool::Pool;
 use crate::exec::registry::Registry;
+use crate::exec::time::StoreTime;
 use crate::exec::witness::Witness;
 use crate::exec::workers::presence::Telling;
 use crate::exec::{keeper, panics, posted};

@@ -13,7 +13,7 @@ use stepwell_contract::{Backend, BackendError, Batch, Fault, FaultKind, StoreInf
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
-use crate::clock::StoreTime;
+use crate::exec::time::StoreTime;
 
 /// Most batches in one commit.
 const GROUP_MAX: usize = 1_024;

@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::clock::StoreTime;
 use crate::config::EngineOptions;
 use crate::diagnosis::Rules;
 use crate::error::Error;
@@ -31,6 +30,7 @@ use crate::exec::requests;
 use crate::exec::runner::Left;
 use crate::exec::slot::Slot;
 use crate::exec::stats::StepsStats;
+use crate::exec::time::StoreTime;
 use crate::exec::witness::Witness;
 use crate::exec::workers::presence::Telling;
 use crate::run::preview::Known;

@@ -46,6 +46,7 @@ impl Drop for Shell {
         // As after a crash: nothing is recorded of attempts that are dropped. Whoever wants them to end calls `shutdown`.
         self.core.pool.stop();
         self.core.stopping.cancel();
+        self.core.time.end();
     }
 }
 

@@ -88,6 +88,11 @@ pub(crate) fn blocked_ms(within_ms: u64) -> Option<u64> {
     })
 }
 
+/// Whether this is a thread for steps.
+pub(crate) fn is_here() -> bool {
+    SEAT.with_borrow(Option::is_some)
+}
+
 impl Pool {
     /// Starts `threads` threads. Tasks run inside `runtime`.
     pub(crate) fn start(threads: usize, runtime: Handle) -> std::io::Result<Self> {

@@ -10,9 +10,9 @@ use stepwell_contract::{
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::StoreTime;
 use crate::exec::committer::Committer;
 use crate::exec::limits::admission::Rest;
+use crate::exec::time::StoreTime;
 use crate::run::summary::{At, Summary};
 use crate::workflow::context::Board;
 

@@ -10,11 +10,11 @@ use sha2::{Digest, Sha256};
 use stepwell_contract::{Clock, Payload, Timestamp};
 use tokio::runtime::Handle;
 
-use crate::clock::StoreTime;
 use crate::diagnosis::evidence::{EnvironmentFact, ErrorLink};
 use crate::exec::panics::Panicked;
 use crate::exec::probe::Probe;
 use crate::exec::probe::targets::targets;
+use crate::exec::time::StoreTime;
 use crate::exec::{pool, process};
 use crate::lock::lock;
 use crate::redact::redact;

@@ -65,6 +65,18 @@ for b = 1, count do
   end
 end
 
+-- Adds records to a journal. The head says how long it is: what stands behind that is left of a write that was cut off,
+-- and nobody was told of it.
+local function append(id, first, next_seq, from, to)
+  local key = tag .. 'journal:' .. id
+  each_part('RPUSH', key, ARGV, from, to)
+  if call('LLEN', key) > next_seq - 1 then
+    redis.log(redis.LOG_WARNING, 'stepwell: ' .. key .. ' was longer than its head says; the rest is cut off')
+    if first == '1' then call('DEL', key) else call('LTRIM', key, 0, first - 2) end
+    each_part('RPUSH', key, ARGV, from, to)
+  end
+end
+
 -- Phase 2: write.
 local changed = {}
 for b = 1, count do
@@ -107,7 +119,7 @@ for b = 1, count do
         reindex(id, old_place, place)
         stands = settle(id, old, old_place, place, mail, wake, ends)
       end
-      if records > 0 then each_part('RPUSH', tag .. 'journal:' .. id, ARGV, s + 13, s + 12 + records) end
+      if records > 0 then append(id, ARGV[s + 4], ARGV[s + 5], s + 13, s + 12 + records) end
       local value = compose(mail, stands, ends, ttl, wake, ARGV[s + 2], ARGV[s + 3], ARGV[s + 5], text, ARGV[s + 9])
       runs[n] = {
         mail = mail, stands = stands, ends = ends, ttl = ttl, wake = wake, version = ARGV[s + 2], fence = ARGV[s + 3],

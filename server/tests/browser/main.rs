@@ -96,10 +96,9 @@ async fn a_failure_group_is_tried_again_as_a_whole_after_a_preview() {
     window.until("all three", "document.querySelectorAll('main [data-row]').length === 3").await;
     site.world.is_up.store(true, Ordering::Release);
     window.click("main button[name=verb][value=retry]").await;
-    window.until_it_says("3").await;
     window.fill("#reason", "the gateway is back").await;
     window.click("main form button.primary[type=submit]").await;
-    window.until_it_says("order-0").await;
+    window.until_it_says("3 done, 0 refused").await;
     window.go("/runs?q=status:succeeded").await;
     window.until("all three", "document.querySelectorAll('#runs [data-row]').length === 3").await;
     for nth in 0..3 {
@@ -350,15 +349,16 @@ async fn runs_are_selected_in_the_list_or_all_that_match_over_its_pages() {
     window.until_it_says("approval-57").await;
     window.fill("#reason", "two of them").await;
     window.click("main form button[type=submit]").await;
+    window.until_it_says("2 done, 0 refused").await;
     window.go("/runs?q=status:paused").await;
     window.until("these two", "document.querySelectorAll('#runs [data-row]').length === 2").await;
 
     window.go("/runs?q=status:waiting").await;
     window.script("document.querySelector('#scope').value = 'all'").await;
     window.click("button[name=verb][value=pause]").await;
-    window.until_it_says("58").await;
     window.fill("#reason", "all the others").await;
     window.click("main form button[type=submit]").await;
+    window.until_it_says("58 done, 0 refused").await;
     window.go("/runs?q=status:paused").await;
     window.until("all of them", "[...document.querySelectorAll('.tabs a[aria-current] .count')].some((count) => count.textContent === '60')").await;
     window.close().await;

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
@@ -100,16 +100,20 @@ impl Window {
         self.client.execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{script}: {error}"))
     }
 
-    /// Waits until a script gives `true`.
+    /// Waits until a script gives `true`. While one page goes and the next comes a script may find nothing to look at: that is
+    /// no more than "not yet".
     pub async fn until(&self, what: &str, script: &str) {
-        let waited = async {
-            while self.script(&format!("return Boolean({script})")).await != Value::Bool(true) {
-                tokio::time::sleep(LOOK).await;
+        let (script, since) = (format!("return Boolean({script})"), Instant::now());
+        loop {
+            let said = self.client.execute(&script, Vec::new()).await;
+            if matches!(said, Ok(Value::Bool(true))) {
+                return;
             }
-        };
-        if tokio::time::timeout(SOON, waited).await.is_err() {
-            let text = self.script("return document.querySelector('main').innerText").await;
-            panic!("does not come about: {what}; the page says {text}");
+            if since.elapsed() > SOON {
+                let text = self.script("return [location.href, document.body?.innerText]").await;
+                panic!("does not come about: {what} ({said:?}); the page says {text}");
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -119,11 +123,20 @@ impl Window {
         self.until(&text, &format!("document.querySelector('main').innerText.includes({text})")).await;
     }
 
-    /// Clicks what a selector finds, once it is there.
+    /// Clicks what a selector finds, once it is there. A live page may put another in its place before it is hit.
     pub async fn click(&self, selector: &str) {
-        let found = self.client.wait().at_most(SOON).for_element(Locator::Css(selector)).await;
-        let found = found.unwrap_or_else(|error| panic!("{selector}: {error}"));
-        found.click().await.unwrap_or_else(|error| panic!("{selector}: {error}"));
+        let since = Instant::now();
+        loop {
+            let clicked = match self.client.find(Locator::Css(selector)).await {
+                Ok(found) => found.click().await,
+                Err(error) => Err(error),
+            };
+            match clicked {
+                Ok(()) => return,
+                Err(error) if since.elapsed() > SOON => panic!("{selector}: {error}"),
+                Err(_) => tokio::time::sleep(LOOK).await,
+            }
+        }
     }
 
     /// Types into a field.

@@ -31,9 +31,11 @@ async fn a_run_that_starts_appears_in_the_list_and_moves_without_a_reload() {
     let window = Window::on_desk(&site.address).await;
     window.go("/runs").await;
     window.until_it_says("stepwell runs start").await;
+    window.until("nothing to select", "!document.querySelector('.bar').checkVisibility()").await;
     window.script("window.mark = 'the same page'").await;
     site.start("parcel", "parcel-1", 1).await;
     window.until_it_says("parcel-1").await;
+    window.until("something to select", "document.querySelector('.bar').checkVisibility()").await;
     window.until_it_says("running").await;
     site.world.gate.add_permits(1);
     window.until_it_says("succeeded").await;

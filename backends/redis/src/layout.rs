@@ -21,6 +21,23 @@
 //! `ID` is `TENANT,RUN`; a lane is `QUEUE,WORKFLOW,VERSION`, so that a worker never has to step over runs of others.
 //! No id or name holds `:`, `,`, a space or a brace. All keys of a shard share a hash tag, hence a cluster slot, and no
 //! script touches two shards.
+//!
+//! # What is written in which order
+//!
+//! A script is applied whole or not at all, as long as the server lives and when it reads a whole append-only file. A file whose
+//! last transaction was torn by a crash it reads in two ways: a cut between two commands undoes the transaction; after one inside
+//! a command Redis leaves the commands before it in the file, without their end, and applies them together with whatever was
+//! written next when it reads the file the next time
+//! ([valkey#4342](https://github.com/valkey-io/valkey/pull/4342); Valkey is mended since, Redis 7.0 does so).
+//! Meanwhile nobody has seen them. So that no first part of a script does harm:
+//!
+//! - a script adds what is new, then writes heads, all in one command, then takes away what was before: a run or message may be in
+//!   a set too much, which whoever reads sees by the head, or too early, not missing and not too late;
+//! - a journal ends where its head says, and is cut there before it is written on, by a command that is always in the file;
+//! - an inbox may hold an id twice, and counts it once.
+//!
+//! What can happen all the same: the last part was torn, the run was then written differently without a change of its status, and
+//! the server was started once more. Then the run may be missing in the list of its status until that changes.
 
 use stepwell_contract::{Cursor, Head, Name, RunId, RunKey, TenantId, Timestamp};
 

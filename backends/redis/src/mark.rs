@@ -8,7 +8,7 @@
 //! the run stands among the due ones; `~` for what there is not. Where line and JSON differ, the line is right: a claim
 //! rewrites it alone.
 
-use stepwell_contract::{Fence, Head, Lease, Timestamp, Version, WorkerId};
+use stepwell_contract::{Fence, Head, Lease, Seq, Timestamp, Version, WorkerId};
 
 use crate::layout;
 
@@ -56,6 +56,18 @@ pub(crate) fn decode(stored: &[u8]) -> Result<Stored, String> {
         })
     };
     Ok(Stored { head, has_mail })
+}
+
+/// So many bytes of a stored head hold all of its line up to `NEXT_SEQ`.
+pub(crate) const LINE_BYTES: usize = 256;
+
+/// The record that comes next, read from the first [`LINE_BYTES`] of a stored head.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(crate) fn next_seq(stored: &[u8]) -> Result<Seq, String> {
+    let field = stored.split(|byte| *byte == b' ').nth(6).and_then(|field| std::str::from_utf8(field).ok());
+    Ok(Seq(number("next", field.ok_or("its line has no next")?)?))
 }
 
 fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, String> {

@@ -1,6 +1,8 @@
 //! Reading one run. Every read fetches the mark of the shard along with what it wants, so that a store which was emptied
 //! is never mistaken for one without the run.
 
+use std::collections::HashSet;
+
 use futures_util::future::try_join_all;
 use stepwell_contract::limits::PAGE_ITEMS_MAX;
 use stepwell_contract::{BackendError, Message, Record, RunKey, Seq};
@@ -54,8 +56,20 @@ impl RedisBackend {
             return Ok(Vec::new());
         };
         let end = start.saturating_add_unsigned(limit - 1);
-        let list = self.layout.run_key("journal", key);
-        let values = self.list(key, &list, start, end).await?;
+        let journal = self.layout.run_key("journal", key);
+        let mut pipe = self.marked(key);
+        // The head is asked first: what it does not know of is not the run's yet.
+        pipe.getrange(self.layout.run_key("head", key), 0, mark::LINE_BYTES as isize - 1);
+        pipe.cmd("LRANGE").arg(journal).arg(start).arg(end);
+        let (mark, line, mut values): (Option<Vec<u8>>, Vec<u8>, Vec<Vec<u8>>) =
+            self.link.read_all(&pipe).await?;
+        self.check_mark(mark.as_deref())?;
+        if line.is_empty() {
+            return Ok(Vec::new());
+        }
+        let next = mark::next_seq(&line).map_err(|why| corrupt(&format!("the head of {key}"), why))?;
+        let known = next.0.saturating_sub(from.max(Seq::FIRST).0);
+        values.truncate(usize::try_from(known).unwrap_or(usize::MAX));
         let decode = |(nth, value): (usize, Vec<u8>)| {
             let expected = from.max(Seq::FIRST).plus(nth);
             let what = || format!("record {expected} of {key}");
@@ -74,7 +88,13 @@ impl RedisBackend {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        let ids = self.list(key, &self.layout.run_key("inbox", key), 0, limit - 1).await?;
+        let mut pipe = self.marked(key);
+        pipe.cmd("LRANGE").arg(self.layout.run_key("inbox", key)).arg(0).arg(limit - 1);
+        let (mark, mut ids): (Option<Vec<u8>>, Vec<Vec<u8>>) = self.link.read_all(&pipe).await?;
+        self.check_mark(mark.as_deref())?;
+        // One that came out of a torn file too is there twice.
+        let mut seen = HashSet::new();
+        ids.retain(|id| seen.insert(id.clone()));
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -89,13 +109,11 @@ impl RedisBackend {
         waiting.map(decode).collect()
     }
 
-    async fn list(&self, key: &RunKey, list: &str, from: i64, to: i64) -> Result<Vec<Vec<u8>>, BackendError> {
-        let mark = self.layout.shard_mark(self.layout.shard_of(key));
+    /// Commands that begin with reading the mark of a run's shard.
+    fn marked(&self, key: &RunKey) -> redis::Pipeline {
         let mut pipe = redis::pipe();
-        pipe.get(mark).cmd("LRANGE").arg(list).arg(from).arg(to);
-        let (mark, values): (Option<Vec<u8>>, Vec<Vec<u8>>) = self.link.read_all(&pipe).await?;
-        self.check_mark(mark.as_deref())?;
-        Ok(values)
+        pipe.get(self.layout.shard_mark(self.layout.shard_of(key)));
+        pipe
     }
 
     /// Looks whether a shard still carries the store's mark.

@@ -65,15 +65,48 @@ for b = 1, count do
   end
 end
 
--- Adds records to a journal. The head says how long it is: what stands behind that is left of a write that was cut off,
--- and nobody was told of it.
-local function append(id, first, next_seq, from, to)
+-- Writes records to a journal behind those that the head knew of, whatever stands there. The journal is cut first, and by
+-- commands that are always logged: without them what is applied again from a torn transaction would stay (see layout.rs).
+local function append(id, first, from, to)
   local key = tag .. 'journal:' .. id
+  call('RPUSH', key, '')
+  if first == '1' then call('LTRIM', key, 1, 0) else call('LTRIM', key, 0, first - 2) end
   each_part('RPUSH', key, ARGV, from, to)
-  if call('LLEN', key) > next_seq - 1 then
-    redis.log(redis.LOG_WARNING, 'stepwell: ' .. key .. ' was longer than its head says; the rest is cut off')
-    if first == '1' then call('DEL', key) else call('LTRIM', key, 0, first - 2) end
-    each_part('RPUSH', key, ARGV, from, to)
+end
+
+-- Messages are taken out behind the heads that know of them: id of the run → id of the message → how often it is there, which
+-- is once unless it came out of a torn file too.
+local taken = {}
+
+-- Answers whether others stay in the inbox.
+local function take(id, first, last)
+  local inbox = tag .. 'inbox:' .. id
+  taken[id] = taken[id] or {}
+  for i = first, last do taken[id][ARGV[i]] = #call('LPOS', inbox, ARGV[i], 'COUNT', 0) end
+  local left = call('LLEN', inbox)
+  for _, times in pairs(taken[id]) do left = left - times end
+  return left > 0
+end
+
+-- Puts a message into an inbox, unless one of its id was there before. Answers whether it waits there now.
+local function post(id, message, text)
+  if taken[id] and (taken[id][message] or 0) > 0 then return false end
+  local known = call('HGET', tag .. 'mail:' .. id, message)
+  if known then return known ~= '' end
+  call('RPUSH', tag .. 'inbox:' .. id, message)
+  call('HSET', tag .. 'mail:' .. id, message, text)
+  return true
+end
+
+local function take_all()
+  for id, messages in pairs(taken) do
+    for message, times in pairs(messages) do
+      if times > 0 then
+        call('LREM', tag .. 'inbox:' .. id, 0, message)
+        -- The id stays: a message is delivered once per id.
+        call('HSET', tag .. 'mail:' .. id, message, '')
+      end
+    end
   end
 end
 
@@ -89,18 +122,9 @@ for b = 1, count do
     local old_mail = old and old.mail or false
     local mail = old_mail
     local item = s + 13 + records
-    if takes > 0 then
-      for i = item + 2 * posts, item + 2 * posts + takes - 1 do
-        if call('LREM', tag .. 'inbox:' .. id, 1, ARGV[i]) == 1 then
-          -- The id stays: a message is delivered once per id.
-          call('HSET', tag .. 'mail:' .. id, ARGV[i], '')
-        end
-      end
-      mail = call('EXISTS', tag .. 'inbox:' .. id) == 1
-    end
+    if takes > 0 then mail = take(id, item + 2 * posts, item + 2 * posts + takes - 1) end
     for i = item, item + 2 * posts - 1, 2 do
-      if call('HSETNX', tag .. 'mail:' .. id, ARGV[i], ARGV[i + 1]) == 1 then
-        call('RPUSH', tag .. 'inbox:' .. id, ARGV[i])
+      if post(id, ARGV[i], ARGV[i + 1]) then
         mail = true
         hint = true
       end
@@ -119,7 +143,7 @@ for b = 1, count do
         reindex(id, old_place, place)
         stands = settle(id, old, old_place, place, mail, wake, ends)
       end
-      if records > 0 then append(id, ARGV[s + 4], ARGV[s + 5], s + 13, s + 12 + records) end
+      if records > 0 then append(id, ARGV[s + 4], s + 13, s + 12 + records) end
       local value = compose(mail, stands, ends, ttl, wake, ARGV[s + 2], ARGV[s + 3], ARGV[s + 5], text, ARGV[s + 9])
       runs[n] = {
         mail = mail, stands = stands, ends = ends, ttl = ttl, wake = wake, version = ARGV[s + 2], fence = ARGV[s + 3],
@@ -133,9 +157,9 @@ for b = 1, count do
       changed[n] = true
     end
     if mail and not old_mail then
-      call('ZADD', tag .. 'with-mail', 0, age(place or parse_place(runs[n].place), id))
+      put('with-mail', 0, age(place or parse_place(runs[n].place), id))
     elseif old_mail and not mail then
-      call('ZREM', tag .. 'with-mail', age(place or parse_place(runs[n].place), id))
+      drop('with-mail', age(place or parse_place(runs[n].place), id))
     end
     runs[n].mail = mail
   end
@@ -150,6 +174,8 @@ end
 for first = 1, #writes, 2000 do
   call('MSET', unpack(writes, first, math.min(first + 1999, #writes)))
 end
+take_all()
 keep_count()
+drop_all()
 tell(ARGV[3])
 return table.concat(verdicts, ' ')

@@ -68,19 +68,42 @@ local function stand(at)
   return format('%016.0f', at)
 end
 
+-- A script first puts runs into the sets where they will have to be, then writes their heads, then takes them out of the sets
+-- where they were: whatever first part of it is applied, as from a torn file (see layout.rs), no run is missing and none is
+-- looked at too late.
+local dropped = {}
+
+local function put(set, score, member)
+  local waits = dropped[set]
+  if waits then waits[member] = nil end
+  call('ZADD', tag .. set, score, member)
+end
+
+local function drop(set, member)
+  dropped[set] = dropped[set] or {}
+  dropped[set][member] = true
+end
+
+-- Comes behind the heads in each script that moves runs.
+local function drop_all()
+  for set, members in pairs(dropped) do
+    for member in pairs(members) do call('ZREM', tag .. set, member) end
+  end
+end
+
 -- A ready run is in the list of its lane and in the list of its lane and tenant.
 local function ready_put(id, order, lane)
   local tenant = match(id, '^[^,]*')
-  call('ZADD', tag .. 'ready:' .. lane, 0, order .. id)
+  put('ready:' .. lane, 0, order .. id)
   call('SADD', tag .. 'lanes', lane)
-  call('ZADD', tag .. 'ready:' .. lane .. ':' .. tenant, 0, order .. id)
+  put('ready:' .. lane .. ':' .. tenant, 0, order .. id)
   call('SADD', tag .. 'lanes:' .. tenant, lane)
   hint = true
 end
 
 local function ready_drop(id, order, lane)
-  call('ZREM', tag .. 'ready:' .. lane, order .. id)
-  call('ZREM', tag .. 'ready:' .. lane .. ':' .. match(id, '^[^,]*'), order .. id)
+  drop('ready:' .. lane, order .. id)
+  drop('ready:' .. lane .. ':' .. match(id, '^[^,]*'), order .. id)
 end
 
 -- Whether a run whose status, order and lane do not change stands early enough. Standing at all, it does not rest.
@@ -98,14 +121,15 @@ local function settle(id, old, old_place, place, mail, wake, ends)
   local moved = old and (old_place.order ~= place.order or old_place.lane ~= place.lane)
   if stands ~= NOWHERE then
     if due and not moved and tonumber(stands) <= due then return stands end
-    call('ZREM', tag .. 'later', id)
+    drop('later', id)
     ready_drop(id, old_place.order, old_place.lane)
   end
   if not due then return NOWHERE end
   if due <= now then
     ready_put(id, place.order, place.lane)
   else
-    call('ZADD', tag .. 'later', digits(due), id)
+    if stands ~= NOWHERE then due = math.min(due, tonumber(stands)) end
+    put('later', digits(due), id)
   end
   return stand(due)
 end
@@ -157,12 +181,12 @@ local function keep_count()
   end
 end
 
--- The key of a workflow's set to put runs into. Whatever is in it is of before a count from the beginning, until the first
--- run since then is put there.
+-- A workflow's set to put runs into. Whatever is in it is of before a count from the beginning, until the first run since then
+-- is put there.
 local function workflow_set(workflow)
-  local key = tag .. 'workflow:' .. workflow
-  if recounting() and call('HSETNX', tag .. 'recount', 'set:' .. workflow, 1) == 1 then call('UNLINK', key) end
-  return key
+  local set = 'workflow:' .. workflow
+  if recounting() and call('HSETNX', tag .. 'recount', 'set:' .. workflow, 1) == 1 then call('UNLINK', tag .. set) end
+  return set
 end
 
 -- What was counted, sorts and numbers in turns; nil while runs are counted from the beginning, and when a program wrote here
@@ -192,18 +216,18 @@ local function reindex(id, old, new)
     if new and is_counted(id, new) then count(id, new, 1) end
     local from, to = old and workflow_of(old), new and workflow_of(new)
     if from ~= to then
-      if from then call('ZREM', tag .. 'workflow:' .. from, age(old, id)) end
-      if to then call('ZADD', workflow_set(to), 0, age(new, id)) end
+      if from then drop('workflow:' .. from, age(old, id)) end
+      if to then put(workflow_set(to), 0, age(new, id)) end
     end
   end
   if was ~= is then
-    if was then call('ZREM', tag .. 'status:' .. was, age(old, id)) end
-    if is then call('ZADD', tag .. 'status:' .. is, 0, age(new, id)) end
+    if was then drop('status:' .. was, age(old, id)) end
+    if is then put('status:' .. is, 0, age(new, id)) end
   end
   was, is = old and old.worker or NONE, new and new.worker or NONE
   if was ~= is then
-    if was ~= NONE then call('ZREM', tag .. 'worker:' .. was, age(old, id)) end
-    if is ~= NONE then call('ZADD', tag .. 'worker:' .. is, 0, age(new, id)) end
+    if was ~= NONE then drop('worker:' .. was, age(old, id)) end
+    if is ~= NONE then put('worker:' .. is, 0, age(new, id)) end
   end
 end
 

@@ -7,10 +7,11 @@ for i = 3, #ARGV do
   local place = run and parse_place(run.place)
   if run and FINISHED[place.status] then
     reindex(id, place, nil)
-    if run.mail then call('ZREM', tag .. 'with-mail', age(place, id)) end
+    if run.mail then drop('with-mail', age(place, id)) end
     call('UNLINK', tag .. 'head:' .. id, tag .. 'journal:' .. id, tag .. 'inbox:' .. id, tag .. 'mail:' .. id)
     removed = removed + 1
   end
 end
 keep_count()
+drop_all()
 return removed

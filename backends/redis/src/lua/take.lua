@@ -23,7 +23,7 @@ for i = 1, #keys do
     local taken = { status = place.status, order = place.order, lane = lane, worker = worker }
     local text = place.status .. ' ' .. place.order .. ' ' .. lane .. ' ' .. worker
     local stands = stand(due_from(place.status, run.mail, run.wake, ends))
-    call('ZADD', tag .. 'later', digits(tonumber(stands)), id)
+    put('later', digits(tonumber(stands)), id)
     reindex(id, place, taken)
     local value = compose(run.mail, stands, ends, ttl, run.wake, counter .. '-' .. ARGV[at + 2],
       digits(run.fence + 1), run.next_seq, text, sub(run.value, run.rest))
@@ -34,9 +34,10 @@ for i = 1, #keys do
     local stands = NOWHERE
     if due then
       stands = stand(due)
-      call('ZADD', tag .. 'later', digits(due), id)
+      put('later', digits(due), id)
     end
     call('SETRANGE', keys[i], 1, stands)
   end
 end
+drop_all()
 return answer

@@ -44,7 +44,7 @@ while left > 0 and at.rank <= #STATUSES do
   left = left - #members
 end
 for workflow, set in pairs(sets) do
-  each_part('ZADD', workflow_set(workflow), set, 1, #set)
+  each_part('ZADD', tag .. workflow_set(workflow), set, 1, #set)
 end
 keep_count()
 if at.rank <= #STATUSES then

@@ -1,4 +1,4 @@
-//! A server that is killed while it writes its append-only file leaves half a transaction there. Redis up to 8 then cuts off the
+//! A server that is killed while it writes its append-only file leaves half a transaction there. Redis 7 then cuts off the
 //! command that is not whole and keeps those before it, so that they are applied with whatever is written next, the next time
 //! the file is read (<https://github.com/valkey-io/valkey/pull/4342> tells of it).
 

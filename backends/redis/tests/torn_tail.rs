@@ -105,7 +105,7 @@ async fn a_write_that_was_torn_off_the_file_harms_nothing_that_is_written_after_
             backend.commit(&made).await.expect("made");
             backend.commit(&[Batch::post(run.key.clone(), message("first"))]).await.expect("posted");
             let first = step(&mut run, 10);
-            let mut records = first.append.clone();
+            let records = first.append.clone();
             backend.commit(&[first]).await.expect("written");
 
             let (before, from) = (run.clone(), torn.len_bytes());

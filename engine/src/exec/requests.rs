@@ -301,8 +301,8 @@ struct Answered {
     is_more: bool,
 }
 
-/// Answers as much of the mail as fits one write, and behind all of it what was not posted; carries out what was asked of the run; `None` when the run has changed
-/// meanwhile, or when there is nothing to do.
+/// Answers as much of the mail as fits one write, and behind all of it what was not posted; carries out what was asked of the run;
+/// `None` when the run has changed meanwhile, or when there is nothing to do.
 async fn answer_some(
     core: &Core,
     head: &Head,

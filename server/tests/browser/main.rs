@@ -306,6 +306,7 @@ async fn a_run_is_started_and_a_schedule_made_from_the_page() {
     window.go("/runs").await;
     window.click(".top a[href*='/start']").await;
     window.click("a.chip[href*='workflow=approval']").await;
+    window.until("it is chosen", "location.search.includes('workflow=approval')").await;
     window.fill("#input", "{\"pieces\": ").await;
     window.click("form button.primary").await;
     window.until("the fault stands at its field", "document.querySelector('#input-error') !== null").await;

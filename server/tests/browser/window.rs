@@ -5,6 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use fantoccini::elements::Element;
+use fantoccini::error::CmdError;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -123,28 +125,34 @@ impl Window {
         self.until(&text, &format!("document.querySelector('main').innerText.includes({text})")).await;
     }
 
-    /// Clicks what a selector finds, once it is there. A live page may put another in its place before it is hit.
+    /// Clicks what a selector finds, once it is there.
     pub async fn click(&self, selector: &str) {
+        self.once_there(selector, async |found| found.click().await).await;
+    }
+
+    /// Types into a field.
+    pub async fn fill(&self, selector: &str, text: &str) {
+        let type_in = async |field: Element| {
+            field.clear().await?;
+            field.send_keys(text).await
+        };
+        self.once_there(selector, type_in).await;
+    }
+
+    /// Does something with what a selector finds. A live page may put another in its place before it is hit: then with that.
+    async fn once_there(&self, selector: &str, act: impl AsyncFn(Element) -> Result<(), CmdError>) {
         let since = Instant::now();
         loop {
-            let clicked = match self.client.find(Locator::Css(selector)).await {
-                Ok(found) => found.click().await,
+            let done = match self.client.find(Locator::Css(selector)).await {
+                Ok(found) => act(found).await,
                 Err(error) => Err(error),
             };
-            match clicked {
+            match done {
                 Ok(()) => return,
                 Err(error) if since.elapsed() > SOON => panic!("{selector}: {error}"),
                 Err(_) => tokio::time::sleep(LOOK).await,
             }
         }
-    }
-
-    /// Types into a field.
-    pub async fn fill(&self, selector: &str, text: &str) {
-        let found = self.client.wait().at_most(SOON).for_element(Locator::Css(selector)).await;
-        let field = found.unwrap_or_else(|error| panic!("{selector}: {error}"));
-        field.clear().await.expect("an empty field");
-        field.send_keys(text).await.expect("keys");
     }
 
     /// Presses keys wherever the focus is.

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::path::PathBuf;
 
 use stepwell_contract::{
@@ -41,7 +41,6 @@ impl Torn {
         self.server.kill().expect("killed");
         let file = OpenOptions::new().write(true).open(&self.file).expect("the append-only file");
         file.set_len(len_bytes).expect("cut");
-        drop::<File>(file);
         self.server.revive().expect("starts again");
         self.open().await
     }
@@ -169,6 +168,15 @@ async fn a_write_that_was_torn_off_the_file_harms_nothing_that_is_written_after_
                 }
                 Next::Same | Next::Other => agree(&backend, &expected, &written, &inbox, &what).await,
             }
+            // Whoever has the run takes all that it finds: then nothing is left to look for.
+            let mut run = backend.head(&run.key).await.expect("read").expect("the run");
+            let found = backend.inbox(&run.key, 10).await.expect("read");
+            let mut last = step(&mut run, 10);
+            last.take = found.into_iter().map(|message| message.id).collect();
+            backend.commit(&[last]).await.expect("written");
+            let query = Query { with_mail: true, ..Query::default() };
+            let with_mail = backend.scan(&query, None, 500).await.expect("read").items;
+            assert!(with_mail.iter().all(|found| found.key != run.key), "{what}: it has mail for ever");
             rounds += 1;
             nth += 1;
         }

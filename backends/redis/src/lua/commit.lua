@@ -74,23 +74,45 @@ local function append(id, first, from, to)
   each_part('RPUSH', key, ARGV, from, to)
 end
 
--- Messages are taken out behind the heads that know of them: id of the run → id of the message → how often it is there, which
--- is once unless it came out of a torn file too.
+-- Messages are taken out behind the heads that know of them: id of the run → id of the message → how often it was seen there,
+-- which is once unless it came out of a torn file too.
 local taken = {}
 
--- Answers whether others stay in the inbox.
+-- Answers whether others stay in the inbox. Looks no further than to the first of them, where those to take stand in front.
 local function take(id, first, last)
   local inbox = tag .. 'inbox:' .. id
-  taken[id] = taken[id] or {}
-  for i = first, last do taken[id][ARGV[i]] = #call('LPOS', inbox, ARGV[i], 'COUNT', 0) end
-  local left = call('LLEN', inbox)
-  for _, times in pairs(taken[id]) do left = left - times end
-  return left > 0
+  local gone = taken[id] or {}
+  taken[id] = gone
+  for i = first, last do gone[ARGV[i]] = gone[ARGV[i]] or 0 end
+  local seen, left, at, page = {}, false, 0, last - first + 2
+  repeat
+    local ids = call('LRANGE', inbox, at, at + page - 1)
+    at = at + page
+    for i = 1, #ids do
+      local message = ids[i]
+      if gone[message] then
+        seen[message] = (seen[message] or 0) + 1
+        gone[message] = math.max(gone[message], seen[message])
+      elseif call('HSTRLEN', tag .. 'mail:' .. id, message) > 0 then
+        left = true
+        break
+      else
+        -- Out of a torn file: it was taken before, or its text never came.
+        call('LREM', inbox, 1, message)
+        at = at - 1
+      end
+    end
+  until left or #ids < page
+  for i = first, last do
+    local message = ARGV[i]
+    if gone[message] == 0 then gone[message] = left and call('LPOS', inbox, message) and 1 or nil end
+  end
+  return left
 end
 
 -- Puts a message into an inbox, unless one of its id was there before. Answers whether it waits there now.
 local function post(id, message, text)
-  if taken[id] and (taken[id][message] or 0) > 0 then return false end
+  if taken[id] and taken[id][message] then return false end
   local known = call('HGET', tag .. 'mail:' .. id, message)
   if known then return known ~= '' end
   call('RPUSH', tag .. 'inbox:' .. id, message)
@@ -101,11 +123,9 @@ end
 local function take_all()
   for id, messages in pairs(taken) do
     for message, times in pairs(messages) do
-      if times > 0 then
-        call('LREM', tag .. 'inbox:' .. id, 0, message)
-        -- The id stays: a message is delivered once per id.
-        call('HSET', tag .. 'mail:' .. id, message, '')
-      end
+      call('LREM', tag .. 'inbox:' .. id, times, message)
+      -- The id stays: a message is delivered once per id.
+      call('HSET', tag .. 'mail:' .. id, message, '')
     end
   end
 end
